@@ -1,0 +1,101 @@
+"""nbqueue: the task queue that lives in a notebook.
+
+    import nbqueue as nq
+
+    @nq.task
+    def fit(depth, lr):
+        ...
+
+    job = fit.starmap(itertools.product(range(2, 9), [0.1, 0.3]), name="grid")
+    df = job.to_frame()
+
+One sentence holds the whole flow: a *task* is packed and its message published (`client.dispatch`),
+an *executor* in a Celery worker runs its items and commits outcomes to the job's log
+(`worker.executor`, `store.joblog`), and the *follower* brings the log back, folded into states,
+futures and frames (`client.follower`, `core.fold`, `client.job`).
+
+Names are imported when they are first used (PEP 562): workers and the embedded cluster's supervisor
+import this package too, and must not load a client for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbqueue._version import __version__
+    from nbqueue.client.client import Client, connect
+    from nbqueue.client.futures import Future
+    from nbqueue.client.job import Job
+    from nbqueue.client.local import LocalCluster
+    from nbqueue.client.reaching import job, jobs
+    from nbqueue.client.task import Task, task
+    from nbqueue.client.waiting import as_completed, gather, wait
+    from nbqueue.core.errors import (
+        BadSignature,
+        BrokerUnreachable,
+        ClusterError,
+        Expired,
+        FunctionNotLoadable,
+        InfrastructureError,
+        NbqueueError,
+        NotPicklable,
+        RemoteError,
+        RemoteTraceback,
+        ResultNotPicklable,
+        StoreRefused,
+        TaskError,
+        UnknownJob,
+        UsageError,
+        WorkerLost,
+    )
+    from nbqueue.worker.current import current, progress, track
+
+_HOMES = {
+    "nbqueue._version": ("__version__",),
+    "nbqueue.client.client": ("Client", "connect"),
+    "nbqueue.client.futures": ("Future",),
+    "nbqueue.client.job": ("Job",),
+    "nbqueue.client.local": ("LocalCluster",),
+    "nbqueue.client.reaching": ("job", "jobs"),
+    "nbqueue.client.task": ("Task", "task"),
+    "nbqueue.client.waiting": ("as_completed", "gather", "wait"),
+    "nbqueue.core.errors": (
+        "BadSignature",
+        "BrokerUnreachable",
+        "ClusterError",
+        "Expired",
+        "FunctionNotLoadable",
+        "InfrastructureError",
+        "NbqueueError",
+        "NotPicklable",
+        "RemoteError",
+        "RemoteTraceback",
+        "ResultNotPicklable",
+        "StoreRefused",
+        "TaskError",
+        "UnknownJob",
+        "UsageError",
+        "WorkerLost",
+    ),
+    "nbqueue.worker.current": ("current", "progress", "track"),
+}
+
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    *sorted(_HOME_OF)
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

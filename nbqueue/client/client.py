@@ -1,0 +1,231 @@
+"""`Client`: a connection to one broker and one store, and the default one of this process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbqueue.client import listing
+from nbqueue.client.code import CodeCache
+from nbqueue.client.follower import Follower
+from nbqueue.client.job import Job
+from nbqueue.cluster import embedded
+from nbqueue.core.errors import UsageError
+from nbqueue.store import arguments, broker
+from nbqueue.store.arguments import Arguments, Block
+from nbqueue.store.blobs import Blobs, cache_folder, private_folder
+from nbqueue.store.connection import connect as connect_store
+from nbqueue.store.connection import redact, store_url, translated
+from nbqueue.store.functions import Functions
+from nbqueue.store.joblog import JobLog
+from nbqueue.store.signing import Keyring
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
+
+_lock = threading.RLock()
+_default: Client | None = None
+
+
+class Client:
+    """A connection to a broker and a store; made by ``nq.connect``.
+
+    >>> with nq.connect() as client:                        # doctest: +CLUSTER
+    ...     client.jobs().columns[0]
+    'name'
+    """
+
+    def __init__(
+        self,
+        broker_url: str,
+        backend_url: str,
+        keyring: Keyring,
+        *,
+        name: str = "default",
+        folder: Path | None = None,
+        keepalive: Any = None,
+    ) -> None:
+        self.id = secrets.token_hex(8)
+        self.name = name
+        self.broker_url = redact(broker_url)
+        """Where messages go, without its password."""
+        self.keyring = keyring
+        self.app = broker.make_app(broker_url)
+        self._keepalive = keepalive
+        self._pid = os.getpid()
+        self._closed = False
+        with translated(backend_url):
+            store = connect_store(backend_url, client_name=f"nbqueue-client-{os.getpid()}")
+            self._clock_offset_s = _clock_offset(store)
+            self.joblog = JobLog(store, keyring)
+            self.follower = Follower(store, self.joblog, self.id)
+            self.follower.start()
+        broker.ping(self.app, broker_url)
+        folder = private_folder(folder / "blobs") if folder else cache_folder()
+        self.blobs = Blobs(store, keyring, folder, remote=keepalive is None)
+        self.functions = Functions(store, keyring, self.blobs)
+        self.arguments = Arguments(store, keyring, self.blobs)
+        self.code = CodeCache(self.functions, self.blobs)
+        self.store_url = redact(backend_url)
+        """Where jobs are kept, without its password."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the store's clock."""
+        return time.time() + self._clock_offset_s
+
+    def job(self, id_or_name: str) -> Job:
+        """Find a job by id, or the latest by name, with all that is known of it.
+
+        Raises:
+            UnknownJob: there is none; the message lists near matches.
+            Expired: its log is gone.
+        """
+        with translated(self.store_url):
+            job = Job(self, self.joblog.spec(self.joblog.find(id_or_name)))
+            self.follower.follow(job, elsewhere=True)
+            self.follower.catch_up(job)
+        return job
+
+    def jobs(self) -> pd.DataFrame:
+        """List all jobs in the store, latest first; see ``nq.jobs``."""
+        with translated(self.store_url):
+            return listing.jobs_frame(self.joblog.summaries())
+
+    def block(self, job_id: str, number: int, packed: bytes | None) -> Block:
+        """Give an argument block of a job."""
+        if packed is not None:
+            return arguments.read(packed, self.blobs)
+        return self.arguments.get(job_id, number)
+
+    def close(self) -> None:
+        """Disconnect; jobs that still run go on, and a line says which."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        running = [job for job in self.follower.unfinished() if isinstance(job, Job)]
+        if running:
+            names = ", ".join(repr(job.name) for job in running[:5])
+            more = f" and {len(running) - 5} more" if len(running) > 5 else ""
+            print(
+                f"nbqueue: {len(running)} unfinished job(s) go on without this client: {names}{more}; "
+                f"nq.job({running[0].name!r}) brings one back",
+                file=sys.stderr,
+            )
+        self.follower.close()
+        self.app.close()
+        if self._keepalive is not None:
+            self._keepalive.close()
+        _forget(self)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "connected"
+        return f"<Client {self.name!r}: {state}, {self.broker_url}>"
+
+
+def connect(
+    broker: str | None = None,
+    *,
+    backend: str | None = None,
+    key: str | None = None,
+    name: str = "default",
+) -> Client:
+    """Connect to a broker and a store; the result becomes the default client.
+
+    Args:
+        broker: Any Celery broker URL (``redis://``, ``rediss://``, ``redis+socket://``,
+            ``amqp://`` …). Without one, ``$NBQUEUE_BROKER``; without that, the embedded cluster of
+            this user and Python environment, which is started if it does not run.
+        backend: URL of the Redis that keeps jobs; by default the broker, if that is Redis.
+        key: Signing key, the same as the workers'; by default ``$NBQUEUE_KEY``.
+        name: A name for the connection.
+
+    Raises:
+        UsageError: no key, or a broker other than Redis without ``backend``.
+        BrokerUnreachable: within a few seconds, when broker or store do not answer.
+        ClusterError: the embedded cluster could not be started.
+
+    >>> nq.connect()                                        # doctest: +CLUSTER +ELLIPSIS
+    <Client 'default': connected, redis+socket://...>
+    """
+    global _default
+    broker = broker or os.environ.get("NBQUEUE_BROKER")
+    client = _embedded(name) if broker is None else _remote(broker, backend, key, name)
+    with _lock:
+        _default = client
+    return client
+
+
+def connect_address(address: embedded.Address, name: str = "default") -> Client:
+    """Connect to an embedded cluster that runs; the result becomes the default client."""
+    global _default
+    client = Client(
+        address.broker_url,
+        address.store_url,
+        Keyring(address.key),
+        name=name,
+        folder=address.folder,
+        keepalive=address.keepalive,
+    )
+    with _lock:
+        _default = client
+    return client
+
+
+def default_client() -> Client:
+    """Give the default client, connecting to the embedded cluster (or ``$NBQUEUE_BROKER``) first.
+
+    A forked process gets a connection of its own.
+    """
+    with _lock:
+        if _default is None or _default._closed or _default._pid != os.getpid():
+            connect()
+        assert _default is not None
+        return _default
+
+
+def _embedded(name: str) -> Client:
+    return connect_address(embedded.ensure(), name)
+
+
+def _remote(broker_url: str, backend: str | None, key: str | None, name: str) -> Client:
+    if backend is None:
+        if not broker_url.startswith(_REDIS):
+            raise UsageError(
+                f"the broker {redact(broker_url)} cannot keep jobs: pass backend='redis://...' too"
+            )
+        backend = os.environ.get("NBQUEUE_BACKEND") or broker_url
+    keyring = Keyring(key) if key is not None else Keyring.from_environment()
+    return Client(broker_url, store_url(backend), keyring, name=name)
+
+
+def _clock_offset(store: Any) -> float:
+    before = time.time()
+    seconds, micros = store.time()
+    return float(seconds + micros / 1e6 - (before + time.time()) / 2)
+
+
+def _forget(client: Client) -> None:
+    global _default
+    with _lock:
+        if _default is client:
+            _default = None
+
+
+@atexit.register
+def _close_default() -> None:
+    if _default is not None:
+        _default.close()

@@ -1,0 +1,148 @@
+"""From a call to a message: pack the arguments, publish, open the job, follow it.
+
+The message is the acceptance. Arguments and function are in the store before it is published, and a
+job is opened right after, by whoever comes first of client and worker (the message carries the
+spec), so a client that dies in between leaves either a job that runs or nothing that anybody waits
+for. Items stream through: a generator of millions is never held in memory.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+from nbqueue.client.client import Client
+from nbqueue.client.job import Job
+from nbqueue.client.options import TaskOptions
+from nbqueue.core.records import JobSpec, Route
+from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
+from nbqueue.store import arguments, broker
+from nbqueue.store.broker import Message
+from nbqueue.store.functions import PYTHON
+
+_PROBE = 32
+"""Items that are packed first to see how large items are."""
+
+_KEEP_BYTES = 32_000_000
+"""Packed arguments up to this size stay in the client, so that a frame needs no store."""
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A task as it is sent: everything but the arguments."""
+
+    task: str
+    function: str
+    params: tuple[str, ...]
+    options: TaskOptions
+    name: str | None = None
+
+
+def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, Any]) -> Job:
+    """Send one call."""
+    packed = arguments.pack_call(args, kwargs, client.blobs, sub.params)
+    spec = _spec(client, sub, n=1, block=0)
+    inline = packed if len(packed) <= INLINE_BYTES else b""
+    if not inline:
+        client.arguments.put(spec.id, 0, packed)
+    job = Job(client, spec)
+    job._blocks = {0: packed}
+    return _send(client, job, Message(spec, 0, 1, whole=True, inline=inline))
+
+
+def submit_rows(client: Client, sub: Submission, rows: Iterable[Row]) -> Job:
+    """Send one item a row of positional arguments."""
+    job_id = _new_id()
+    upload = _Upload(client, job_id, sub.params)
+    try:
+        upload.all(rows)
+    except BaseException:
+        client.arguments.discard(job_id)
+        raise
+    spec = _spec(client, sub, n=upload.n, block=upload.block or 1, job_id=job_id)
+    job = Job(client, spec)
+    job._blocks = upload.kept
+    return _send(client, job, Message(spec, 0, spec.n, whole=True))
+
+
+def _send(client: Client, job: Job, message: Message) -> Job:
+    client.follower.follow(job)
+    try:
+        if job.n:
+            broker.send(client.app, client.keyring, message)
+    except BaseException:
+        client.follower.unfollow(job)
+        client.arguments.discard(job.id)
+        raise
+    client.joblog.open(message.spec, message.inline)
+    if not job.n:
+        client.follower.catch_up(job)
+    return job
+
+
+def _spec(client: Client, sub: Submission, *, n: int, block: int, job_id: str = "") -> JobSpec:
+    job_id = job_id or _new_id()
+    return JobSpec(
+        id=job_id,
+        name=sub.name or f"{sub.task}-{job_id[:6]}",
+        task=sub.task,
+        function=sub.function,
+        n=n,
+        block=block,
+        params=sub.params,
+        submitted=client.now(),
+        origin=client.id,
+        python=PYTHON,
+        chunksize=sub.options.chunksize,
+        route=Route(sub.options.queue, sub.options.priority),
+    )
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)
+
+
+class _Upload:
+    """Packs rows into blocks of equal size and stores them as they come."""
+
+    def __init__(self, client: Client, job_id: str, params: Sequence[str]) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._params = params
+        self.n = 0
+        self.block = 0
+        self.kept: dict[int, bytes] = {}
+        self._kept_bytes = 0
+
+    def all(self, rows: Iterable[Row]) -> None:
+        """Store all rows."""
+        stream: Iterator[Row] = iter(rows)
+        probe = list(islice(stream, _PROBE))
+        if not probe:
+            return
+        each = len(self._pack(probe)) / len(probe)
+        self.block = int(min(max(BLOCK_BYTES / each, 1), BLOCK_ITEMS))
+        stream = chain(probe, stream)
+        number = 0
+        while rows_ := list(islice(stream, self.block)):
+            packed = self._pack(rows_)
+            self._client.arguments.put(self._job_id, number, packed)
+            self._keep(number, packed)
+            self.n += len(rows_)
+            number += 1
+
+    def _pack(self, rows: list[Row]) -> bytes:
+        if len({len(row) for row in rows}) == 1 and rows[0]:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            return arguments.pack_columns(columns, self._client.blobs, self._params, self.n)
+        return arguments.pack_rows(rows, self._client.blobs, self._params, self.n)
+
+    def _keep(self, number: int, packed: bytes) -> None:
+        self._kept_bytes += len(packed)
+        if self._kept_bytes <= _KEEP_BYTES:
+            self.kept[number] = packed

@@ -1,0 +1,148 @@
+"""The follower: one thread a client that brings the log of its jobs home, as it grows.
+
+It listens to the client's bell. A bell names the entry it announces and the one before; when that
+one is where a job's reading stands and the record came with the bell, it is taken from there, which
+saves a round trip; otherwise the log is read from where reading stands. Bells may be lost (a broken
+connection, a laptop that slept), so every few seconds all jobs' logs are looked at, and a lost bell
+costs time, never truth.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, Protocol, cast
+
+import redis
+
+from nbqueue.core.records import Record
+from nbqueue.store import keys
+from nbqueue.store.joblog import JobLog
+
+log = logging.getLogger("nbqueue.client")
+
+_SWEEP_S = 5.0
+"""Longest time that a lost bell delays a job. Lower: needless reads for each followed job."""
+
+_SIG_FIELD = 4
+
+
+class Followed(Protocol):
+    """A job, as far as the follower is concerned."""
+
+    id: str
+    cursor: str
+    """Id of the last entry that was applied."""
+    finished: bool
+
+    def apply(self, record: Record) -> None:
+        """Take the next record of the log."""
+
+    def vanished(self) -> None:
+        """The log is no longer in the store."""
+
+
+class Follower:
+    """Feeds followed jobs with their records, in the order of the log."""
+
+    def __init__(self, store: redis.Redis, joblog: JobLog, client_id: str) -> None:
+        self._store = store
+        self._joblog = joblog
+        self._channel = keys.bell(client_id)
+        self._jobs: dict[str, Followed] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._pubsub = store.pubsub()
+        self._thread = threading.Thread(target=self._loop, name="nbqueue-follower", daemon=True)
+        self._ready = threading.Event()
+
+    def start(self) -> None:
+        """Begin to listen; returns when the bell would be heard."""
+        self._pubsub.subscribe(self._channel)
+        self._thread.start()
+        self._ready.wait(5)
+
+    def follow(self, job: Followed, *, elsewhere: bool = False) -> None:
+        """Feed a job from now on; ``elsewhere`` when its bell is another client's."""
+        with self._lock:
+            self._jobs[job.id] = job
+        if elsewhere:
+            self._pubsub.subscribe(keys.job_bell(job.id))
+
+    def unfollow(self, job: Followed) -> None:
+        """Feed a job no longer."""
+        with self._lock:
+            self._jobs.pop(job.id, None)
+
+    def unfinished(self) -> list[Followed]:
+        """List the jobs that are followed and not finished."""
+        with self._lock:
+            return [job for job in self._jobs.values() if not job.finished]
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._closed.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(2)
+        self._pubsub.close()
+
+    def catch_up(self, job: Followed) -> None:
+        """Read a job's log from where its reading stands to its end."""
+        while entries := self._joblog.read(job.id, "-" if job.cursor == "0-0" else job.cursor):
+            for entry in entries:
+                job.apply(entry.record)
+                job.cursor = entry.id
+        if job.finished:
+            self.unfollow(job)
+
+    def _loop(self) -> None:
+        swept = time.monotonic()
+        while not self._closed.is_set():
+            try:
+                message = self._pubsub.get_message(timeout=0.5)
+                if message is not None:
+                    self._hear(message)
+                if time.monotonic() - swept > _SWEEP_S:
+                    self._sweep()
+                    swept = time.monotonic()
+            except (redis.RedisError, OSError, ValueError) as exc:
+                if self._closed.is_set():
+                    return
+                log.warning("the store does not answer (%s); jobs go on, still listening", exc)
+                self._closed.wait(0.5)
+                swept = 0.0  # bells were lost
+            except Exception:
+                log.exception("a record could not be taken in; the job is read again")
+                swept = 0.0
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            self._ready.set()
+            return
+        if message["type"] != "message":
+            return
+        head, _, rest = cast(bytes, message["data"]).partition(b"\n")
+        job_id, before, entry_id, kind, size = head.decode().split(" ")
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is None:
+            return
+        if not rest or job.cursor != before:
+            self.catch_up(job)
+            return
+        sig, body = rest[: int(size)], rest[int(size) :]
+        job.apply(self._joblog.verified(job_id, kind, body, sig))
+        job.cursor = entry_id
+        if job.finished:
+            self.unfollow(job)
+
+    def _sweep(self) -> None:
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            before = job.cursor
+            self.catch_up(job)
+            if job.cursor == before and not self._store.exists(keys.log(job.id)):
+                self.unfollow(job)
+                job.vanished()

@@ -1,0 +1,80 @@
+"""`LocalCluster`: a private Redis and workers of this process's own, for as long as it is needed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from nbqueue.client.client import Client, connect_address
+from nbqueue.cluster import embedded
+
+
+class LocalCluster:
+    """A private cluster on this machine, apart from the embedded one that all notebooks share.
+
+    Args:
+        workers: How many worker processes; one a core by default.
+        threads: How many threads instead of processes.
+        name: A name makes it lasting: its folder is kept, and the same name finds it again. Without
+            one, everything is deleted on ``close``.
+        keep_alive_s: Seconds that it goes on without clients and without anything to do.
+
+    Raises:
+        ClusterError: it could not be started; the message says what to install.
+
+    >>> with nq.LocalCluster(workers=1) as cluster:         # doctest: +CLUSTER
+    ...     client = cluster.connect()
+    ...     double.submit(4).result()
+    8
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        threads: int | None = None,
+        name: str | None = None,
+        keep_alive_s: float | None = 0,
+    ) -> None:
+        self.name = name
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        if name is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="nbqueue-", ignore_cleanup_errors=True)
+            self.folder = Path(self._temporary.name)
+        else:
+            self.folder = embedded.default_folder().parent / f"cluster-{name}"
+        self._address = embedded.ensure(
+            self.folder, workers=workers, threads=threads, keep_alive_s=keep_alive_s
+        )
+        self._clients: list[Client] = []
+
+    @property
+    def broker_url(self) -> str:
+        """The broker's URL, in Celery's form."""
+        return self._address.broker_url
+
+    def connect(self, name: str = "default") -> Client:
+        """Connect to it; the result becomes the default client."""
+        client = connect_address(self._address, name)
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """End its workers and its Redis; without a name, delete everything it kept."""
+        for client in self._clients:
+            client.close()
+        if self._address.keepalive is not None:
+            self._address.keepalive.close()
+        embedded.stop(self.folder)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> LocalCluster:
+        self.connect()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<LocalCluster {self.name or 'unnamed'}: {self.broker_url}>"

@@ -1,0 +1,49 @@
+"""Options of a task, by Celery's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from nbqueue.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """How a task's jobs are sent; every field may also be given to ``with_options``."""
+
+    name: str | None = None
+    """What the task is called in logs, frames and listings; the function's name by default."""
+    queue: str | None = None
+    """Queue to send to; Celery's default queue by default."""
+    priority: int | None = None
+    """Broker priority of the messages."""
+    chunksize: int | None = None
+    """Items per message; by default workers divide a job by themselves, by time."""
+
+    def updated(self, options: dict[str, Any]) -> TaskOptions:
+        """Give these options with some changed.
+
+        Raises:
+            TypeError: there is no such option.
+            UsageError: a value is not possible.
+        """
+        known = {f.name for f in fields(self)}
+        if unknown := set(options) - known:
+            raise TypeError(
+                f"unknown task option {', '.join(map(repr, sorted(unknown)))}; "
+                f"there are {', '.join(sorted(known))}"
+            )
+        new = replace(self, **options)
+        if new.chunksize is not None:
+            check_chunksize(new.chunksize, "chunksize")
+        return new
+
+
+def check_chunksize(value: Any, name: str) -> int:
+    """Give a chunk size, if it is one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(f"{name} must be a whole number, not {value!r}")
+    if value <= 0:
+        raise UsageError(f"{name} must be at least 1, not {value}")
+    return value

@@ -1,0 +1,69 @@
+"""What became of an item, as Python objects: its result, or the exception to raise for it."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from functools import lru_cache
+from typing import Any
+
+from nbqueue.core import states
+from nbqueue.core.errors import BadSignature, NbqueueError, RemoteError, RemoteTraceback
+from nbqueue.core.fold import JobState
+from nbqueue.core.records import Error
+from nbqueue.store.packing import BlobStore, unpack
+from nbqueue.store.results import Column
+
+_COLUMNS = 8
+"""Batches whose results are kept unpickled: one for each that is read side by side."""
+
+
+class Outcomes:
+    """Reads outcomes out of a job's fold."""
+
+    def __init__(self, state: JobState, blobs: BlobStore) -> None:
+        self._state = state
+        self._blobs = blobs
+        self._column = lru_cache(maxsize=_COLUMNS)(self._read)
+
+    def _read(self, batch: int) -> Column:
+        return Column(self._state.batches[batch].results, self._blobs)
+
+    def value(self, i: int) -> Any:
+        """Give what a successful item returned."""
+        return self._column(self._state.batch_of[i] - 1)[self._state.place[i]]
+
+    def column(self, batch: int) -> Column:
+        """Give the results of a whole batch."""
+        return self._column(batch)
+
+    def exception(self, i: int) -> BaseException | None:
+        """Give the exception of an item that failed or was revoked, ready to be raised."""
+        code = self._state.states[i]
+        if code == states.REVOKED_CODE:
+            return CancelledError(f"item {i} of job {self._state.spec.name!r} was cancelled")
+        if i in self._state.rejections:
+            return self._rejected(i)
+        error = self._state.error(i)
+        return None if error is None else self._revived(i, error)
+
+    def _rejected(self, i: int) -> BadSignature:
+        record = self._state.rejections[i]
+        return BadSignature(
+            f"worker {record.worker} refused item {i} of job {self._state.spec.name!r}: its message "
+            "is not signed with the worker's key. Start workers and clients with the same "
+            "$NBQUEUE_KEY, then job.retry()"
+        )
+
+    def _revived(self, i: int, error: Error) -> BaseException:
+        exc: BaseException | None = None
+        if error.pickled:
+            try:
+                exc = unpack(error.pickled, self._blobs)
+            except Exception:  # its class is not importable here: the text stands in for it
+                exc = None
+        if not isinstance(exc, BaseException):
+            exc = RemoteError(f"{error} (the exception itself could not be pickled)")
+        where = f"item {i} of job {self._state.spec.name!r}"
+        if not isinstance(exc, NbqueueError) or isinstance(exc, RemoteError):
+            exc.__cause__ = RemoteTraceback(f"in {where}:\n{error.traceback}")
+        return exc

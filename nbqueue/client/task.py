@@ -1,0 +1,230 @@
+"""`task` and `Task`: a function that can be sent to workers."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from nbqueue.client import dispatch
+from nbqueue.client.client import default_client
+from nbqueue.client.dispatch import Row, Submission
+from nbqueue.client.job import Job
+from nbqueue.client.options import TaskOptions, check_chunksize
+from nbqueue.core.errors import UsageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Task(Generic[P, R]):
+    """A function that can be called here, or sent to workers; made by ``@nq.task``.
+
+    >>> @nq.task                                            # doctest: +CLUSTER
+    ... def double(x):
+    ...     return 2 * x
+    >>> double(4)                                           # doctest: +CLUSTER
+    8
+    >>> double.map(range(3)).result()                       # doctest: +CLUSTER
+    [0, 2, 4]
+    """
+
+    def __init__(self, function: Callable[P, R], options: TaskOptions) -> None:
+        if not callable(function):
+            raise UsageError(f"nq.task decorates a function, not {function!r}")
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.options = options
+        self._signature = _signature(function)
+        self._params = tuple(self._signature.parameters) if self._signature else ()
+
+    @property
+    def name(self) -> str:
+        """The task's name: the option ``name``, or the function's own."""
+        return self.options.name or getattr(self.function, "__name__", type(self.function).__name__)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function here, as if it had never been decorated."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}{self._signature or '(...)'}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A task that another function refers to travels with it, as its function and options.
+        return Task, (self.function, self.options)
+
+    def with_options(self, **options: Any) -> Task[P, R]:
+        """Give the same task with some options changed (those of `nq.task`)."""
+        return Task(self.function, self.options.updated(options))
+
+    # -- one call ------------------------------------------------------------------------------
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Send one call; ``job.result()`` is what the function returns.
+
+        Raises:
+            TypeError: the function does not take these arguments; nothing was sent.
+            NotPicklable: an argument, or something the function uses, cannot travel.
+            BrokerUnreachable: the broker does not take it.
+
+        >>> double.submit(21).result()                      # doctest: +CLUSTER
+        42
+        """
+        return self._submit(args, kwargs, name=None)
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Send one call: Celery's name for `submit`."""
+        return self._submit(args, kwargs, name=None)
+
+    def apply_async(
+        self,
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        **options: Any,
+    ) -> Job:
+        """Send one call with options for this call: Celery's form of `submit`.
+
+        Args:
+            args: Positional arguments.
+            kwargs: Keyword arguments.
+            name: A name for the job.
+            **options: ``queue``, ``priority`` and the other options of `nq.task`.
+
+        >>> double.apply_async((21,), name="answer").result()   # doctest: +CLUSTER
+        42
+        """
+        task = self.with_options(**options) if options else self
+        return task._submit(tuple(args), dict(kwargs or {}), name=name)
+
+    # -- many calls ----------------------------------------------------------------------------
+
+    def map(self, *iterables: Iterable[Any], name: str | None = None) -> Job:
+        """Send one item for each element of the iterables, as the built-in ``map`` pairs them.
+
+        The shortest iterable ends it; of none or an empty one comes a finished job of 0 items.
+        Iterables are consumed now.
+
+        Args:
+            *iterables: One for each parameter.
+            name: A name for the job, by which ``nq.job`` finds it.
+
+        Raises:
+            TypeError: the function does not take that many arguments; nothing was sent.
+
+        >>> double.map([1, 2, 3]).result()                  # doctest: +CLUSTER
+        [2, 4, 6]
+        """
+        if not iterables:
+            raise TypeError(f"{self.name}.map() needs at least one iterable")
+        self._check(len(iterables))
+        return self._submit_rows(zip(*iterables, strict=False), name)
+
+    def starmap(self, iterable: Iterable[Iterable[Any]], name: str | None = None) -> Job:
+        """Send one item for each tuple of arguments, as ``itertools.starmap`` spreads them.
+
+        >>> power = nq.task(pow)                            # doctest: +CLUSTER
+        >>> power.starmap([(2, 5), (3, 2)]).result()        # doctest: +CLUSTER
+        [32, 9]
+        """
+        return self._submit_rows(self._checked(iterable), name)
+
+    def chunks(self, iterable: Iterable[Iterable[Any]], n: int, name: str | None = None) -> Job:
+        """Send tuples of arguments, ``n`` items to a message: Celery's ``chunks``.
+
+        Unlike Celery's, each item has its own result, error and times. `map` and `starmap` find a
+        good size by themselves; this is for those who know better.
+
+        Raises:
+            UsageError: ``n`` is less than 1 (it is a ValueError too).
+
+        >>> double.chunks([(1,), (2,), (3,)], 2).result()   # doctest: +CLUSTER
+        [2, 4, 6]
+        """
+        return self.with_options(chunksize=check_chunksize(n, "n")).starmap(iterable, name)
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _submit(self, args: Row, kwargs: dict[str, Any], name: str | None) -> Job:
+        if self._signature is not None:
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as exc:
+                raise TypeError(f"{self.name}{self._signature}: {exc}; nothing was sent") from None
+        client = default_client()
+        return dispatch.submit_call(client, self._submission(name), args, kwargs)
+
+    def _submit_rows(self, rows: Iterable[Row], name: str | None) -> Job:
+        client = default_client()
+        return dispatch.submit_rows(client, self._submission(name), rows)
+
+    def _submission(self, name: str | None) -> Submission:
+        address = default_client().code.address(self.function)
+        return Submission(self.name, address, self._params, self.options, name)
+
+    def _checked(self, rows: Iterable[Iterable[Any]]) -> Iterator[Row]:
+        sizes: set[int] = set()
+        for i, row in enumerate(rows):
+            try:
+                args = tuple(row)
+            except TypeError:
+                raise TypeError(
+                    f"item {i} is {row!r}, but {self.name} needs a tuple of arguments for each item "
+                    "(map takes bare values); nothing was sent"
+                ) from None
+            if len(args) not in sizes:
+                self._check(len(args), f"item {i}: ")
+                sizes.add(len(args))
+            yield args
+
+    def _check(self, count: int, where: str = "") -> None:
+        if self._signature is None:
+            return
+        try:
+            self._signature.bind(*(None,) * count)
+        except TypeError as exc:
+            raise TypeError(
+                f"{where}{self.name}{self._signature} does not take {count} positional "
+                f"argument(s): {exc}; nothing was sent"
+            ) from None
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(fn: None = None, /, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(
+    fn: Callable[P, R] | None = None, /, **options: Any
+) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a function a task, to be sent to workers by ``submit``, ``map`` and their like.
+
+    The function travels by value, with what it uses of the notebook and of modules beside it, as it
+    is when a job is submitted.
+
+    Args:
+        fn: The function.
+        **options: ``name``, ``queue``, ``priority``, ``chunksize`` (see `TaskOptions`).
+
+    Raises:
+        TypeError: there is no such option.
+
+    >>> @nq.task(name="twice")                              # doctest: +CLUSTER
+    ... def f(x):
+    ...     return 2 * x
+    >>> f                                                   # doctest: +CLUSTER
+    <Task twice(x)>
+    """
+    chosen = TaskOptions().updated(options)
+    if fn is None:
+        return lambda function: Task(function, chosen)
+    return Task(fn.function if isinstance(fn, Task) else fn, chosen)
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):  # some built-ins have none: then the worker finds out
+        return None

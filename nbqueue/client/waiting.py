@@ -1,0 +1,78 @@
+"""Waiting for many jobs and futures at once."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from nbqueue.client.futures import Future
+from nbqueue.client.job import Errors, Job
+
+
+class DoneAndNotDone(NamedTuple):
+    """Two sets, as `concurrent.futures.wait` gives them, of jobs and futures."""
+
+    done: set[Any]
+    not_done: set[Any]
+
+
+def gather(*jobs: Job | Future, errors: Errors = "raise", timeout: float | None = None) -> list[Any]:
+    """Give the results of several jobs or futures, in the order given.
+
+    Args:
+        *jobs: Jobs and futures.
+        errors: As in ``Job.result``; applies within each job.
+        timeout: Seconds to wait for each.
+
+    Raises:
+        Exception: with ``errors="raise"``, what the first failed item raised.
+
+    >>> nq.gather(double.submit(1), double.map([2, 3]))     # doctest: +CLUSTER
+    [2, [4, 6]]
+    """
+    return [
+        job.result(timeout, errors) if isinstance(job, Job) else job.result(timeout) for job in jobs
+    ]
+
+
+def wait(
+    jobs: Iterable[Job | Future],
+    timeout: float | None = None,
+    return_when: str = concurrent.futures.ALL_COMPLETED,
+) -> DoneAndNotDone:
+    """Wait for jobs and futures as `concurrent.futures.wait` does; a job is done when all of it is.
+
+    Args:
+        jobs: Jobs and futures.
+        timeout: Seconds; ``None`` waits for as long as it takes.
+        return_when: ``FIRST_COMPLETED``, ``FIRST_EXCEPTION`` or ``ALL_COMPLETED``.
+
+    >>> done, not_done = nq.wait([double.submit(1)])        # doctest: +CLUSTER
+    >>> len(done), len(not_done)                            # doctest: +CLUSTER
+    (1, 0)
+    """
+    by_future = {_whole(job): job for job in jobs}
+    done, not_done = concurrent.futures.wait(by_future, timeout, return_when)
+    return DoneAndNotDone({by_future[f] for f in done}, {by_future[f] for f in not_done})
+
+
+def as_completed(
+    jobs: Iterable[Job | Future], timeout: float | None = None
+) -> Iterator[Future]:
+    """Give the futures of all items of all jobs in the order in which they end.
+
+    Raises:
+        concurrent.futures.TimeoutError: not all have ended within ``timeout`` seconds.
+
+    >>> sorted(f.result() for f in nq.as_completed([double.map([1, 2])]))   # doctest: +CLUSTER
+    [2, 4]
+    """
+    futures: list[Future] = []
+    for job in jobs:
+        futures.extend(job if isinstance(job, Job) else [job])
+    return iter(concurrent.futures.as_completed(futures, timeout))
+
+
+def _whole(job: Job | Future) -> concurrent.futures.Future[Any]:
+    return job.done_future() if isinstance(job, Job) else job

@@ -1,0 +1,196 @@
+"""The records of a job's log, and their bytes.
+
+A job's log is one Redis stream; each entry is one record of a class below, signed by whoever
+wrote it. Job states, futures, progress and DataFrames are folds (`core.fold`) of these records
+in stream order and of nothing else.
+
+    kind       written by   says
+    opened     client       the job exists: its `JobSpec`
+    started    worker       items that have been running for a while, and where
+    outcomes   worker       how items ended: states, times, results, errors (`Outcomes`)
+    progress   worker       how far running items are
+    cancelled  client       items (or all that are left) will not run
+    retried    client       failed items run again, in a new round, perhaps with a new function
+    rejected   worker       a message was not signed with the worker's key   (unsigned!)
+    finished   the store    nothing is left to do                            (unsigned!)
+
+``rejected`` and ``finished`` are written by parties that hold no key, so the fold trusts them
+with nothing but bookkeeping: neither carries anything that is unpickled.
+
+Bytes: a record is a JSON header; `Outcomes` adds packed columns behind it
+(``uint32 length | header | states u8 | started f4 | run_s f4 | results``), little-endian,
+because a million items must cost megabytes, not gigabytes. Results stay pickled until asked
+for. The format is versioned by `FORMAT`; a reader refuses what is newer than itself.
+
+**Rounds.** A job begins in round 1. ``job.retry`` opens the next round for the items that failed;
+an outcome counts only in its item's current round, so a straggler of an old round changes nothing.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from nbqueue.core.splitting import Range, count
+
+FORMAT = 1
+
+JOB = -1
+"""The item number of a record's error or progress that concerns no item in particular."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a job's messages travel: Celery's own options, ``None`` where Celery decides."""
+
+    queue: str | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """Everything about a job that does not change while it runs."""
+
+    kind: ClassVar[str] = "opened"
+
+    id: str
+    name: str
+    task: str
+    """Name of the task, as shown."""
+    function: str
+    """Address of the pickled function in the store."""
+    n: int
+    """How many items the job has."""
+    block: int
+    """Items per argument block; 0 when the only item travels inside its message."""
+    params: tuple[str, ...]
+    """Names of the function's parameters, for the frame's columns."""
+    submitted: float
+    """Seconds since the epoch, by the store's clock."""
+    origin: str
+    """Bell channel of the client that submitted it."""
+    python: str
+    """``major.minor`` of the submitting interpreter: functions by value load only there."""
+    chunksize: int | None = None
+    """Items per message, when the caller fixed it; ``None`` lets workers split lazily."""
+    route: Route = field(default_factory=Route)
+
+
+@dataclass(frozen=True)
+class Error:
+    """One way in which items failed, as text and, where it can travel, as the exception itself."""
+
+    type: str
+    message: str
+    traceback: str
+    pickled: bytes = b""
+    """Pickled exception; empty when it cannot be pickled."""
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+@dataclass(frozen=True)
+class Started:
+    """Items that have been running for longer than a commit interval."""
+
+    kind: ClassVar[str] = "started"
+
+    round: int
+    worker: str
+    message_id: str
+    """Celery's id of the message being worked on, for `terminate`."""
+    item: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How the items of some ranges ended, column by column in the order of ``runs``."""
+
+    kind: ClassVar[str] = "outcomes"
+
+    round: int
+    worker: str
+    runs: tuple[Range, ...]
+    states: bytes
+    """One state code an item."""
+    base: float
+    """Seconds since the epoch that ``started`` counts from."""
+    started: array[float]
+    """float32 seconds after ``base``."""
+    run_s: array[float]
+    """float32 seconds."""
+    memory_mb: float
+    """Peak resident memory of the worker process when the batch was written."""
+    results: bytes
+    """Pickled results (`store.packing`); unpickled only on demand and after verification."""
+    errors: tuple[Error, ...] = ()
+    error_of: tuple[tuple[int, int], ...] = ()
+    """(item, index into ``errors``) of the items that failed; empty when one error is all's."""
+
+    @property
+    def n(self) -> int:
+        """How many items the batch reports."""
+        return count(self.runs)
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far a running item is, as its function reported it."""
+
+    kind: ClassVar[str] = "progress"
+
+    item: int
+    done: float
+    total: float | None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Items that will not run; ``runs=None`` means all that were not done."""
+
+    kind: ClassVar[str] = "cancelled"
+
+    at: float
+    runs: tuple[Range, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Retried:
+    """Items that go back to PENDING in a new round."""
+
+    kind: ClassVar[str] = "retried"
+
+    round: int
+    runs: tuple[Range, ...]
+    at: float
+    task: str
+    function: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A worker refused a message whose signature it could not verify."""
+
+    kind: ClassVar[str] = "rejected"
+
+    round: int
+    runs: tuple[Range, ...]
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Nothing is left to do (until a retry)."""
+
+    kind: ClassVar[str] = "finished"
+
+    at: float
+
+
+Record = JobSpec | Started | Outcomes | Progressed | Cancelled | Retried | Rejected | Finished

@@ -1,0 +1,41 @@
+"""Numbers that shape behaviour, with what goes wrong when they are raised or lowered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+COMMIT_INTERVAL_S: Final = 0.05
+"""Outcomes are written at most this often by a range, and a range gives away its rest after this
+long. Lower: more messages and scripts for tiny items (1.5 ms of a worker's main process each).
+Higher: progress stutters and slow items hold their neighbours longer."""
+
+FIRST_SPLIT_S: Final = 0.005
+"""The same for a job's first message, which holds all of it: soon enough to leave no worker idle,
+late enough that a map of ten tiny items stays one message."""
+
+BLOB_BYTES: Final = 1_000_000
+"""Values larger than this leave the message and travel as blobs, once. Lower: a round trip and a
+file for every middling array; higher: the same bytes sent again with each function and block."""
+
+BLOCK_BYTES: Final = 500_000
+"""Aim for argument blocks of this many pickled bytes: a worker reads a whole block to run one item
+of it."""
+
+BLOCK_ITEMS: Final = 10_000
+"""Most items in an argument block, for the same reason."""
+
+INLINE_BYTES: Final = 50_000
+"""A single call's arguments travel inside the message up to this size; it saves a round trip, but
+Redis holds the message twice while it is being worked on."""
+
+RESULT_EXPIRES_S: Final = 7 * 24 * 3600
+"""How long a finished job is kept, from its end."""
+
+KEEP_EXTRA_S: Final = 24 * 3600
+"""Functions and blobs outlive the jobs that name them by this much."""
+
+POLL_S: Final = 0.1
+"""A blocked wait looks up this often, so that the notebook's stop button (SIGINT) is answered."""
+
+CONNECT_TIMEOUT_S: Final = 3.0
+"""Longest wait for a broker or store that does not answer."""

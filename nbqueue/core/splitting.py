@@ -1,0 +1,80 @@
+"""Arithmetic of ranges: which items travel together, and how a range is divided.
+
+A *range* is ``(start, stop)``, half-open, never empty. Ranges are divided lazily: a worker
+that has spent its time budget gives away what is left in halves (lazy binary splitting:
+Tzannes, Caragea, Barua and Vishkin, PPoPP 2010), so that neither a chunk size nor the number
+of workers needs to be known. Everything here is pure; the property tests hold it to one rule:
+whatever the order of divisions, every index appears exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+Range = tuple[int, int]
+
+FIRST_SPLIT_PARTS = 8
+"""Into how many ranges a job's first message divides. Each costs a message (about 1.5 ms of a
+worker's main process); fewer leave workers idle for the first doublings."""
+
+
+def divide(start: int, stop: int, parts: int) -> list[Range]:
+    """Divide a range into at most ``parts`` ranges whose sizes differ by at most one, in order."""
+    count = stop - start
+    parts = max(1, min(parts, count))
+    edges = [start + count * k // parts for k in range(parts + 1)]
+    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+
+
+def share_out(start: int, stop: int, parts: int, chunksize: int | None) -> list[Range]:
+    """Divide a range, at multiples of ``chunksize`` where the caller fixed one."""
+    if chunksize is None:
+        return divide(start, stop, parts)
+    first, last = start // chunksize, -(-stop // chunksize)
+    return [
+        (max(a * chunksize, start), min(b * chunksize, stop)) for a, b in divide(first, last, parts)
+    ]
+
+
+def runs_of(indices: Iterable[int]) -> list[Range]:
+    """Join ascending indices into ranges; an index that does not ascend opens a new range."""
+    runs: list[Range] = []
+    start = stop = -1
+    for i in indices:
+        if i == stop:
+            stop += 1
+            continue
+        if stop > start:
+            runs.append((start, stop))
+        start, stop = i, i + 1
+    if stop > start:
+        runs.append((start, stop))
+    return runs
+
+
+def count(runs: Iterable[Range]) -> int:
+    """Count the items in some ranges."""
+    return sum(b - a for a, b in runs)
+
+
+def indices(runs: Iterable[Range]) -> Iterator[int]:
+    """Walk the items of some ranges in order."""
+    for a, b in runs:
+        yield from range(a, b)
+
+
+def undone(start: int, stop: int, bitmap: bytes, first_byte: int) -> list[Range]:
+    """List the ranges within ``[start, stop)`` whose bit is unset in a done-bitmap.
+
+    ``bitmap`` is a slice of the whole bitmap that begins at byte ``first_byte``; bytes past its
+    end count as zeros. Bit 0 is the highest bit of byte 0, as in Redis's SETBIT.
+    """
+    bits = (
+        i
+        for i in range(start, stop)
+        if not (
+            (i >> 3) - first_byte < len(bitmap)
+            and bitmap[(i >> 3) - first_byte] & (0x80 >> (i & 7))
+        )
+    )
+    return runs_of(bits)

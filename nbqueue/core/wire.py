@@ -1,0 +1,184 @@
+"""Records to bytes and back (the format is described in `core.records`).
+
+Decoding never unpickles: results and exceptions stay bytes here. Whoever calls `decode` has
+verified the signature, or treats what comes out as the hint of a stranger.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from array import array
+from base64 import b64decode, b64encode
+from dataclasses import fields
+from typing import Any, cast
+
+from nbqueue.core.errors import NbqueueError
+from nbqueue.core.records import (
+    FORMAT,
+    Cancelled,
+    Error,
+    Finished,
+    JobSpec,
+    Outcomes,
+    Progressed,
+    Record,
+    Rejected,
+    Retried,
+    Route,
+    Started,
+)
+from nbqueue.core.splitting import Range
+
+_LENGTH = struct.Struct("<I")
+_BIG_ENDIAN = sys.byteorder == "big"
+
+
+class Malformed(NbqueueError):
+    """Bytes that are not a record of this format (damaged, or of a newer nbqueue)."""
+
+
+def encode(record: Record) -> bytes:
+    """Give a record's bytes, without its kind."""
+    if isinstance(record, Outcomes):
+        return _encode_outcomes(record)
+    return _json({"v": FORMAT, **_to_plain(record)})
+
+
+def decode(kind: str, body: bytes) -> Record:
+    """Read a record of the given kind.
+
+    Raises:
+        Malformed: the bytes are damaged, or were written by a newer nbqueue.
+    """
+    try:
+        if kind == Outcomes.kind:
+            return _decode_outcomes(body)
+        plain = json.loads(body)
+        _check_version(plain)
+        return _READERS[kind](plain)
+    except (KeyError, TypeError, ValueError, struct.error, AttributeError) as exc:
+        raise Malformed(f"cannot read a {kind!r} record of {len(body)} bytes: {exc!r}") from exc
+
+
+def spec_to_plain(spec: JobSpec) -> dict[str, Any]:
+    """Give a spec as JSON-able values, to travel inside messages."""
+    return _to_plain(spec)
+
+
+def spec_from_plain(plain: dict[str, Any]) -> JobSpec:
+    """Read what `spec_to_plain` gave."""
+    route = Route(**plain["route"])
+    values = {f.name: plain[f.name] for f in fields(JobSpec) if f.name not in ("route", "params")}
+    return JobSpec(**values, params=tuple(plain["params"]), route=route)
+
+
+def _json(plain: dict[str, Any]) -> bytes:
+    return json.dumps(plain, separators=(",", ":")).encode()
+
+
+def _to_plain(record: Record) -> dict[str, Any]:
+    plain = {f.name: getattr(record, f.name) for f in fields(record)}
+    if isinstance(record, JobSpec):
+        plain["route"] = {"queue": record.route.queue, "priority": record.route.priority}
+    return plain
+
+
+def _check_version(plain: dict[str, Any]) -> None:
+    if plain["v"] > FORMAT:
+        raise ValueError(f"format {plain['v']}, this nbqueue reads up to {FORMAT}: upgrade it")
+
+
+def _runs(plain: Any) -> tuple[Range, ...]:
+    return tuple((int(a), int(b)) for a, b in plain)
+
+
+def _simple(cls: type[Any], *, runs: bool = False) -> Any:
+    names = [f.name for f in fields(cls)]
+
+    def read(plain: dict[str, Any]) -> Record:
+        values = {name: plain[name] for name in names}
+        if runs and values["runs"] is not None:
+            values["runs"] = _runs(values["runs"])
+        return cast(Record, cls(**values))
+
+    return read
+
+
+_READERS = {
+    JobSpec.kind: spec_from_plain,
+    Started.kind: _simple(Started),
+    Progressed.kind: _simple(Progressed),
+    Cancelled.kind: _simple(Cancelled, runs=True),
+    Retried.kind: _simple(Retried, runs=True),
+    Rejected.kind: _simple(Rejected, runs=True),
+    Finished.kind: _simple(Finished),
+}
+
+
+def _floats(values: array[float]) -> bytes:
+    if _BIG_ENDIAN:
+        values = array("f", values)
+        values.byteswap()
+    return values.tobytes()
+
+
+def _read_floats(raw: bytes) -> array[float]:
+    values = array("f")
+    values.frombytes(raw)
+    if _BIG_ENDIAN:
+        values.byteswap()
+    return values
+
+
+def _encode_outcomes(record: Outcomes) -> bytes:
+    header = _json(
+        {
+            "v": FORMAT,
+            "round": record.round,
+            "worker": record.worker,
+            "runs": record.runs,
+            "base": record.base,
+            "mb": record.memory_mb,
+            "errors": [
+                [e.type, e.message, e.traceback, b64encode(e.pickled).decode()]
+                for e in record.errors
+            ],
+            "error_of": record.error_of,
+        }
+    )
+    return b"".join(
+        (
+            _LENGTH.pack(len(header)),
+            header,
+            record.states,
+            _floats(record.started),
+            _floats(record.run_s),
+            record.results,
+        )
+    )
+
+
+def _decode_outcomes(body: bytes) -> Outcomes:
+    (size,) = _LENGTH.unpack_from(body)
+    head = _LENGTH.size + size
+    plain = json.loads(body[_LENGTH.size : head])
+    _check_version(plain)
+    runs = _runs(plain["runs"])
+    n = sum(b - a for a, b in runs)
+    if n < 0 or any(a >= b or a < 0 for a, b in runs) or len(body) < head + 9 * n:
+        raise ValueError(f"columns for {n} items do not fit")
+    return Outcomes(
+        round=plain["round"],
+        worker=plain["worker"],
+        runs=runs,
+        states=body[head : head + n],
+        base=plain["base"],
+        started=_read_floats(body[head + n : head + 5 * n]),
+        run_s=_read_floats(body[head + 5 * n : head + 9 * n]),
+        memory_mb=plain["mb"],
+        results=body[head + 9 * n :],
+        errors=tuple(Error(t, m, tb, b64decode(p)) for t, m, tb, p in plain["errors"]),
+        error_of=tuple((i, k) for i, k in plain["error_of"]),
+    )

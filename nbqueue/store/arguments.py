@@ -1,0 +1,156 @@
+"""Argument blocks: what a job's items are called with, many items to a block.
+
+    block  =  packed ("columns", (column, column, ...))     positional arguments, a list a parameter
+           |  packed ("rows", [(args, kwargs), ...])         anything else
+
+Columns are smaller and quicker than rows, and the frame wants them. A block is signed for its job
+and number, so blocks cannot be swapped.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from typing import Any, cast
+
+import redis
+
+from nbqueue.core.errors import Expired, NotPicklable
+from nbqueue.core.settings import BLOB_BYTES
+from nbqueue.store import keys
+from nbqueue.store.packing import BlobStore, all_atoms, pack, unpack
+from nbqueue.store.signing import Keyring
+
+_PROBATION_S = 3600
+"""Blocks of a job that was never accepted (a client that died while it sent) go after this."""
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Block:
+    """The arguments of consecutive items."""
+
+    def __init__(self, form: str, data: Any) -> None:
+        self.columns: Sequence[list[Any]] | None = data if form == "columns" else None
+        self._rows: list[Any] = list(zip(*data, strict=True)) if form == "columns" else data
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def positional(self) -> list[tuple[Any, ...]] | None:
+        """Give all items' positional arguments, or ``None`` when some have keywords."""
+        return self._rows if self.columns is not None else None
+
+    def call(self, place: int) -> Call:
+        """Give what one item is called with."""
+        if self.columns is not None:
+            return self._rows[place], {}
+        args, kwargs = self._rows[place]
+        return tuple(args), dict(kwargs)
+
+
+def pack_columns(columns: Sequence[list[Any]], blobs: BlobStore, names: Sequence[str], first: int) -> bytes:
+    """Pack a block of columns; ``first`` is the number of its first item, for error messages."""
+    try:
+        return pack(("columns", tuple(columns)), blobs)
+    except NotPicklable as exc:
+        raise _named(columns, blobs, names, first, exc) from None
+
+
+def pack_rows(
+    rows: Sequence[tuple[Any, ...]], blobs: BlobStore, names: Sequence[str], first: int
+) -> bytes:
+    """Pack a block of rows that are not equally long."""
+    try:
+        return pack(("rows", [(row, {}) for row in rows]), blobs)
+    except NotPicklable as exc:
+        for place, row in enumerate(rows):
+            try:
+                pack(row, blobs)
+            except NotPicklable:
+                raise _named([[v] for v in row], blobs, names, first + place, exc) from None
+        raise
+
+
+def pack_call(args: tuple[Any, ...], kwargs: dict[str, Any], blobs: BlobStore, names: Sequence[str]) -> bytes:
+    """Pack the block of a single call."""
+    if all_atoms(args) and all_atoms(kwargs.values()):
+        quick = b"P" + pickle.dumps(("rows", [(args, kwargs)]), 5)
+        if len(quick) < BLOB_BYTES:
+            return quick
+    try:
+        return pack(("rows", [(args, kwargs)]), blobs)
+    except NotPicklable as exc:
+        columns = [[value] for value in (*args, *kwargs.values())]
+        raise _named(columns, blobs, [*names[: len(args)], *kwargs], 0, exc) from None
+
+
+def read(packed: bytes | memoryview, blobs: BlobStore) -> Block:
+    """Read a packed block (verified before)."""
+    return Block(*unpack(packed, blobs))
+
+
+def seal(keyring: Keyring, job_id: str, number: int, packed: bytes) -> bytes:
+    """Sign a packed block for its place."""
+    return keyring.seal(_context(job_id, number), packed)
+
+
+class Arguments:
+    """The argument blocks of a store's jobs."""
+
+    def __init__(self, store: redis.Redis, keyring: Keyring, blobs: BlobStore) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._blobs = blobs
+
+    def put(self, job_id: str, number: int, packed: bytes) -> None:
+        """Store a packed block; it stays only if the job is opened within the hour."""
+        key = keys.args(job_id)
+        pipe = self._store.pipeline(transaction=False)
+        pipe.hset(key, str(number), seal(self._keyring, job_id, number, packed))
+        if number == 0:
+            pipe.expire(key, _PROBATION_S)
+        pipe.execute()
+
+    def discard(self, job_id: str) -> None:
+        """Drop the blocks of a job that is not going to be."""
+        self._store.delete(keys.args(job_id))
+
+    def get(self, job_id: str, number: int) -> Block:
+        """Read a block.
+
+        Raises:
+            Expired: the job is not in the store any more.
+            BadSignature: the block was changed, or signed with another key.
+        """
+        sealed = cast("bytes | None", self._store.hget(keys.args(job_id), str(number)))
+        if sealed is None:
+            raise Expired(f"the arguments of job {job_id!r} are not in the store any more")
+        return read(self._keyring.unseal(_context(job_id, number), sealed), self._blobs)
+
+
+def _context(job_id: str, number: int) -> str:
+    return f"arguments {number} of job {job_id}"
+
+
+def _named(
+    columns: Sequence[Sequence[Any]], blobs: BlobStore, names: Sequence[str], first: int, exc: NotPicklable
+) -> NotPicklable:
+    """Find the value that cannot be pickled and say which it is."""
+    for column, values in enumerate(columns):
+        for place, value in enumerate(values):
+            try:
+                pack(value, blobs)
+            except NotPicklable as reason:
+                name = names[column] if column < len(names) else f"argument {column}"
+                return NotPicklable(
+                    f"item {first + place}: {name}={_brief(value)}: {reason}. Nothing was sent. "
+                    "Pass what it is made from instead (a path, a URL, a seed), and make it inside "
+                    "the task"
+                )
+    return NotPicklable(f"{exc}. Nothing was sent")
+
+
+def _brief(value: Any) -> str:
+    text = object.__repr__(value) if len(repr(value)) > 80 else repr(value)
+    return text

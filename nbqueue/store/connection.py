@@ -1,0 +1,81 @@
+"""Connections to the store: redis-py clients with timeouts that end, and errors that say what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from nbqueue.core.errors import BrokerUnreachable, StoreRefused, UsageError
+from nbqueue.core.settings import CONNECT_TIMEOUT_S
+
+SCHEMES = ("redis://", "rediss://", "unix://")
+
+_SECRET = re.compile(r"(://[^:/@]*):[^@]*@|((?:password|key)=)[^&]*")
+
+
+def redact(url: str) -> str:
+    """Give a URL without its password."""
+    return _SECRET.sub(lambda m: f"{m[1]}:***@" if m[1] is not None else f"{m[2]}***", url)
+
+
+def store_url(url: str) -> str:
+    """Turn a Celery-style URL into redis-py's (a socket is ``redis+socket://`` in the one)."""
+    url = re.sub(r"^redis\+socket://", "unix://", url).replace("?virtual_host=", "?db=")
+    if not url.startswith(SCHEMES):
+        raise UsageError(
+            f"the store must be Redis ({', '.join(SCHEMES)}), not {redact(url)!r}; "
+            "with another broker pass backend='redis://...'"
+        )
+    return url
+
+
+def connect(url: str, *, client_name: str | None = None) -> redis.Redis:
+    """Give a client for a store; the first command connects.
+
+    Not ``decode_responses``: everything of weight in the store is bytes.
+    """
+    options: dict[str, Any] = {"client_name": client_name} if client_name else {}
+    # redis-py 8 would give up a command after 5 s by itself; a busy store under load is slower.
+    return redis.Redis.from_url(
+        store_url(url),
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=30,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+        **options,
+    )
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn redis-py's errors into ours within the block.
+
+    Raises:
+        BrokerUnreachable: nobody answers at the URL, or it wants other credentials.
+        StoreRefused: Redis answered and refused.
+    """
+    try:
+        yield
+    except redis.AuthenticationError as exc:
+        raise BrokerUnreachable(
+            f"Redis at {redact(url)} refuses these credentials ({exc}): check user and password"
+        ) from None
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as exc:
+        raise BrokerUnreachable(
+            f"no Redis answers at {redact(url)} ({_first_line(exc)}): check that it runs and that "
+            "the URL is right"
+        ) from exc
+    except redis.ResponseError as exc:
+        raise StoreRefused(
+            f"Redis at {redact(url)} refused: {_first_line(exc)} (out of memory? read-only replica? "
+            "disk full?)"
+        ) from exc
+
+
+def _first_line(exc: BaseException) -> str:
+    return redact((str(exc).strip() or type(exc).__name__).splitlines()[0])

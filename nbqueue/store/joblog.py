@@ -1,0 +1,303 @@
+"""The job log: the only way anything about a job is written or read.
+
+Each change is one Lua script (``lua/*.lua``), so it happens wholly or not at all, and each record
+is signed here and verified here. `keys` draws the schema; `core.records` says what the records
+mean.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, NamedTuple, cast
+
+import redis
+
+from nbqueue.core import states, wire
+from nbqueue.core.errors import Expired, UnknownJob
+from nbqueue.core.records import (
+    Cancelled,
+    Finished,
+    JobSpec,
+    Outcomes,
+    Progressed,
+    Record,
+    Rejected,
+    Retried,
+    Started,
+)
+from nbqueue.core.settings import RESULT_EXPIRES_S
+from nbqueue.core.splitting import Range, undone
+from nbqueue.store import arguments, keys
+from nbqueue.store.signing import Keyring
+
+log = logging.getLogger("nbqueue.store")
+
+_UNSIGNED = {Rejected.kind, Finished.kind}
+_TOMBSTONE_MS = 24 * 3600 * 1000
+_SCRIPTS = ("open", "commit", "note", "cancel", "retry", "forget")
+
+
+class Reply(NamedTuple):
+    """What a script says back to a worker."""
+
+    known: int
+    """0: the job is not open (yet); 1: it is; 2: it was forgotten."""
+    recorded: int
+    left: int
+    cancelled: int
+
+
+class Entry(NamedTuple):
+    """One record with its place in the stream."""
+
+    id: str
+    record: Record
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A job as listings show it; from counters that anybody with store access could write."""
+
+    id: str
+    name: str
+    task: str
+    n: int
+    left: int
+    success: int
+    failure: int
+    revoked: int
+    submitted: float
+    finished: float | None
+
+
+class JobLog:
+    """Writes and reads the logs of all jobs in one store."""
+
+    def __init__(
+        self, store: redis.Redis, keyring: Keyring, *, expires_s: float = RESULT_EXPIRES_S
+    ) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._expire_ms = int(expires_s * 1000)
+        common = _source("common")
+        self._scripts = {
+            name: store.register_script(common + _source(name)) for name in _SCRIPTS
+        }
+        self.bad_signatures = 0
+        """How many records were refused because of their signature."""
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def open(self, spec: JobSpec, inline: bytes = b"") -> bool:
+        """Make a job exist; ``False`` when it did already (or was forgotten).
+
+        ``inline`` is the packed argument block of a single call, kept for whoever looks later.
+        """
+        body, sig = self._sealed(spec.id, spec)
+        return bool(
+            self._run(
+                "open",
+                spec.id,
+                body,
+                sig,
+                spec.n,
+                spec.name,
+                spec.task,
+                spec.submitted,
+                keys.bell(spec.origin),
+                time.time(),
+                self._expire_ms,
+                arguments.seal(self._keyring, spec.id, 0, inline) if inline else b"",
+            )
+        )
+
+    def commit(self, job_id: str, record: Outcomes | Rejected, at: float) -> Reply:
+        """Record outcomes, each item once; repeating it changes nothing."""
+        codes = (
+            bytes([states.FAILURE_CODE]) if isinstance(record, Rejected) else _shorten(record.states)
+        )
+        return self._append(
+            "commit", job_id, record, record.round, codes, at, self._expire_ms, *_flat(record.runs)
+        )
+
+    def note(self, job_id: str, record: Started | Progressed) -> Reply:
+        """Append a record that ends nothing."""
+        return self._append("note", job_id, record)
+
+    def cancel(self, job_id: str, record: Cancelled, items: Iterable[tuple[int, int]] = ()) -> int:
+        """Revoke everything that is left, or the given ``(round, item)`` pairs; say how many."""
+        body, sig = self._sealed(job_id, record)
+        pairs = [x for pair in items for x in pair]
+        count = int(
+            self._run("cancel", job_id, body, sig, record.at, self._expire_ms, *pairs)
+        )
+        return self._known(job_id, count)
+
+    def retry(self, job_id: str, record: Retried) -> int:
+        """Open the next round; 0 when another client opened it first."""
+        body, sig = self._sealed(job_id, record)
+        count = int(
+            self._run(
+                "retry", job_id, body, sig, record.round, record.at, record.task,
+                *_flat(record.runs),
+            )
+        )
+        return self._known(job_id, count)
+
+    def forget(self, job_id: str) -> bool:
+        """Delete a job and everything of it; ``False`` when there was none."""
+        return bool(self._run("forget", job_id, _TOMBSTONE_MS))
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def read(self, job_id: str, after: str = "-", limit: int = 500) -> list[Entry]:
+        """Read verified records in order, from the one after ``after`` (an entry id, or ``-``).
+
+        An empty list means that there is nothing newer. Records with a bad signature are counted,
+        logged and left out.
+        """
+        raw = cast(
+            "list[tuple[bytes, dict[bytes, bytes]]]",
+            self._store.xrange(
+                keys.log(job_id), min=after if after == "-" else f"({after}", count=limit
+            ),
+        )
+        entries = []
+        for entry_id, fields in raw:
+            record = self.verified(
+                job_id, fields[b"k"].decode(), fields[b"b"], fields[b"s"]
+            )
+            entries.append(Entry(entry_id.decode(), record))
+        return entries
+
+    def verified(self, job_id: str, kind: str, body: bytes, sig: bytes) -> Record:
+        """Decode one record; one that is not to be trusted becomes an empty `Progressed`."""
+        if kind not in _UNSIGNED and not self._keyring.verify(_context(job_id, kind), body, sig):
+            self.bad_signatures += 1
+            log.warning(
+                "job %s: refused a %r record with a bad signature (%d so far); do all clients "
+                "and workers have the same $NBQUEUE_KEY?", job_id, kind, self.bad_signatures,
+            )
+            return _NOTHING
+        try:
+            return wire.decode(kind, body)
+        except wire.Malformed as exc:
+            log.warning("job %s: %s", job_id, exc)
+            return _NOTHING
+
+    def spec(self, job_id: str) -> JobSpec:
+        """Read how a job was opened.
+
+        Raises:
+            Expired: its log is gone, or its first record is not to be trusted.
+        """
+        entries = self.read(job_id, limit=1)
+        if entries and isinstance(entries[0].record, JobSpec):
+            return entries[0].record
+        raise Expired(
+            f"job {job_id!r} has no readable log: it expired, was forgotten, or was signed with "
+            "another key"
+        )
+
+    def pending(
+        self, job_id: str, round_: int, start: int, stop: int
+    ) -> tuple[bool, list[Range]]:
+        """Say whether a job is cancelled and which items of a range are not recorded yet."""
+        first = start >> 3
+        pipe = self._store.pipeline(transaction=False)
+        pipe.hmget(keys.meta(job_id), "cancelled", "gone")
+        pipe.getrange(keys.done(job_id, round_), first, (stop - 1) >> 3)
+        (cancelled, gone), bitmap = pipe.execute()
+        return cancelled == b"1" or gone is not None, undone(start, stop, bitmap, first)
+
+    def find(self, id_or_name: str) -> str:
+        """Give the id of the job with this id, or of the latest with this name.
+
+        Raises:
+            UnknownJob: there is none; the message lists near matches.
+        """
+        if self._store.hexists(keys.meta(id_or_name), "n"):
+            return id_or_name
+        found = cast("bytes | None", self._store.hget(keys.NAMES, id_or_name))
+        if found is not None and self._store.hexists(keys.meta(found.decode()), "n"):
+            return found.decode()
+        names = [name.decode() for name in cast("list[bytes]", self._store.hkeys(keys.NAMES))]
+        near = difflib.get_close_matches(id_or_name, names, n=3)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "nq.jobs() lists all"
+        raise UnknownJob(f"no job with id or name {id_or_name!r}: {hint}")
+
+    def summaries(self) -> list[Summary]:
+        """List all jobs, latest first; forgets the names of those that have expired."""
+        ids = [i.decode() for i in cast("list[bytes]", self._store.zrevrange(keys.JOBS, 0, -1))]
+        pipe = self._store.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hgetall(keys.meta(job_id))
+        found, expired = [], []
+        for job_id, raw in zip(ids, pipe.execute(), strict=True):
+            if b"n" in raw:
+                found.append(_summary(job_id, {k.decode(): v.decode() for k, v in raw.items()}))
+            else:
+                expired.append(job_id)
+        if expired:
+            self._store.zrem(keys.JOBS, *expired)
+        return found
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _append(self, script: str, job_id: str, record: Record, *rest: Any) -> Reply:
+        body, sig = self._sealed(job_id, record)
+        return Reply(*self._run(script, job_id, record.kind, body, sig, *rest))
+
+    def _sealed(self, job_id: str, record: Record) -> tuple[bytes, bytes]:
+        body = wire.encode(record)
+        if record.kind in _UNSIGNED:
+            return body, b""
+        return body, self._keyring.sign(_context(job_id, record.kind), body)
+
+    def _run(self, script: str, job_id: str, *argv: Any) -> Any:
+        return self._scripts[script](keys=[keys.base(job_id)], args=argv)
+
+    def _known(self, job_id: str, count: int) -> int:
+        if count < 0:
+            raise Expired(f"job {job_id!r} is no longer in the store: it expired or was forgotten")
+        return count
+
+
+_NOTHING = Progressed(item=1 << 62, done=0, total=None)
+"""Stands for a record that is not to be trusted; concerns no item."""
+
+
+def _context(job_id: str, kind: str) -> str:
+    return f"{kind} record of job {job_id}"
+
+
+def _flat(runs: Sequence[Range]) -> list[int]:
+    return [x for run in runs for x in run]
+
+
+def _shorten(codes: bytes) -> bytes:
+    return codes[:1] if codes.count(codes[:1]) == len(codes) else codes
+
+
+def _source(name: str) -> str:
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text() + "\n"
+
+
+def _summary(job_id: str, raw: dict[str, str]) -> Summary:
+    return Summary(
+        id=job_id,
+        name=raw["name"],
+        task=raw["task"],
+        n=int(raw["n"]),
+        left=int(raw["left"]),
+        success=int(raw.get("success", 0)),
+        failure=int(raw.get("failure", 0)),
+        revoked=int(raw.get("revoked", 0)),
+        submitted=float(raw["submitted"]),
+        finished=float(raw["finished"]) if "finished" in raw else None,
+    )

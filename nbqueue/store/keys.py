@@ -1,0 +1,79 @@
+"""The Redis schema, whole.
+
+    nbq:{id}:meta      hash    n left round cancelled last origin name task submitted finished
+                               success failure revoked   (or just ``gone`` after forget)
+    nbq:{id}:log       stream  k kind, b body, s signature           (`core.records`)
+    nbq:{id}:done:R    string  bitmap: item i of round R is recorded
+    nbq:{id}:args      hash    block number -> signature + packed arguments
+    nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died
+    nbq:jobs           zset    id by time of submission
+    nbq:active         zset    ids of jobs with something left to do
+    nbq:names          hash    name -> id of the latest job of that name
+    nbq:fn:ADDRESS     string  a pickled function
+    nbq:blob:ADDRESS   list    chunks of a large value
+    nbq:bell:CLIENT    channel "job prev id kind\\n" + signature and body of small records
+    nbq:bell:job:ID    channel the same, for whoever else watches
+
+The ``{id}`` keys of a job expire together, `RESULT_EXPIRES_S` after its end; while it runs they
+never do. ``meta`` is for the scripts and for listings: nothing that is in it is trusted or
+unpickled. The bell may be lost (pub/sub is fire and forget): it only says that the log has grown,
+and a follower that missed it finds the record in the log.
+"""
+
+from __future__ import annotations
+
+PREFIX = "nbq:"
+
+JOBS = PREFIX + "jobs"
+ACTIVE = PREFIX + "active"
+NAMES = PREFIX + "names"
+
+
+def base(job_id: str) -> str:
+    """Common beginning of a job's keys."""
+    return f"{PREFIX}{{{job_id}}}"
+
+
+def meta(job_id: str) -> str:
+    """Key of a job's counters."""
+    return base(job_id) + ":meta"
+
+
+def log(job_id: str) -> str:
+    """Key of a job's log."""
+    return base(job_id) + ":log"
+
+
+def done(job_id: str, round_: int) -> str:
+    """Key of the done-bitmap of one round."""
+    return f"{base(job_id)}:done:{round_}"
+
+
+def args(job_id: str) -> str:
+    """Key of a job's argument blocks."""
+    return base(job_id) + ":args"
+
+
+def tries(job_id: str) -> str:
+    """Key of the counters of items that were begun after a death."""
+    return base(job_id) + ":tries"
+
+
+def function(address: str) -> str:
+    """Key of a pickled function."""
+    return f"{PREFIX}fn:{address}"
+
+
+def blob(address: str) -> str:
+    """Key of a blob's chunks."""
+    return f"{PREFIX}blob:{address}"
+
+
+def bell(client_id: str) -> str:
+    """Channel on which a client hears of its own jobs."""
+    return f"{PREFIX}bell:{client_id}"
+
+
+def job_bell(job_id: str) -> str:
+    """Channel on which anybody hears of one job."""
+    return f"{PREFIX}bell:job:{job_id}"

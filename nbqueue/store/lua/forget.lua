@@ -1,0 +1,10 @@
+-- Delete a job. A tombstone keeps stragglers from opening it again. ARGV: tombstone_ms.
+local name = redis.call('HGET', meta, 'name')
+if not name then return 0 end
+each_key(function(key) redis.call('DEL', key) end)
+redis.call('ZREM', 'nbq:jobs', job)
+redis.call('ZREM', 'nbq:active', job)
+if redis.call('HGET', 'nbq:names', name) == job then redis.call('HDEL', 'nbq:names', name) end
+redis.call('HSET', meta, 'gone', 1)
+redis.call('PEXPIRE', meta, ARGV[1])
+return 1

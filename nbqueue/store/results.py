@@ -1,0 +1,52 @@
+"""The results column of a batch: what items returned, pickled, in order.
+
+    "L" pickle of the list of values      every value an atom (`packing.ATOMS`): one pickle for all
+    "I" pickle of a list of packed bytes  otherwise; ``None`` where an item has no result
+
+Values that are not atoms are packed the moment the item returns, not when the batch is written:
+a list that the next item appends to would otherwise change after the fact.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+from nbqueue.store.packing import BlobStore, pack, unpack
+
+
+class Packed(bytes):
+    """Bytes that are a packed value, as opposed to a value that is bytes."""
+
+
+NO_RESULT = Packed()
+"""Stands for the result of an item that failed."""
+
+
+def encode(values: Sequence[Any], blobs: BlobStore) -> bytes:
+    """Give the column of values of which each is an atom or a `Packed`."""
+    if not any(type(value) is Packed for value in values):
+        return b"L" + pickle.dumps(values, 5)
+    cells = [bytes(v) if type(v) is Packed else pack(v, blobs) for v in values]
+    return b"I" + pickle.dumps([cell or None for cell in cells], 5)
+
+
+class Column:
+    """A results column that unpickles a cell when it is asked for."""
+
+    def __init__(self, column: bytes, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._plain = column[:1] == b"L"
+        self._cells: list[Any] = pickle.loads(memoryview(column)[1:]) if column else []
+
+    def __getitem__(self, place: int) -> Any:
+        """Give the value at a position; ``None`` where the item has none."""
+        cell = self._cells[place]
+        return cell if self._plain or cell is None else unpack(cell, self._blobs)
+
+    def values(self, start: int, stop: int) -> list[Any]:
+        """Give consecutive values."""
+        if self._plain:
+            return self._cells[start:stop]
+        return [self[place] for place in range(start, stop)]

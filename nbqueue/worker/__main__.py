@@ -1,0 +1,58 @@
+"""A lean launcher for workers: ``python -m nbqueue.worker --folder F --concurrency N``.
+
+Celery's own command line loads twice as long (entry points, prompt toolkit). `nbqueue worker` goes
+through that one, for all its options; the embedded cluster and its user wait for this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from nbqueue.store.signing import Keyring
+from nbqueue.worker.app import make_worker_app
+from nbqueue.worker.workplace import Wiring
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a worker until it is told to stop."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    folder: Path = options.folder
+    # Read before the environment of the tasks is anybody's business: the key stays in memory.
+    wiring = Wiring(
+        broker_url=f"redis+socket://{options.socket}",
+        store_url=f"unix://{options.socket}",
+        keyring=Keyring((folder / "key").read_text()),
+        folder=folder,
+    )
+    app = make_worker_app(wiring)
+    worker = app.Worker(
+        hostname=f"embedded-{os.getpid()}@%h",
+        pool="threads" if options.threads else "prefork",
+        concurrency=options.concurrency,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m nbqueue.worker", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the embedded cluster")
+    parser.add_argument("--socket", required=True, help="its Redis socket")
+    parser.add_argument("--concurrency", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", action="store_true", help="threads instead of processes")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The worker's Celery app: one task, which runs ranges.
+
+All tasks of all notebooks travel as this one task (their own names are in the message's ``shadow``,
+which is what logs, events and Flower show), so a worker needs to know nothing in advance.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery, Task
+
+from nbqueue.store import broker
+from nbqueue.worker import executor
+from nbqueue.worker.workplace import Wiring, Workplace
+
+
+def make_worker_app(wiring: Wiring) -> Celery:
+    """Make the app that a worker serves."""
+    app = broker.make_app(wiring.broker_url)
+    places: dict[int, Workplace] = {}
+
+    def place() -> Workplace:
+        # By process: a forked child must not talk on its parent's connection.
+        pid = os.getpid()
+        if pid not in places:
+            places[pid] = Workplace(wiring, app)
+        return places[pid]
+
+    @app.task(name=broker.RANGE_TASK, bind=True)  # type: ignore[untyped-decorator]
+    def run_range(self: Task, envelope: str) -> None:
+        info = self.request.delivery_info or {}
+        executor.execute(
+            place(),
+            envelope,
+            message_id=self.request.id,
+            redelivered=bool(info.get("redelivered")),
+        )
+
+    return app

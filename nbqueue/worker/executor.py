@@ -1,0 +1,245 @@
+"""A range message from its arrival to its acknowledgement.
+
+    verify → (consult the done-bitmap) → load function and arguments → run items, each with its own
+    ``try`` → commit outcomes → give away what the time budget left over → acknowledge
+
+An item's failure is an outcome. Whatever else goes wrong is turned into an outcome too, of all items
+that the message still had: a client must never wait for something that nobody is going to do. Only
+the death of this process leaves a message without outcomes, and then the broker delivers it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nbqueue.core import settings
+from nbqueue.core.errors import (
+    BadSignature,
+    FunctionNotLoadable,
+    NbqueueError,
+    NotPicklable,
+    ResultNotPicklable,
+    WorkerLost,
+)
+from nbqueue.core.records import Error, Rejected
+from nbqueue.core.splitting import Range
+from nbqueue.store import arguments, broker, keys
+from nbqueue.store.broker import Message, Unverified
+from nbqueue.store.packing import ATOMS, pack_native
+from nbqueue.store.results import Packed
+from nbqueue.worker import bars, current
+from nbqueue.worker.failures import describe
+from nbqueue.worker.ranges import NO_ITEM, RangeRun
+from nbqueue.worker.reporter import Reporter
+from nbqueue.worker.ticker import Ticker
+from nbqueue.worker.workplace import Workplace
+
+log = logging.getLogger("nbqueue.worker")
+
+_OLD_S = 0.02
+"""A message older than this has been queueing: its job may have been cancelled meanwhile. Younger
+ones skip the question, which would cost a quick call a tenth of its time."""
+
+_MOST_DEATHS = 2
+"""How often an item may be begun by a careful executor and not be heard of again."""
+
+_JOB_ID = re.compile(r"[0-9a-z-]{1,64}\Z")
+
+ticker = Ticker()
+
+
+def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bool) -> None:
+    """Run one message; returns when all it was responsible for is recorded or passed on."""
+    try:
+        message = broker.decode(place.keyring, envelope)
+    except Unverified as exc:
+        _reject(place, exc)
+        return
+    runs: list[Range] = [(message.start, message.stop)]
+    careful = redelivered
+    if careful or message.check or place.now() - message.spec.submitted > _OLD_S:
+        cancelled, runs = place.joblog.pending(
+            message.spec.id, message.round, message.start, message.stop
+        )
+        if cancelled or not runs:
+            return
+    run = RangeRun(runs)
+    reporter = Reporter(place, message, message_id, run)
+    try:
+        Execution(place, message, run, reporter, careful=careful).perform()
+    except NbqueueError as exc:
+        reporter.fail_all(_left(place, message), describe(exc, place.blobs))
+    reporter.flush_patiently()
+
+
+class Execution:
+    """The running of one verified message."""
+
+    def __init__(
+        self, place: Workplace, message: Message, run: RangeRun, reporter: Reporter, *, careful: bool
+    ) -> None:
+        self._place = place
+        self._message = message
+        self._run = run
+        self._reporter = reporter
+        self._careful = careful
+        chunksize = message.spec.chunksize
+        self._may_split = chunksize is None or message.stop - message.start > chunksize
+        self._block: arguments.Block | None = None
+        self._block_start = self._block_stop = 0
+        self.due = 0.0
+
+    def perform(self) -> None:
+        """Run the items.
+
+        Raises:
+            NbqueueError: the function or the arguments cannot be loaded.
+        """
+        message = self._message
+        if message.spec.chunksize is not None and self._may_split:
+            self._reporter.send_rest(self._run.give_away())  # divide at once: sizes are fixed
+            return
+        bars.watch()
+        function = self._place.functions.get(message.function or message.spec.function)
+        budget_s = settings.FIRST_SPLIT_S if message.whole else settings.COMMIT_INTERVAL_S
+        soon = message.whole and message.stop - message.start > 1
+        self.due = time.perf_counter() + (budget_s if soon else settings.COMMIT_INTERVAL_S)
+        ticker.watch(self, soon=soon)
+        with current.running(self._message, self._run, self._reporter):
+            try:
+                self._loop(function, budget_s)
+            finally:
+                ticker.unwatch(self)
+
+    def tick(self) -> None:
+        """Look in on a long item (called by the ticker's thread)."""
+        self.due = time.perf_counter() + settings.COMMIT_INTERVAL_S
+        if self._run.current == NO_ITEM:
+            return
+        self._reporter.tick()
+        self._pass_on_rest()
+
+    def _pass_on_rest(self) -> None:
+        if self._may_split and not self._careful:
+            rest = self._run.give_away()
+            if rest and not self._reporter.cancelled:
+                self._reporter.send_rest(rest)
+
+    def _loop(self, function: Callable[..., Any], budget_s: float) -> None:
+        clock = time.perf_counter
+        run = self._run
+        deadline = clock() + budget_s
+        item = run.first()
+        while item != NO_ITEM:
+            if self._careful and not self._may_begin(item):
+                item = run.failed(item, clock(), clock(), self._lost())
+                continue
+            if not self._block_start <= item < self._block_stop:
+                self._load_block(item)
+            assert self._block is not None
+            args, kwargs = self._block.call(item - self._block_start)
+            begun = clock()
+            try:
+                value = function(*args, **kwargs)
+                if type(value) not in ATOMS or _is_large(value):
+                    value = self._packed(value)
+                ended = clock()
+            except BaseException as exc:  # also SystemExit: a task's exit is not the worker's
+                item = run.failed(item, begun, clock(), self._described(exc))
+                ended = clock()
+            else:
+                item = run.succeeded(item, begun, ended, value)
+            if ended >= deadline:
+                self._between_items()
+                deadline = clock() + settings.COMMIT_INTERVAL_S
+                item = self._after_rest(item)
+
+    def _between_items(self) -> None:
+        """Write outcomes; the budget is spent, so pass on what is left."""
+        self._reporter.flush_patiently()
+        self.due = time.perf_counter() + settings.COMMIT_INTERVAL_S
+        self._pass_on_rest()
+
+    def _after_rest(self, item: int) -> int:
+        return NO_ITEM if self._reporter.cancelled else item
+
+    def _packed(self, value: Any) -> Packed:
+        if inspect.iscoroutine(value):
+            value = asyncio.run(value)
+        try:
+            return Packed(pack_native(value, self._place.blobs))
+        except NotPicklable as exc:
+            raise ResultNotPicklable(
+                f"the task returned {exc}. Return what it is made of (numbers, arrays, a dict) or a "
+                "path to where the task saved it"
+            ) from None
+
+    def _described(self, exc: BaseException) -> Error:
+        skip = 3 if isinstance(exc, ResultNotPicklable) else 1
+        return describe(exc, self._place.blobs, skip_frames=skip)
+
+    def _load_block(self, item: int) -> None:
+        spec = self._message.spec
+        try:
+            if self._message.inline:
+                self._block = arguments.read(self._message.inline, self._place.blobs)
+                self._block_start, self._block_stop = 0, 1
+                return
+            size = spec.block or 1
+            number = item // size
+            self._block = self._place.block(spec.id, number)
+            self._block_start = number * size
+            self._block_stop = self._block_start + len(self._block)
+        except NbqueueError:
+            raise
+        except Exception as exc:  # unpickling runs code of any package: anything may come out
+            raise FunctionNotLoadable(
+                f"the arguments of item {item} cannot be loaded by this worker: "
+                f"{type(exc).__name__}: {exc} (is the package they come from installed there?)"
+            ) from exc
+
+    # -- after a death -------------------------------------------------------------------------
+
+    def _may_begin(self, item: int) -> bool:
+        """Note that an item is begun, where a death does not erase it; say whether it may."""
+        self._reporter.flush_patiently()
+        key = keys.tries(self._message.spec.id)
+        return int(self._place.store.hincrby(key, f"{self._message.round}:{item}", 1)) <= _MOST_DEATHS
+
+    def _lost(self) -> Error:
+        return describe(
+            WorkerLost(
+                f"the worker process died {_MOST_DEATHS} times while it ran this item (a crash in C "
+                "code, os._exit, or killed for memory?); other items were not affected. Try "
+                "job.rerun(i) to see it happen here"
+            ),
+            self._place.blobs,
+        )
+
+
+def _is_large(value: Any) -> bool:
+    return isinstance(value, (str, bytes)) and len(value) >= settings.BLOB_BYTES
+
+
+def _left(place: Workplace, message: Message) -> list[Range]:
+    """List the items of a message that have no outcome."""
+    return place.joblog.pending(message.spec.id, message.round, message.start, message.stop)[1]
+
+
+def _reject(place: Workplace, exc: Unverified) -> None:
+    """Refuse a message that is not to be trusted, and say so to whoever waits for it."""
+    log.error("refused a message: %s", exc)
+    if _JOB_ID.match(exc.job_id) and 0 <= exc.start < exc.stop:
+        record = Rejected(
+            round=exc.round,
+            runs=((exc.start, exc.stop),),
+            worker=place.name,
+            reason=f"{type(BadSignature()).__name__}",
+        )
+        place.joblog.commit(exc.job_id, record, place.now())

@@ -1,0 +1,55 @@
+"""Exceptions of tasks to `Error` records: text for people, and the exception itself if it travels."""
+
+from __future__ import annotations
+
+import traceback
+from types import TracebackType
+
+from nbqueue.core.records import Error
+from nbqueue.store.packing import BlobStore, pack_native, unpack
+
+_MESSAGE_CHARS = 10_000
+_TRACEBACK_CHARS = 100_000
+
+
+def describe(exc: BaseException, blobs: BlobStore, *, skip_frames: int = 0) -> Error:
+    """Give the error record of an exception.
+
+    ``skip_frames`` outer frames (the executor's own) are left out of the traceback.
+    """
+    tb: TracebackType | None = exc.__traceback__
+    for _ in range(skip_frames):
+        tb = tb.tb_next if tb is not None else None
+    try:
+        message = str(exc)
+        lines = "".join(traceback.format_exception(type(exc), exc, tb))
+    except Exception as broken:  # an exception's own __str__ may raise anything
+        message = f"<its __str__ raised {type(broken).__name__}>"
+        lines = "".join(traceback.format_tb(tb))
+    return Error(
+        type=_name(type(exc)),
+        message=_cut(message, _MESSAGE_CHARS),
+        traceback=_cut(lines, _TRACEBACK_CHARS),
+        pickled=_pickled(exc, blobs),
+    )
+
+
+def _name(cls: type) -> str:
+    module = cls.__module__
+    return cls.__qualname__ if module in ("builtins", "__main__") else f"{module}.{cls.__qualname__}"
+
+
+def _pickled(exc: BaseException, blobs: BlobStore) -> bytes:
+    """Pickle an exception if it comes back whole (an __init__ of its own often prevents that)."""
+    try:
+        packed = pack_native(exc, blobs)
+        return packed if type(unpack(packed, blobs)) is type(exc) else b""
+    except Exception:  # any reason is good enough: the text travels instead
+        return b""
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n… {len(text) - limit:,} characters left out …\n{text[-half:]}"

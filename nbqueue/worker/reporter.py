@@ -1,0 +1,191 @@
+"""A range's outcomes to the job log, and its rest back to the queue.
+
+One reporter serves one message. It is called by the executor between items and by the ticker while
+an item runs, so its own lock makes one write at a time. What could not be written stays in hand and
+goes first the next time: an outcome is never dropped because the store was away.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import threading
+import time
+from array import array
+from dataclasses import replace
+
+import redis
+
+from nbqueue.core import splitting, states
+from nbqueue.core.records import Error, Outcomes, Progressed, Started
+from nbqueue.store import broker, results
+from nbqueue.store.broker import Message
+from nbqueue.store.joblog import Reply
+from nbqueue.worker.ranges import NO_ITEM, Outbox, RangeRun
+from nbqueue.worker.workplace import Workplace
+
+log = logging.getLogger("nbqueue.worker")
+
+_MB_PER_UNIT = 1 / 1024 if sys.platform != "darwin" else 1 / 1024**2  # ru_maxrss: KiB, bytes on macOS
+_PATIENCE_S = 60
+"""How long a worker keeps outcomes in hand for a store that is away before it requeues the range."""
+
+
+class Reporter:
+    """Writes what becomes of one message."""
+
+    def __init__(self, place: Workplace, message: Message, message_id: str, run: RangeRun) -> None:
+        self._place = place
+        self._message = message
+        self._message_id = message_id
+        self._run = run
+        self._lock = threading.RLock()
+        self._in_hand: list[Outcomes] = []
+        self._progress: dict[int, Progressed] = {}
+        self._noted = NO_ITEM
+        # The executor's clock is monotonic; the log's is the store's.
+        self._base = place.now() - time.perf_counter()
+        self.cancelled = False
+        """The store said that what is left of the job will not be wanted."""
+
+    # -- outcomes ------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write the outcomes so far.
+
+        Raises:
+            redis.RedisError: the store is away; nothing is lost, call again.
+        """
+        with self._lock:
+            box = self._run.collect()
+            if box is not None:
+                self._in_hand.append(self._batch(box))
+            while self._in_hand:
+                self._write(self._in_hand[0])
+                del self._in_hand[0]
+
+    def flush_patiently(self) -> None:
+        """Write the outcomes, waiting for a store that is away for up to a minute."""
+        give_up = time.monotonic() + _PATIENCE_S
+        wait_s = 0.1
+        while True:
+            try:
+                return self.flush()
+            except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as exc:
+                if time.monotonic() > give_up:
+                    raise
+                log.warning("job %s: cannot write outcomes (%s), trying again", self._message.spec.name, exc)
+                time.sleep(wait_s)
+                wait_s = min(2 * wait_s, 2.0)
+
+    def fail_all(self, runs: list[splitting.Range], error: Error) -> None:
+        """Record one error for all items of some ranges."""
+        n = splitting.count(runs)
+        if n == 0:
+            return
+        zeros = array("f", bytes(4 * n))
+        with self._lock:
+            self._in_hand.append(
+                Outcomes(
+                    round=self._message.round,
+                    worker=self._place.name,
+                    runs=tuple(runs),
+                    states=bytes([states.FAILURE_CODE]) * n,
+                    base=self._place.now(),
+                    started=zeros,
+                    run_s=zeros,
+                    memory_mb=_memory_mb(),
+                    results=b"",
+                    errors=(error,),
+                )
+            )
+        self.flush_patiently()
+
+    def _batch(self, box: Outbox) -> Outcomes:
+        base = box.begun[0]
+        codes = bytearray([states.SUCCESS_CODE]) * len(box.items)
+        errors: dict[Error, int] = {}
+        error_of = []
+        if box.errors:
+            for place, item in enumerate(box.items):
+                if item in box.errors:
+                    codes[place] = states.FAILURE_CODE
+                    error_of.append((item, errors.setdefault(box.errors[item], len(errors))))
+        return Outcomes(
+            round=self._message.round,
+            worker=self._place.name,
+            runs=tuple(splitting.runs_of(box.items)),
+            states=bytes(codes),
+            base=self._base + base,
+            started=array("f", [t - base for t in box.begun]),
+            run_s=array("f", box.run_s),
+            memory_mb=_memory_mb(),
+            results=results.encode(box.values, self._place.blobs),
+            errors=tuple(errors),
+            error_of=tuple(error_of),
+        )
+
+    def _write(self, batch: Outcomes) -> None:
+        job_id = self._message.spec.id
+        reply = self._place.joblog.commit(job_id, batch, self._place.now())
+        if reply.known == 0:
+            self._open()
+            reply = self._place.joblog.commit(job_id, batch, self._place.now())
+        self._heed(reply)
+
+    def _open(self) -> None:
+        """Open the job from its message: the client died, or has not come to it yet."""
+        self._place.joblog.open(self._message.spec, self._message.inline)
+
+    def _heed(self, reply: Reply) -> None:
+        self.cancelled = self.cancelled or bool(reply.cancelled) or reply.left == 0
+
+    # -- while an item runs --------------------------------------------------------------------
+
+    def progress(self, record: Progressed) -> None:
+        """Remember how far an item is; the next tick writes the latest of each."""
+        with self._lock:
+            self._progress[record.item] = record
+
+    def tick(self) -> None:
+        """Write what there is to say while an item is running."""
+        with self._lock:
+            self.flush()
+            item = self._run.current
+            if item not in (NO_ITEM, self._noted):
+                self._noted = item
+                self._note(
+                    Started(
+                        self._message.round, self._place.name, self._message_id, item, self._place.now()
+                    )
+                )
+            reports, self._progress = list(self._progress.values()), {}
+            for record in reports:
+                self._note(record)
+
+    def _note(self, record: Started | Progressed) -> None:
+        job_id = self._message.spec.id
+        reply = self._place.joblog.note(job_id, record)
+        if reply.known == 0:
+            self._open()
+            reply = self._place.joblog.note(job_id, record)
+        self._heed(reply)
+
+    # -- the rest ------------------------------------------------------------------------------
+
+    def send_rest(self, runs: list[splitting.Range]) -> None:
+        """Publish items that this message is not going to run."""
+        message = self._message
+        start, stop = runs[0][0], runs[-1][1]
+        parts = splitting.FIRST_SPLIT_PARTS if message.whole else 2
+        for a, b in splitting.share_out(start, stop, parts, message.spec.chunksize):
+            broker.send(
+                self._place.app,
+                self._place.keyring,
+                replace(message, start=a, stop=b, whole=False, check=message.check or len(runs) > 1),
+            )
+
+
+def _memory_mb() -> float:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MB_PER_UNIT, 1)

@@ -1,0 +1,83 @@
+"""What a worker process has at hand: connections, caches, keys, its name and its clock.
+
+Made once in each process (a forked child must not use its parent's sockets) and never before the
+first message.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import redis
+from celery import Celery
+
+from nbqueue.core.settings import RESULT_EXPIRES_S
+from nbqueue.store.arguments import Arguments, Block
+from nbqueue.store.blobs import Blobs, cache_folder, private_folder
+from nbqueue.store.connection import connect
+from nbqueue.store.functions import Functions
+from nbqueue.store.joblog import JobLog
+from nbqueue.store.signing import Keyring
+
+_BLOCKS = 4
+"""Argument blocks kept unpickled. Fewer: a block is read anew for each of its slow items; more:
+a worker holds arguments in memory that it is done with."""
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Where a worker belongs: what the launcher was told."""
+
+    broker_url: str = field(repr=False)
+    store_url: str = field(repr=False)
+    keyring: Keyring
+    folder: Path | None = None
+    """The embedded cluster's folder, where blobs are files that its client shares."""
+
+
+class Workplace:
+    """One process's share of the wiring."""
+
+    def __init__(self, wiring: Wiring, app: Celery) -> None:
+        self.app = app
+        self.keyring = wiring.keyring
+        self.name = f"{socket.gethostname()}/{os.getpid()}"
+        self.store: redis.Redis = connect(wiring.store_url, client_name=f"nbqueue-worker-{os.getpid()}")
+        self.blobs = Blobs(
+            self.store,
+            wiring.keyring,
+            private_folder(wiring.folder / "blobs") if wiring.folder else cache_folder(),
+            remote=wiring.folder is None,
+        )
+        self.joblog = JobLog(self.store, wiring.keyring, expires_s=RESULT_EXPIRES_S)
+        self.functions = Functions(self.store, wiring.keyring, self.blobs)
+        self._arguments = Arguments(self.store, wiring.keyring, self.blobs)
+        self._blocks: OrderedDict[tuple[str, int], Block] = OrderedDict()
+
+    def block(self, job_id: str, number: int) -> Block:
+        """Give an argument block, from the last few or from the store."""
+        key = (job_id, number)
+        if key not in self._blocks:
+            self._blocks[key] = self._arguments.get(job_id, number)
+            if len(self._blocks) > _BLOCKS:
+                self._blocks.popitem(last=False)
+                self.blobs.release()
+        self._blocks.move_to_end(key)
+        return self._blocks[key]
+
+    @cached_property
+    def clock_offset_s(self) -> float:
+        """Seconds to add to this machine's clock to get the store's (half a round trip of error)."""
+        before = time.time()
+        seconds, micros = self.store.time()  # type: ignore[misc]
+        return float(seconds + micros / 1e6 - (before + time.time()) / 2)
+
+    def now(self) -> float:
+        """Seconds since the epoch by the store's clock."""
+        return time.time() + self.clock_offset_s
