@@ -89,6 +89,7 @@ class Client:
             Expired: its log is gone.
         """
         with translated(self.store_url):
+            self.follower.open_now()
             job = Job(self, self.joblog.spec(self.joblog.find(id_or_name)))
             self.follower.follow(job, elsewhere=True)
             self.follower.catch_up(job)
@@ -97,6 +98,7 @@ class Client:
     def jobs(self) -> pd.DataFrame:
         """List all jobs in the store, latest first; see ``nq.jobs``."""
         with translated(self.store_url):
+            self.follower.open_now()
             return listing.jobs_frame(self.joblog.summaries())
 
     def block(self, job_id: str, number: int, packed: bytes | None) -> Block:

@@ -79,7 +79,11 @@ def _send(client: Client, job: Job, message: Message) -> Job:
         client.follower.unfollow(job)
         client.arguments.discard(job.id)
         raise
-    client.joblog.open(message.spec, message.inline)
+    if message.inline:
+        # Most calls are over before anybody asks for them; the worker opens those as it commits.
+        client.follower.open_later(message)
+    else:
+        client.joblog.open(message.spec)
     if not job.n:
         client.follower.catch_up(job)
     return job

@@ -18,6 +18,7 @@ import redis
 
 from nbqueue.core.records import Record
 from nbqueue.store import keys
+from nbqueue.store.broker import Message
 from nbqueue.store.joblog import JobLog
 
 log = logging.getLogger("nbqueue.client")
@@ -25,7 +26,11 @@ log = logging.getLogger("nbqueue.client")
 _SWEEP_S = 5.0
 """Longest time that a lost bell delays a job. Lower: needless reads for each followed job."""
 
-_SIG_FIELD = 4
+_LISTEN_S = 0.25
+"""How long the thread sleeps when no bell rings, and so how late another process may see a call."""
+
+NOTHING_READ = "0-0"
+"""The cursor of a job of which no record has been applied."""
 
 
 class Followed(Protocol):
@@ -51,6 +56,7 @@ class Follower:
         self._joblog = joblog
         self._channel = keys.bell(client_id)
         self._jobs: dict[str, Followed] = {}
+        self._unopened: dict[str, Message] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._pubsub = store.pubsub()
@@ -74,6 +80,18 @@ class Follower:
         """Feed a job no longer."""
         with self._lock:
             self._jobs.pop(job.id, None)
+        self._unopened.pop(job.id, None)
+
+    def open_later(self, message: Message) -> None:
+        """Open a call's job within `_LISTEN_S`, unless it is over by then."""
+        self._unopened[message.spec.id] = message
+
+    def open_now(self, job_id: str | None = None) -> None:
+        """Open a job that waits for it, or all of them: somebody is about to ask for it."""
+        for waiting in [job_id] if job_id is not None else list(self._unopened):
+            message = self._unopened.pop(waiting, None)
+            if message is not None:
+                self._joblog.open(message.spec, message.inline)
 
     def unfinished(self) -> list[Followed]:
         """List the jobs that are followed and not finished."""
@@ -82,6 +100,7 @@ class Follower:
 
     def close(self) -> None:
         """Stop listening."""
+        self.open_now()
         self._closed.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(2)
@@ -89,7 +108,7 @@ class Follower:
 
     def catch_up(self, job: Followed) -> None:
         """Read a job's log from where its reading stands to its end."""
-        while entries := self._joblog.read(job.id, "-" if job.cursor == "0-0" else job.cursor):
+        while entries := self._joblog.read(job.id, "-" if job.cursor == NOTHING_READ else job.cursor):
             for entry in entries:
                 job.apply(entry.record)
                 job.cursor = entry.id
@@ -97,12 +116,15 @@ class Follower:
             self.unfollow(job)
 
     def _loop(self) -> None:
-        swept = time.monotonic()
+        swept = opened = time.monotonic()
         while not self._closed.is_set():
             try:
-                message = self._pubsub.get_message(timeout=0.5)
+                message = self._pubsub.get_message(timeout=_LISTEN_S)
                 if message is not None:
                     self._hear(message)
+                if self._unopened and time.monotonic() - opened > _LISTEN_S:
+                    self.open_now()
+                    opened = time.monotonic()
                 if time.monotonic() - swept > _SWEEP_S:
                     self._sweep()
                     swept = time.monotonic()

@@ -157,7 +157,8 @@ def timings(state: JobState, now: float) -> dict[str, float]:
     run = [t for t in state.run_s if t == t]
     submitted = state.submitted[0]
     queued = [t - submitted for t in state.started if t == t]
-    elapsed = (state.finished_at or now) - submitted
+    ends = [t + d for t, d in zip(state.started, state.run_s, strict=True) if d == d]
+    elapsed = (max(ends, default=now) if state.finished else now) - submitted
     nan = float("nan")
     return {
         "elapsed_s": elapsed,

@@ -16,6 +16,7 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from nbqueue.client import frame, retrying
+from nbqueue.client.follower import NOTHING_READ
 from nbqueue.client.futures import Future
 from nbqueue.client.outcome import Outcomes
 from nbqueue.core import states
@@ -54,7 +55,7 @@ class Job:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._gone: Expired | None = None
-        self.cursor = "0-0"
+        self.cursor = NOTHING_READ
 
     # -- what it is ----------------------------------------------------------------------------
 
@@ -197,6 +198,7 @@ class Job:
         Items that are running now run to their end, but what becomes of them is not recorded;
         with ``terminate=True`` the worker processes that run them are killed (and replaced).
         """
+        self._client.follower.open_now(self.id)
         running = list(self._state.running.values())
         count = self._client.joblog.cancel(self.id, Cancelled(at=self._client.now()))
         self._client.follower.catch_up(self)
@@ -229,6 +231,7 @@ class Job:
 
     def forget(self) -> None:
         """Delete the job from the store: its log, arguments and results. Cannot be undone."""
+        self._client.follower.open_now(self.id)
         self._client.follower.unfollow(self)
         self._client.joblog.forget(self.id)
 
@@ -276,6 +279,7 @@ class Job:
     def log(self, i: int | None = None) -> list[str]:
         """Give what the job's log says, a line a record: all of it, or what concerns item ``i``."""
         item = None if i is None else self._index(i)
+        self._client.follower.open_now(self.id)
         return frame.log_lines(self._client.joblog, self.id, item)
 
     # -- for the follower ----------------------------------------------------------------------
@@ -370,6 +374,7 @@ class Job:
             return self._outcomes.value(i)
 
     def _cancel_item(self, i: int) -> bool:
+        self._client.follower.open_now(self.id)
         record = Cancelled(at=self._client.now(), runs=((i, i + 1),))
         count = self._client.joblog.cancel(self.id, record, [(self._state.round[i], i)])
         self._client.follower.catch_up(self)

@@ -82,7 +82,6 @@ class JobState:
     function: str = ""
     submitted: list[float] = field(default_factory=list)
     """When each round was asked for."""
-    finished_at: float | None = None
     cancelled_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -165,10 +164,8 @@ class JobState:
                 return self._retried(record)
             case Rejected():
                 return self._rejected(record)
-            case Finished():
-                self.finished_at = record.at if self.finished else None
-            case JobSpec():
-                pass
+            case Finished() | JobSpec():
+                pass  # both follow from the rest
         return NOTHING
 
     def _outcomes(self, record: Outcomes) -> Changes:
@@ -255,7 +252,7 @@ class JobState:
         self.current_round = record.round
         self.task, self.function = record.task, record.function
         self.submitted.append(record.at)
-        self.finished_at = self.cancelled_at = None
+        self.cancelled_at = None
         for start, stop in record.runs:
             k = stop - start
             self._set_states(start, stop, bytes(k))

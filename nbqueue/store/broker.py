@@ -22,6 +22,7 @@ from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from kombu.utils.uuid import uuid
 
 from nbqueue.core import wire
 from nbqueue.core.errors import BadSignature, BrokerUnreachable
@@ -55,6 +56,9 @@ _CONFIG: dict[str, Any] = {
     "task_default_queue": DEFAULT_QUEUE,
     "task_create_missing_queues": True,
 }
+
+
+_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5}
 
 
 @dataclass(frozen=True)
@@ -111,18 +115,32 @@ def send(app: Celery, keyring: Keyring, message: Message) -> None:
         BrokerUnreachable: the broker does not take it.
     """
     spec, route = message.spec, message.spec.route
-    options: dict[str, Any] = {} if route.priority is None else {"priority": route.priority}
-    with translated(app):
-        app.send_task(
-            RANGE_TASK,
-            args=(encode(keyring, message),),
-            queue=route.queue or DEFAULT_QUEUE,
-            shadow=spec.task,
-            ignore_result=True,
-            argsrepr=f"{spec.name}[{message.start}:{message.stop}]",
-            kwargsrepr="",
-            retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5},
-            **options,
+    queue = route.queue or DEFAULT_QUEUE
+    task_id = uuid()
+    made = app.amqp.as_task_v2(
+        task_id,
+        RANGE_TASK,
+        args=(encode(keyring, message),),
+        shadow=spec.task,
+        ignore_result=True,
+        argsrepr=f"{spec.name}[{message.start}:{message.stop}]",
+        kwargsrepr="",
+        create_sent_event=False,
+    )
+    # Celery's `send_task` ends in these two calls too; on the way it routes, copies and prepares
+    # for what ranges never use, at twice the price of both (a tenth of a call's latency).
+    with translated(app), app.producer_or_acquire() as producer:
+        producer.publish(
+            made.body,
+            exchange="",
+            routing_key=queue,
+            declare=[app.amqp.queues[queue]],
+            serializer="json",
+            headers=made.headers,
+            priority=route.priority,
+            retry=True,
+            retry_policy=_RETRY_POLICY,
+            **made.properties,
         )
 
 

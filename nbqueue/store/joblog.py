@@ -98,36 +98,50 @@ class JobLog:
 
         ``inline`` is the packed argument block of a single call, kept for whoever looks later.
         """
-        body, sig = self._sealed(spec.id, spec)
-        return bool(
-            self._run(
-                "open",
-                spec.id,
-                body,
-                sig,
-                spec.n,
-                spec.name,
-                spec.task,
-                spec.submitted,
-                keys.bell(spec.origin),
-                time.time(),
-                self._expire_ms,
-                arguments.seal(self._keyring, spec.id, 0, inline) if inline else b"",
-            )
-        )
+        return bool(self._run("open", spec.id, *self._opening(spec, inline)))
 
-    def commit(self, job_id: str, record: Outcomes | Rejected, at: float) -> Reply:
-        """Record outcomes, each item once; repeating it changes nothing."""
+    def _opening(self, spec: JobSpec, inline: bytes) -> list[Any]:
+        body, sig = self._sealed(spec.id, spec)
+        return [
+            body,
+            sig,
+            spec.n,
+            spec.name,
+            spec.task,
+            spec.submitted,
+            keys.bell(spec.origin),
+            spec.submitted,
+            self._expire_ms,
+            arguments.seal(self._keyring, spec.id, 0, inline) if inline else b"",
+        ]
+
+    def commit(
+        self,
+        job_id: str,
+        record: Outcomes | Rejected,
+        at: float,
+        *,
+        opening: tuple[JobSpec, bytes] | None = None,
+    ) -> Reply:
+        """Record outcomes, each item once; repeating it changes nothing.
+
+        With ``opening`` (what `open` takes) the job is opened in the same step if it is not yet.
+        """
         codes = (
             bytes([states.FAILURE_CODE]) if isinstance(record, Rejected) else _shorten(record.states)
         )
-        return self._append(
-            "commit", job_id, record, record.round, codes, at, self._expire_ms, *_flat(record.runs)
-        )
+        body, sig = self._sealed(job_id, record)
+        first = self._opening(*opening) if opening else []
+        reply = self._run(
+            "commit", job_id, len(first), *first, record.kind, body, sig, record.round, codes, at,
+            self._expire_ms, *_flat(record.runs),
+        )  # fmt: skip
+        return Reply(*reply)
 
     def note(self, job_id: str, record: Started | Progressed) -> Reply:
         """Append a record that ends nothing."""
-        return self._append("note", job_id, record)
+        body, sig = self._sealed(job_id, record)
+        return Reply(*self._run("note", job_id, record.kind, body, sig))
 
     def cancel(self, job_id: str, record: Cancelled, items: Iterable[tuple[int, int]] = ()) -> int:
         """Revoke everything that is left, or the given ``(round, item)`` pairs; say how many."""
@@ -248,10 +262,6 @@ class JobLog:
         return found
 
     # -- inside --------------------------------------------------------------------------------
-
-    def _append(self, script: str, job_id: str, record: Record, *rest: Any) -> Reply:
-        body, sig = self._sealed(job_id, record)
-        return Reply(*self._run(script, job_id, record.kind, body, sig, *rest))
 
     def _sealed(self, job_id: str, record: Record) -> tuple[bytes, bytes]:
         body = wire.encode(record)

@@ -8,6 +8,8 @@ it gets the plain transport.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kombu import transport as kombu_transport
@@ -17,9 +19,22 @@ ALIAS = "nbqredis"
 """Scheme under which kombu finds this transport."""
 
 
+class QoS(kombu_redis.QoS):  # type: ignore[misc]
+    """Acknowledgement bookkeeping whose two commands travel in one packet, without MULTI."""
+
+    @contextmanager
+    def pipe_or_acquire(self, pipe: Any = None, client: Any = None) -> Iterator[Any]:
+        if pipe:
+            yield pipe
+        else:
+            with self.channel.conn_or_acquire(client) as found:
+                yield found.pipeline(transaction=False)
+
+
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
     """A channel that makes its synchronous client once."""
 
+    QoS = QoS
     _kept: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:

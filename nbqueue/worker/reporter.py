@@ -127,11 +127,15 @@ class Reporter:
         )
 
     def _write(self, batch: Outcomes) -> None:
-        job_id = self._message.spec.id
-        reply = self._place.joblog.commit(job_id, batch, self._place.now())
+        message = self._message
+        # A quick single call is over before its client has opened the job: then this opens it.
+        opening = (message.spec, message.inline) if message.inline and message.round == 1 else None
+        reply = self._place.joblog.commit(
+            message.spec.id, batch, self._place.now(), opening=opening
+        )
         if reply.known == 0:
             self._open()
-            reply = self._place.joblog.commit(job_id, batch, self._place.now())
+            reply = self._place.joblog.commit(message.spec.id, batch, self._place.now())
         self._heed(reply)
 
     def _open(self) -> None:

@@ -1,7 +1,10 @@
--- Record how items ended, each once. ARGV: kind, body, sig, round, states, now, expire_ms, then the
--- runs as a, b, a, b ... `states` is one byte a state code an item, or a single byte when all items
+-- Record how items ended, each once. ARGV: how many arguments of open_job follow (10 or 0), those,
+-- then kind, body, sig, round, states, now, expire_ms, and the runs as a, b, a, b ... `states` is one byte a state code an item, or a single byte when all items
 -- share it. Returns {known, newly recorded, left, cancelled}; known = 0 means the job is not open
--- (yet): the caller opens it from its message and commits again.
+-- (yet) and the arguments to open it were not given.
+local opening = {}
+for _ = 1, tonumber(table.remove(ARGV, 1)) do table.insert(opening, table.remove(ARGV, 1)) end
+if #opening > 0 then open_job(opening) end
 local m = redis.call('HMGET', meta, 'left', 'cancelled', 'n', 'gone')
 if m[4] then return {2, 0, 0, 1} end
 if not m[1] then return {0, 0, 0, 0} end

@@ -9,9 +9,11 @@ local function done_key(round) return base .. ':done:' .. round end
 
 -- Append a record and ring the bell. The bell names the entry before, so that a follower that has
 -- read up to there may take the record from the bell itself and save a round trip.
-local function append(kind, body, sig)
-  local prev = redis.call('HGET', meta, 'last') or '0-0'
+-- Records that tell the job's own client nothing (`quiet`) ring no bell, and no bell names them.
+local function append(kind, body, sig, quiet)
   local id = redis.call('XADD', log, '*', 'k', kind, 'b', body, 's', sig)
+  if quiet then return end
+  local prev = redis.call('HGET', meta, 'last') or '0-0'
   redis.call('HSET', meta, 'last', id)
   local text = job .. ' ' .. prev .. ' ' .. id .. ' ' .. kind .. ' ' .. #sig .. '\n'
   if #body <= INLINE then text = text .. sig .. body end
@@ -26,7 +28,7 @@ end
 
 -- The last item is recorded: say so, and let the job's keys expire together.
 local function finish(now, expire_ms)
-  append('finished', '{"v":1,"at":' .. now .. '}', '')
+  append('finished', '{"v":1,"at":' .. now .. '}', '', true)
   redis.call('HSET', meta, 'finished', now)
   redis.call('ZREM', 'nbq:active', job)
   each_key(function(key) redis.call('PEXPIRE', key, expire_ms) end)
@@ -52,4 +54,19 @@ local function set_bits(key, a, b)
   end
   one_by_one(last * 8, b)
   return new
+end
+
+-- Make the job exist. a: body, sig, n, name, task, submitted, origin channel, now, expire_ms, sealed
+-- arguments of a single call or ''. Returns 0 when it was there already (or was forgotten).
+local function open_job(a)
+  if redis.call('EXISTS', meta) == 1 then return 0 end
+  redis.call('HSET', meta, 'n', a[3], 'left', a[3], 'round', 1, 'name', a[4], 'task', a[5],
+    'submitted', a[6], 'origin', a[7], 'cancelled', 0)
+  if #a[10] > 0 then redis.call('HSET', args, '0', a[10]) end
+  redis.call('PERSIST', args)  -- blocks uploaded before the job was accepted were on probation
+  redis.call('ZADD', 'nbq:jobs', a[6], job)
+  redis.call('HSET', 'nbq:names', a[4], job)
+  append('opened', a[1], a[2], true)
+  if tonumber(a[3]) == 0 then finish(a[8], a[9]) else redis.call('ZADD', 'nbq:active', a[6], job) end
+  return 1
 end
