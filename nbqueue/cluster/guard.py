@@ -1,0 +1,89 @@
+"""The guard: a process that does nothing but outlive a killed supervisor and end its children.
+
+A supervisor that is killed outright (``kill -9``, out of memory) can clean up nothing. The guard
+is a fork of it that waits at the other end of a pipe; the kernel closes the pipe with the
+supervisor, however it died, and the guard kills the process groups that were in its care. So a
+worker's pool processes go too, and the same code serves Linux and macOS; Linux's
+``PR_SET_PDEATHSIG`` reaches only the direct child, and macOS has nothing like it.
+
+    supervisor ──"+pid" / "-pid"──► guard        a line for each child started and ended
+         ╳  (end of file)           guard: SIGKILL to each group left, then exit
+
+Redis loses nothing by SIGKILL: what it has answered is already written to its file. The guard
+inherits the lock on ``alive`` and so frees it only after the children have been killed. It must
+be forked while the supervisor has one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+
+class Guard:
+    """The supervisor's handle on its guard."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self._pipe = -1
+        self._watched: set[int] = set()
+
+    def start(self) -> None:
+        """Fork the guard, or a new one in place of one that has died."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+        reader, self._pipe = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(self._pipe)
+                _keep_watch(reader)
+            finally:
+                os._exit(0)  # never back into the supervisor's stack
+        os.close(reader)
+        self.pid = pid
+        for watched in self._watched:
+            self._tell(f"+{watched}")
+
+    def watch(self, pid: int) -> None:
+        """Take the process group of ``pid`` into care."""
+        self._watched.add(pid)
+        self._tell(f"+{pid}")
+
+    def forget(self, pid: int) -> None:
+        """Leave ``pid`` alone from now on: it has ended, and its number may be given again."""
+        self._watched.discard(pid)
+        self._tell(f"-{pid}")
+
+    def check(self) -> bool:
+        """Whether the guard had died and was replaced."""
+        try:
+            ended, _ = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            ended = self.pid
+        if not ended:
+            return False
+        self.start()
+        return True
+
+    def _tell(self, line: str) -> None:
+        # Broken when it has died: `check` starts another, which is told everything.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._pipe, line.encode() + b"\n")
+
+
+def _keep_watch(reader: int) -> None:
+    # Out of the supervisor's group, so that a signal to that group leaves the guard alone. The
+    # supervisor's own handlers do nothing but wake it, so they serve as "ignore" here.
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    watched: set[int] = set()
+    rest = b""
+    while chunk := os.read(reader, 4096):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            (watched.add if line[:1] == b"+" else watched.discard)(int(line[1:]))
+    for pid in watched:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)

@@ -1,0 +1,84 @@
+"""What is measured and what has to be reached; nothing here runs anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+SCENARIOS = ("throughput", "one_call", "balance", "memory", "cold_start", "import_time")
+
+# How nbqueue stands to a peer, or by itself.
+Relation = Literal["ratio", "difference", "value"]
+
+# Every figure of a run: by metric and peer, one number a round.
+Samples = dict[tuple[str, str], list[float]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    key: str
+    scenario: str
+    title: str
+    unit: str
+    decimals: int
+
+
+@dataclass(frozen=True)
+class Target:
+    metric: str
+    relation: Relation
+    sign: Literal["≥", "≤"]
+    limit: float
+    peer: str = "nbqueue"
+
+    @property
+    def text(self) -> str:
+        shown = {"ratio": f"{self.limit:g}×", "difference": f"+{self.limit:g}"}
+        return f"{self.sign} {shown.get(self.relation, f'{self.limit:g}')}"
+
+    def reached(self, samples: Samples) -> float | None:
+        """Where nbqueue stands; None when one of the two was not measured."""
+        ours, theirs = samples.get((self.metric, "nbqueue")), samples.get((self.metric, self.peer))
+        if not ours or not theirs:
+            return None
+        if self.relation == "ratio":
+            return median(ours) / median(theirs)
+        if self.relation == "difference":
+            return median(ours) - median(theirs)
+        return median(ours)
+
+    def met(self, samples: Samples) -> bool | None:
+        reached = self.reached(samples)
+        if reached is None:
+            return None
+        return reached >= self.limit if self.sign == "≥" else reached <= self.limit
+
+
+METRICS = (
+    Metric("throughput", "throughput", "map of no-ops, every result in hand", "items/s", 0),
+    Metric("one_call_ms", "one_call", "one call there and back, p50", "ms", 2),
+    Metric("balance_even", "balance", "400 x 10 ms", "x ideal", 3),
+    Metric("balance_mixed", "balance", "2 x 0.5 s and 200 x 10 ms, mixed", "x ideal", 3),
+    Metric("client_mb", "memory", "1,000,000 no-ops: client growth, to_frame() included", "MB", 0),
+    Metric("redis_bytes", "memory", "1,000,000 no-ops: Redis growth an item", "bytes", 1),
+    Metric("cold_s", "cold_start", "cold start: from import to the first result", "s", 2),
+    Metric("import_s", "import_time", "import in a fresh process", "s", 3),
+)
+
+TARGETS = (
+    # Both ways of writing joblib's map: the second is almost twice as fast, and it is one target.
+    Target("throughput", "ratio", "≥", 1.5, "joblib"),
+    Target("throughput", "ratio", "≥", 1.5, "joblib_hoisted"),
+    Target("throughput", "ratio", "≥", 20, "chunks"),
+    Target("throughput", "ratio", "≥", 100, "group"),
+    Target("throughput", "ratio", "≥", 100, "dask"),
+    Target("throughput", "ratio", "≥", 100, "ray"),
+    Target("one_call_ms", "ratio", "≤", 0.7, "celery"),
+    Target("balance_even", "value", "≤", 1.10),
+    Target("balance_mixed", "value", "≤", 1.15),
+    Target("client_mb", "value", "≤", 300),
+    Target("redis_bytes", "value", "≤", 150),
+    Target("cold_s", "ratio", "≤", 1.0, "dask"),
+    Target("import_s", "difference", "≤", 0.7, "imports"),
+)

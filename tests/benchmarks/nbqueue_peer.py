@@ -1,0 +1,31 @@
+"""nbqueue on a cluster of its own, through the public API only."""
+
+from typing import Any
+
+from tests.benchmarks import tasks
+from tests.benchmarks.peer import Peer
+
+
+class Nbqueue(Peer):
+    def start(self) -> None:
+        # Here, not above: a peer's module pays for its library when it starts.
+        import nbqueue as nq
+
+        self.cluster: Any = nq.LocalCluster(self.workers)
+        self.client: Any = self.cluster.connect()
+        self.noop: Any = nq.task(tasks.noop)
+        self.nap: Any = nq.task(tasks.nap)
+        self.nap.map([0.01] * 10 * self.workers).result()
+
+    def map_noops(self, n: int) -> list[int]:
+        return list(self.noop.map(range(n)).result())
+
+    def call(self, value: int) -> int:
+        return int(self.noop.submit(value).result())
+
+    def sleep_map(self, durations_s: list[float]) -> None:
+        self.nap.map(durations_s).result()
+
+    def stop(self) -> None:
+        self.client.close()
+        self.cluster.close()
