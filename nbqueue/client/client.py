@@ -59,6 +59,7 @@ class Client:
         """Where messages go, without its password."""
         self.keyring = keyring
         self.app = broker.make_app(broker_url)
+        self.publisher = broker.Publisher(self.app, keyring)
         self._keepalive = keepalive
         self._pid = os.getpid()
         self._closed = False
@@ -122,6 +123,7 @@ class Client:
                 file=sys.stderr,
             )
         self.follower.close()
+        self.publisher.close()
         self.app.close()
         if self._keepalive is not None:
             self._keepalive.close()

@@ -19,9 +19,9 @@ from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions
 from nbqueue.core.records import JobSpec, Route
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
-from nbqueue.store import arguments, broker
-from nbqueue.store.broker import Message
+from nbqueue.store import arguments
 from nbqueue.store.functions import PYTHON
+from nbqueue.store.message import Message
 
 _PROBE = 32
 """Items that are packed first to see how large items are."""
@@ -74,7 +74,7 @@ def _send(client: Client, job: Job, message: Message) -> Job:
     client.follower.follow(job)
     try:
         if job.n:
-            broker.send(client.app, client.keyring, message)
+            client.publisher.send(message)
     except BaseException:
         client.follower.unfollow(job)
         client.arguments.discard(job.id)

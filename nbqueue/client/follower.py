@@ -18,8 +18,8 @@ import redis
 
 from nbqueue.core.records import Record
 from nbqueue.store import keys
-from nbqueue.store.broker import Message
 from nbqueue.store.joblog import JobLog
+from nbqueue.store.message import Message
 
 log = logging.getLogger("nbqueue.client")
 
@@ -74,6 +74,7 @@ class Follower:
         with self._lock:
             self._jobs[job.id] = job
         if elsewhere:
+            self._joblog.watch(job.id)
             self._pubsub.subscribe(keys.job_bell(job.id))
 
     def unfollow(self, job: Followed) -> None:
@@ -108,12 +109,12 @@ class Follower:
 
     def catch_up(self, job: Followed) -> None:
         """Read a job's log from where its reading stands to its end."""
-        while entries := self._joblog.read(job.id, "-" if job.cursor == NOTHING_READ else job.cursor):
+        while entries := self._joblog.read(
+            job.id, "-" if job.cursor == NOTHING_READ else job.cursor
+        ):
             for entry in entries:
-                job.apply(entry.record)
                 job.cursor = entry.id
-        if job.finished:
-            self.unfollow(job)
+                job.apply(entry.record)
 
     def _loop(self) -> None:
         swept = opened = time.monotonic()
@@ -154,10 +155,8 @@ class Follower:
             self.catch_up(job)
             return
         sig, body = rest[: int(size)], rest[int(size) :]
-        job.apply(self._joblog.verified(job_id, kind, body, sig))
         job.cursor = entry_id
-        if job.finished:
-            self.unfollow(job)
+        job.apply(self._joblog.verified(job_id, kind, body, sig))
 
     def _sweep(self) -> None:
         with self._lock:
@@ -166,5 +165,4 @@ class Follower:
             before = job.cursor
             self.catch_up(job)
             if job.cursor == before and not self._store.exists(keys.log(job.id)):
-                self.unfollow(job)
                 job.vanished()

@@ -195,7 +195,9 @@ def log_lines(joblog: JobLog, job_id: str, item: int | None) -> list[str]:
         for entry in entries:
             if item is None or _concerns(entry.record, item):
                 at = datetime.fromtimestamp(int(entry.id.partition("-")[0]) / 1000, timezone.utc)
-                lines.append(f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {_line(entry.record)}")
+                lines.append(
+                    f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {_line(entry.record)}"
+                )
         after = entries[-1].id
     return lines
 
@@ -242,5 +244,3 @@ def _rest(record: Started | Progressed) -> str:
 def _runs(runs: Sequence[tuple[int, int]]) -> str:
     shown = [f"{a}" if b == a + 1 else f"{a}-{b - 1}" for a, b in runs[:5]]
     return ", ".join(shown) + (", …" if len(runs) > 5 else "")
-
-

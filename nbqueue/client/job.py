@@ -53,9 +53,11 @@ class Job:
         self._whole: list[concurrent.futures.Future[Any]] = []
         self._blocks: dict[int, bytes] = {}
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        self._over = threading.Event()
         self._gone: Expired | None = None
         self.cursor = NOTHING_READ
+        if self._state.finished:  # no items: there is no outcome to wait for
+            self._over.set()
 
     # -- what it is ----------------------------------------------------------------------------
 
@@ -119,15 +121,13 @@ class Job:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            with self._changed:
-                while not self.finished:
-                    left = POLL_S if deadline is None else min(POLL_S, deadline - time.monotonic())
-                    if left <= 0:
-                        return False
-                    self._changed.wait(left)
+            while not self._over.wait(_until(deadline)):
+                if deadline is not None and time.monotonic() >= deadline:
+                    return self.finished
         except KeyboardInterrupt:
             print(
-                f"stopped waiting; job {self.name!r} goes on (job.cancel() ends it)", file=sys.stderr
+                f"stopped waiting; job {self.name!r} goes on (job.cancel() ends it)",
+                file=sys.stderr,
             )
             raise
         return True
@@ -286,31 +286,36 @@ class Job:
 
     def apply(self, record: Record) -> None:
         """Take the next record of the log (called by the follower)."""
-        with self._changed:
+        with self._lock:
             changes = self._state.apply(record)
             touched = self._touched(changes)
             for i in [i for a, b in changes.reset for i in list(self._futures) if a <= i < b]:
                 del self._futures[i]
-            if changes.finished:
-                self._changed.notify_all()
+            if changes.reset:
+                self._over.clear()
         # Outside of the lock: callbacks of futures are the user's code.
         for future in touched:
             self._resolve(future)
         if changes.finished:
-            self._settle()
+            self._end()
 
     def vanished(self) -> None:
         """The log is gone: nothing more will come (called by the follower)."""
-        with self._changed:
+        with self._lock:
             self._gone = Expired(
                 f"job {self.name!r} is no longer in the store: it expired, was forgotten, or the "
                 "store was emptied"
             )
             pending = [f for f in self._futures.values() if not f.done()]
-            self._changed.notify_all()
         for future in pending:
             future.set_exception(self._gone)
+        self._end()
+
+    def _end(self) -> None:
+        """Tell everybody who waits. Last, because whoever wakes wants this thread's GIL."""
+        self._client.follower.unfollow(self)
         self._settle()
+        self._over.set()
 
     def _settle(self) -> None:
         """Complete the futures of the whole job, if it is at its end."""
@@ -412,3 +417,8 @@ class Job:
 
     def _function(self) -> Any:
         return self._client.functions.get(self._state.function)
+
+
+def _until(deadline: float | None) -> float:
+    """Seconds to wait before looking up, so that the notebook's stop button is answered."""
+    return POLL_S if deadline is None else max(0.0, min(POLL_S, deadline - time.monotonic()))

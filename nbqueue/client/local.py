@@ -39,7 +39,9 @@ class LocalCluster:
         self.name = name
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if name is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="nbqueue-", ignore_cleanup_errors=True)
+            self._temporary = tempfile.TemporaryDirectory(
+                prefix="nbqueue-", ignore_cleanup_errors=True
+            )
             self.folder = Path(self._temporary.name)
         else:
             self.folder = embedded.default_folder().parent / f"cluster-{name}"

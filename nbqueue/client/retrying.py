@@ -9,8 +9,7 @@ from nbqueue.core import states
 from nbqueue.core.errors import BrokerUnreachable, UsageError
 from nbqueue.core.records import Cancelled, Retried
 from nbqueue.core.splitting import indices, runs_of
-from nbqueue.store import broker
-from nbqueue.store.broker import Message
+from nbqueue.store.message import Message
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
@@ -63,7 +62,7 @@ def retry(client: Client, job: Job, task: Task | None) -> None:
         inline=job._blocks.get(0, b"") if state.spec.block == 0 else b"",
     )
     try:
-        broker.send(client.app, client.keyring, message)
+        client.publisher.send(message)
     except BrokerUnreachable:
         # Nobody is going to run them: say so in the log rather than leave them pending for ever.
         gone = Cancelled(at=client.now(), runs=record.runs)

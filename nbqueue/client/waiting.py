@@ -17,7 +17,9 @@ class DoneAndNotDone(NamedTuple):
     not_done: set[Any]
 
 
-def gather(*jobs: Job | Future, errors: Errors = "raise", timeout: float | None = None) -> list[Any]:
+def gather(
+    *jobs: Job | Future, errors: Errors = "raise", timeout: float | None = None
+) -> list[Any]:
     """Give the results of several jobs or futures, in the order given.
 
     Args:
@@ -57,9 +59,7 @@ def wait(
     return DoneAndNotDone({by_future[f] for f in done}, {by_future[f] for f in not_done})
 
 
-def as_completed(
-    jobs: Iterable[Job | Future], timeout: float | None = None
-) -> Iterator[Future]:
+def as_completed(jobs: Iterable[Job | Future], timeout: float | None = None) -> Iterator[Future]:
     """Give the futures of all items of all jobs in the order in which they end.
 
     Raises:

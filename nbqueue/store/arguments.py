@@ -49,7 +49,9 @@ class Block:
         return tuple(args), dict(kwargs)
 
 
-def pack_columns(columns: Sequence[list[Any]], blobs: BlobStore, names: Sequence[str], first: int) -> bytes:
+def pack_columns(
+    columns: Sequence[list[Any]], blobs: BlobStore, names: Sequence[str], first: int
+) -> bytes:
     """Pack a block of columns; ``first`` is the number of its first item, for error messages."""
     try:
         return pack(("columns", tuple(columns)), blobs)
@@ -72,7 +74,9 @@ def pack_rows(
         raise
 
 
-def pack_call(args: tuple[Any, ...], kwargs: dict[str, Any], blobs: BlobStore, names: Sequence[str]) -> bytes:
+def pack_call(
+    args: tuple[Any, ...], kwargs: dict[str, Any], blobs: BlobStore, names: Sequence[str]
+) -> bytes:
     """Pack the block of a single call."""
     if all_atoms(args) and all_atoms(kwargs.values()):
         quick = b"P" + pickle.dumps(("rows", [(args, kwargs)]), 5)
@@ -124,6 +128,8 @@ class Arguments:
             BadSignature: the block was changed, or signed with another key.
         """
         sealed = cast("bytes | None", self._store.hget(keys.args(job_id), str(number)))
+        if sealed is None and number == 0:
+            sealed = cast("bytes | None", self._store.hget(keys.meta(job_id), "call"))
         if sealed is None:
             raise Expired(f"the arguments of job {job_id!r} are not in the store any more")
         return read(self._keyring.unseal(_context(job_id, number), sealed), self._blobs)
@@ -134,7 +140,11 @@ def _context(job_id: str, number: int) -> str:
 
 
 def _named(
-    columns: Sequence[Sequence[Any]], blobs: BlobStore, names: Sequence[str], first: int, exc: NotPicklable
+    columns: Sequence[Sequence[Any]],
+    blobs: BlobStore,
+    names: Sequence[str],
+    first: int,
+    exc: NotPicklable,
 ) -> NotPicklable:
     """Find the value that cannot be pickled and say which it is."""
     for column, values in enumerate(columns):

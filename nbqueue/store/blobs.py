@@ -128,7 +128,9 @@ def private_folder(path: Path) -> Path:
     """Make a folder that only this user can enter, and give it back."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_uid != os.getuid():
-        raise InfrastructureError(f"{path} belongs to another user; set $NBQUEUE_HOME to a folder of yours")
+        raise InfrastructureError(
+            f"{path} belongs to another user; set $NBQUEUE_HOME to a folder of yours"
+        )
     path.chmod(0o700)
     return path
 

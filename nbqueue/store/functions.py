@@ -59,7 +59,11 @@ def dump(function: Callable[..., Any], blobs: BlobStore) -> bytes:
     except NotPicklable as exc:
         raise _named(function, blobs, exc) from None
     head = json.dumps(
-        {"python": PYTHON, "name": getattr(function, "__qualname__", repr(function)), "sources": sources}
+        {
+            "python": PYTHON,
+            "name": getattr(function, "__qualname__", repr(function)),
+            "sources": sources,
+        }
     ).encode()
     return _LENGTH.pack(len(head)) + head + packed
 
@@ -127,7 +131,9 @@ class Functions:
         if address not in self._loaded:
             stored = cast("bytes | None", self._store.get(keys.function(address)))
             if stored is None:
-                raise Expired(f"function {address[:12]}… is not in the store any more: submit it again")
+                raise Expired(
+                    f"function {address[:12]}… is not in the store any more: submit it again"
+                )
             if not self._keyring.matches(address, stored):
                 raise BadSignature(
                     f"function {address[:12]}… is not signed with this process's key; clients and "

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -85,9 +84,7 @@ class JobLog:
         self._keyring = keyring
         self._expire_ms = int(expires_s * 1000)
         common = _source("common")
-        self._scripts = {
-            name: store.register_script(common + _source(name)) for name in _SCRIPTS
-        }
+        self._scripts = {name: store.register_script(common + _source(name)) for name in _SCRIPTS}
         self.bad_signatures = 0
         """How many records were refused because of their signature."""
 
@@ -98,7 +95,8 @@ class JobLog:
 
         ``inline`` is the packed argument block of a single call, kept for whoever looks later.
         """
-        return bool(self._run("open", spec.id, *self._opening(spec, inline)))
+        now, argv = spec.submitted, self._opening(spec, inline)
+        return bool(self._run("open", spec.id, now, self._expire_ms, *argv))
 
     def _opening(self, spec: JobSpec, inline: bytes) -> list[Any]:
         body, sig = self._sealed(spec.id, spec)
@@ -110,9 +108,8 @@ class JobLog:
             spec.task,
             spec.submitted,
             keys.bell(spec.origin),
-            spec.submitted,
-            self._expire_ms,
             arguments.seal(self._keyring, spec.id, 0, inline) if inline else b"",
+            b"" if inline or not spec.n else 1,
         ]
 
     def commit(
@@ -128,13 +125,15 @@ class JobLog:
         With ``opening`` (what `open` takes) the job is opened in the same step if it is not yet.
         """
         codes = (
-            bytes([states.FAILURE_CODE]) if isinstance(record, Rejected) else _shorten(record.states)
+            bytes([states.FAILURE_CODE])
+            if isinstance(record, Rejected)
+            else _shorten(record.states)
         )
         body, sig = self._sealed(job_id, record)
         first = self._opening(*opening) if opening else []
         reply = self._run(
-            "commit", job_id, len(first), *first, record.kind, body, sig, record.round, codes, at,
-            self._expire_ms, *_flat(record.runs),
+            "commit", job_id, record.kind, body, sig, record.round, codes, at, self._expire_ms,
+            len(first), *first, *_flat(record.runs),
         )  # fmt: skip
         return Reply(*reply)
 
@@ -147,9 +146,7 @@ class JobLog:
         """Revoke everything that is left, or the given ``(round, item)`` pairs; say how many."""
         body, sig = self._sealed(job_id, record)
         pairs = [x for pair in items for x in pair]
-        count = int(
-            self._run("cancel", job_id, body, sig, record.at, self._expire_ms, *pairs)
-        )
+        count = int(self._run("cancel", job_id, body, sig, record.at, self._expire_ms, *pairs))
         return self._known(job_id, count)
 
     def retry(self, job_id: str, record: Retried) -> int:
@@ -157,7 +154,13 @@ class JobLog:
         body, sig = self._sealed(job_id, record)
         count = int(
             self._run(
-                "retry", job_id, body, sig, record.round, record.at, record.task,
+                "retry",
+                job_id,
+                body,
+                sig,
+                record.round,
+                record.at,
+                record.task,
                 *_flat(record.runs),
             )
         )
@@ -183,9 +186,7 @@ class JobLog:
         )
         entries = []
         for entry_id, fields in raw:
-            record = self.verified(
-                job_id, fields[b"k"].decode(), fields[b"b"], fields[b"s"]
-            )
+            record = self.verified(job_id, fields[b"k"].decode(), fields[b"b"], fields[b"s"])
             entries.append(Entry(entry_id.decode(), record))
         return entries
 
@@ -195,7 +196,10 @@ class JobLog:
             self.bad_signatures += 1
             log.warning(
                 "job %s: refused a %r record with a bad signature (%d so far); do all clients "
-                "and workers have the same $NBQUEUE_KEY?", job_id, kind, self.bad_signatures,
+                "and workers have the same $NBQUEUE_KEY?",
+                job_id,
+                kind,
+                self.bad_signatures,
             )
             return _NOTHING
         try:
@@ -218,9 +222,7 @@ class JobLog:
             "another key"
         )
 
-    def pending(
-        self, job_id: str, round_: int, start: int, stop: int
-    ) -> tuple[bool, list[Range]]:
+    def pending(self, job_id: str, round_: int, start: int, stop: int) -> tuple[bool, list[Range]]:
         """Say whether a job is cancelled and which items of a range are not recorded yet."""
         first = start >> 3
         pipe = self._store.pipeline(transaction=False)
@@ -228,6 +230,11 @@ class JobLog:
         pipe.getrange(keys.done(job_id, round_), first, (stop - 1) >> 3)
         (cancelled, gone), bitmap = pipe.execute()
         return cancelled == b"1" or gone is not None, undone(start, stop, bitmap, first)
+
+    def watch(self, job_id: str) -> None:
+        """Have the bell of a job rung for others than the client that submitted it."""
+        if self._store.hexists(keys.meta(job_id), "n"):
+            self._store.hset(keys.meta(job_id), "watched", 1)
 
     def find(self, id_or_name: str) -> str:
         """Give the id of the job with this id, or of the latest with this name.

@@ -1,18 +1,20 @@
 """The Redis schema, whole.
 
     nbq:{id}:meta      hash    n left round cancelled last origin name task submitted finished
-                               success failure revoked   (or just ``gone`` after forget)
+                               success failure revoked blocks watched, and call: the sealed
+                               arguments of a single call   (or just ``gone`` after forget)
     nbq:{id}:log       stream  k kind, b body, s signature           (`core.records`)
     nbq:{id}:done:R    string  bitmap: item i of round R is recorded
     nbq:{id}:args      hash    block number -> signature + packed arguments
-    nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died
+    nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died;
+                               expires by itself
     nbq:jobs           zset    id by time of submission
     nbq:active         zset    ids of jobs with something left to do
     nbq:names          hash    name -> id of the latest job of that name
     nbq:fn:ADDRESS     string  a pickled function
     nbq:blob:ADDRESS   list    chunks of a large value
     nbq:bell:CLIENT    channel "job prev id kind\\n" + signature and body of small records
-    nbq:bell:job:ID    channel the same, for whoever else watches
+    nbq:bell:job:ID    channel the same, when somebody else watches (meta ``watched``)
 
 The ``{id}`` keys of a job expire together, `RESULT_EXPIRES_S` after its end; while it runs they
 never do. ``meta`` is for the scripts and for listings: nothing that is in it is trusted or

@@ -54,7 +54,9 @@ def all_atoms(values: Iterable[Any]) -> bool:
     return ATOMS.issuperset(map(type, values))
 
 
-def pack(value: Any, blobs: BlobStore, *, on_function: Callable[[types.FunctionType], None] | None = None) -> bytes:
+def pack(
+    value: Any, blobs: BlobStore, *, on_function: Callable[[types.FunctionType], None] | None = None
+) -> bytes:
     """Pickle a value by value.
 
     Raises:
@@ -78,7 +80,9 @@ def pack_native(value: Any, blobs: BlobStore) -> bytes:
     addresses: list[str] = []
     try:
         body = pickle.dumps(value, _PROTOCOL, buffer_callback=_taker(blobs, addresses))
-    except Exception:  # whatever plain pickle stumbles over, cloudpickle gets its chance and its say
+    except (
+        Exception
+    ):  # whatever plain pickle stumbles over, cloudpickle gets its chance and its say
         return pack(value, blobs)
     if len(body) >= BLOB_BYTES:
         return pack(value, blobs)
@@ -130,7 +134,13 @@ class _Pickler(cloudpickle.Pickler):
     """cloudpickle's, with local modules rebuilt from their parts and functions reported."""
 
     def __init__(
-        self, file: io.BytesIO, blobs: BlobStore, addresses: list[str], on_function: Any, *, root: Any
+        self,
+        file: io.BytesIO,
+        blobs: BlobStore,
+        addresses: list[str],
+        on_function: Any,
+        *,
+        root: Any,
     ) -> None:
         super().__init__(file, protocol=_PROTOCOL, buffer_callback=_taker(blobs, addresses))
         self._blobs = blobs

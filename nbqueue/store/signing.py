@@ -20,7 +20,9 @@ SIZE = 32
 """Bytes of a signature."""
 
 _MIN_KEY = 16
-_HINT = "make one with `nbqueue keygen` and give the same one to clients and workers as $NBQUEUE_KEY"
+_HINT = (
+    "make one with `nbqueue keygen` and give the same one to clients and workers as $NBQUEUE_KEY"
+)
 
 
 def generate() -> str:

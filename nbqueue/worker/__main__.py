@@ -21,7 +21,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run a worker until it is told to stop."""
     options = _parser().parse_args(argv)
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     folder: Path = options.folder
     # Read before the environment of the tasks is anybody's business: the key stays in memory.

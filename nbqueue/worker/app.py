@@ -11,6 +11,7 @@ import os
 from celery import Celery, Task
 
 from nbqueue.store import broker
+from nbqueue.store.message import RANGE_TASK
 from nbqueue.worker import executor
 from nbqueue.worker.workplace import Wiring, Workplace
 
@@ -27,7 +28,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
             places[pid] = Workplace(wiring, app)
         return places[pid]
 
-    @app.task(name=broker.RANGE_TASK, bind=True)  # type: ignore[untyped-decorator]
+    @app.task(name=RANGE_TASK, bind=True)  # type: ignore[untyped-decorator]
     def run_range(self: Task, envelope: str) -> None:
         info = self.request.delivery_info or {}
         executor.execute(

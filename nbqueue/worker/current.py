@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from nbqueue.core.records import Progressed
-from nbqueue.store.broker import Message
+from nbqueue.store.message import Message
 from nbqueue.worker.ranges import RangeRun
 from nbqueue.worker.reporter import Reporter
 
@@ -85,7 +85,9 @@ def progress(done: float, total: float | None = None, **info: Any) -> None:
     )
 
 
-def track(iterable: Iterable[T], total: float | None = None, desc: str | None = None) -> Iterator[T]:
+def track(
+    iterable: Iterable[T], total: float | None = None, desc: str | None = None
+) -> Iterator[T]:
     """Walk an iterable and report progress on the way, like ``tqdm``.
 
     Args:

@@ -29,8 +29,8 @@ from nbqueue.core.errors import (
 )
 from nbqueue.core.records import Error, Rejected
 from nbqueue.core.splitting import Range
-from nbqueue.store import arguments, broker, keys
-from nbqueue.store.broker import Message, Unverified
+from nbqueue.store import arguments, keys
+from nbqueue.store.message import Message, Unverified, decode
 from nbqueue.store.packing import ATOMS, pack_native
 from nbqueue.store.results import Packed
 from nbqueue.worker import bars, current
@@ -57,7 +57,7 @@ ticker = Ticker()
 def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bool) -> None:
     """Run one message; returns when all it was responsible for is recorded or passed on."""
     try:
-        message = broker.decode(place.keyring, envelope)
+        message = decode(place.keyring, envelope)
     except Unverified as exc:
         _reject(place, exc)
         return
@@ -82,7 +82,13 @@ class Execution:
     """The running of one verified message."""
 
     def __init__(
-        self, place: Workplace, message: Message, run: RangeRun, reporter: Reporter, *, careful: bool
+        self,
+        place: Workplace,
+        message: Message,
+        run: RangeRun,
+        reporter: Reporter,
+        *,
+        careful: bool,
     ) -> None:
         self._place = place
         self._message = message
@@ -209,8 +215,11 @@ class Execution:
     def _may_begin(self, item: int) -> bool:
         """Note that an item is begun, where a death does not erase it; say whether it may."""
         self._reporter.flush_patiently()
+        pipe = self._place.store.pipeline()
         key = keys.tries(self._message.spec.id)
-        return int(self._place.store.hincrby(key, f"{self._message.round}:{item}", 1)) <= _MOST_DEATHS
+        pipe.hincrby(key, f"{self._message.round}:{item}", 1)
+        pipe.expire(key, int(settings.RESULT_EXPIRES_S + settings.KEEP_EXTRA_S))
+        return int(pipe.execute()[0]) <= _MOST_DEATHS
 
     def _lost(self) -> Error:
         return describe(

@@ -36,7 +36,9 @@ def describe(exc: BaseException, blobs: BlobStore, *, skip_frames: int = 0) -> E
 
 def _name(cls: type) -> str:
     module = cls.__module__
-    return cls.__qualname__ if module in ("builtins", "__main__") else f"{module}.{cls.__qualname__}"
+    return (
+        cls.__qualname__ if module in ("builtins", "__main__") else f"{module}.{cls.__qualname__}"
+    )
 
 
 def _pickled(exc: BaseException, blobs: BlobStore) -> bytes:

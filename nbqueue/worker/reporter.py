@@ -19,15 +19,17 @@ import redis
 
 from nbqueue.core import splitting, states
 from nbqueue.core.records import Error, Outcomes, Progressed, Started
-from nbqueue.store import broker, results
-from nbqueue.store.broker import Message
+from nbqueue.store import results
 from nbqueue.store.joblog import Reply
+from nbqueue.store.message import Message
 from nbqueue.worker.ranges import NO_ITEM, Outbox, RangeRun
 from nbqueue.worker.workplace import Workplace
 
 log = logging.getLogger("nbqueue.worker")
 
-_MB_PER_UNIT = 1 / 1024 if sys.platform != "darwin" else 1 / 1024**2  # ru_maxrss: KiB, bytes on macOS
+_MB_PER_UNIT = (
+    1 / 1024 if sys.platform != "darwin" else 1 / 1024**2
+)  # ru_maxrss: KiB, bytes on macOS
 _PATIENCE_S = 60
 """How long a worker keeps outcomes in hand for a store that is away before it requeues the range."""
 
@@ -75,7 +77,9 @@ class Reporter:
             except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as exc:
                 if time.monotonic() > give_up:
                     raise
-                log.warning("job %s: cannot write outcomes (%s), trying again", self._message.spec.name, exc)
+                log.warning(
+                    "job %s: cannot write outcomes (%s), trying again", self._message.spec.name, exc
+                )
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, 2.0)
 
@@ -161,7 +165,11 @@ class Reporter:
                 self._noted = item
                 self._note(
                     Started(
-                        self._message.round, self._place.name, self._message_id, item, self._place.now()
+                        self._message.round,
+                        self._place.name,
+                        self._message_id,
+                        item,
+                        self._place.now(),
                     )
                 )
             reports, self._progress = list(self._progress.values()), {}
@@ -184,10 +192,10 @@ class Reporter:
         start, stop = runs[0][0], runs[-1][1]
         parts = splitting.FIRST_SPLIT_PARTS if message.whole else 2
         for a, b in splitting.share_out(start, stop, parts, message.spec.chunksize):
-            broker.send(
-                self._place.app,
-                self._place.keyring,
-                replace(message, start=a, stop=b, whole=False, check=message.check or len(runs) > 1),
+            self._place.publisher.send(
+                replace(
+                    message, start=a, stop=b, whole=False, check=message.check or len(runs) > 1
+                ),
             )
 
 

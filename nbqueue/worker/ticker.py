@@ -44,7 +44,9 @@ class Ticker:
         with self._lock:
             self._watched.add(ticked)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name="nbqueue-ticker", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._loop, name="nbqueue-ticker", daemon=True
+                )
                 self._thread.start()
             # Order matters: `_asleep` is set under this lock, after a look at `_watched`.
             wake = self._asleep or soon
@@ -66,6 +68,7 @@ class Ticker:
             if self._asleep:
                 self._wake.wait()
                 self._wake.clear()
+                idle_polls = 0
                 continue
             due = min((ticked.due for ticked in watched), default=float("inf"))
             wait_s = min(due - time.perf_counter(), _POLL_S)

@@ -20,6 +20,7 @@ from celery import Celery
 from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
+from nbqueue.store.broker import Publisher
 from nbqueue.store.connection import connect
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
@@ -45,10 +46,12 @@ class Workplace:
     """One process's share of the wiring."""
 
     def __init__(self, wiring: Wiring, app: Celery) -> None:
-        self.app = app
+        self.publisher = Publisher(app, wiring.keyring)
         self.keyring = wiring.keyring
         self.name = f"{socket.gethostname()}/{os.getpid()}"
-        self.store: redis.Redis = connect(wiring.store_url, client_name=f"nbqueue-worker-{os.getpid()}")
+        self.store: redis.Redis = connect(
+            wiring.store_url, client_name=f"nbqueue-worker-{os.getpid()}"
+        )
         self.blobs = Blobs(
             self.store,
             wiring.keyring,

@@ -1,39 +1,47 @@
--- Record how items ended, each once. ARGV: how many arguments of open_job follow (10 or 0), those,
--- then kind, body, sig, round, states, now, expire_ms, and the runs as a, b, a, b ... `states` is one byte a state code an item, or a single byte when all items
--- share it. Returns {known, newly recorded, left, cancelled}; known = 0 means the job is not open
--- (yet) and the arguments to open it were not given.
-local opening = {}
-for _ = 1, tonumber(table.remove(ARGV, 1)) do table.insert(opening, table.remove(ARGV, 1)) end
-if #opening > 0 then open_job(opening) end
-local m = redis.call('HMGET', meta, 'left', 'cancelled', 'n', 'gone')
-if m[4] then return {2, 0, 0, 1} end
-if not m[1] then return {0, 0, 0, 0} end
-local left, n, done = tonumber(m[1]), tonumber(m[3]), done_key(ARGV[4])
-local states, total = ARGV[5], 0
+-- Record how items ended, each once. ARGV: kind, body, sig, round, states, now, expire_ms, how many
+-- arguments of open_job follow (9 or 0), those, and the runs as a, b, a, b ... `states` is one byte
+-- a state code an item, or a single byte when all items share it. Returns {known, newly recorded,
+-- left, cancelled}; known = 0 means the job is not open (yet) and the arguments to open it were not
+-- given; known = 2, that it was forgotten.
+local known = load()
+if M.gone then return {2, 0, 0, 1} end
+local opening, opened = tonumber(ARGV[8]), false
+if not known then
+  if opening == 0 then return {0, 0, 0, 0} end
+  open_job({unpack(ARGV, 9, 8 + opening)})
+  opened = true
+end
+local n, done, codes, total, at = tonumber(M.n), done_key(ARGV[4]), ARGV[5], 0, 0
 local counts = {[3] = 0, [4] = 0}
-local at = 0
-for k = 8, #ARGV, 2 do
+for k = 9 + opening, #ARGV, 2 do
   local a, b = tonumber(ARGV[k]), math.min(tonumber(ARGV[k + 1]), n)
-  if #states == 1 then
+  if #codes == 1 then
     local new = set_bits(done, a, b)
-    counts[string.byte(states)] = counts[string.byte(states)] + new
+    counts[string.byte(codes)] = counts[string.byte(codes)] + new
     total = total + new
   else
     for i = a, b - 1 do
       at = at + 1
       if redis.call('SETBIT', done, i, 1) == 0 then
         total = total + 1
-        local code = string.byte(states, at)
-        counts[code] = (counts[code] or 0) + 1
+        local code = string.byte(codes, at)
+        counts[code] = counts[code] + 1
       end
     end
   end
 end
-if total == 0 then return {1, 0, left, tonumber(m[2])} end
-append(ARGV[1], ARGV[2], ARGV[3])
-left = left - total
-redis.call('HSET', meta, 'left', left)
-if counts[3] > 0 then redis.call('HINCRBY', meta, 'success', counts[3]) end
-if counts[4] > 0 then redis.call('HINCRBY', meta, 'failure', counts[4]) end
-if left == 0 then finish(ARGV[6], ARGV[7]) end
-return {1, total, left, tonumber(m[2])}
+if total > 0 then
+  append(ARGV[1], ARGV[2], ARGV[3])
+  add('left', -total)
+  add('success', counts[3])
+  add('failure', counts[4])
+  if M.left == 0 then
+    set('finished', ARGV[6])
+    save()
+    finish(ARGV[6], ARGV[7])
+    return {1, total, 0, tonumber(M.cancelled)}
+  end
+end
+save()
+if opened then redis.call('ZADD', 'nbq:active', M.submitted, job) end
+return {1, total, tonumber(M.left), tonumber(M.cancelled)}

@@ -1,11 +1,41 @@
 -- Loaded in front of every script of this folder. KEYS[1] is the job's base key ("nbq:{id}");
--- the others are derived from it, so one script call cannot touch two jobs.
+-- the others are derived from it, so one script call cannot touch two jobs. A script reads `meta`
+-- once (`load`) and writes it once (`save`): each redis.call costs microseconds, and a quick call's
+-- latency is made of them.
 local base = KEYS[1]
 local meta, log, args = base .. ':meta', base .. ':log', base .. ':args'
 local job = string.match(base, '{(.*)}')
 local INLINE = 8192  -- larger records are fetched from the log, not pushed with the bell
+local FIELDS = {'n', 'left', 'round', 'cancelled', 'success', 'failure', 'revoked', 'last',
+  'origin', 'watched', 'blocks', 'gone'}
+local M, changed = {}, {}
 
 local function done_key(round) return base .. ':done:' .. round end
+
+-- Read meta. False when the job is not open (yet), or was forgotten (M.gone).
+local function load()
+  local found = redis.call('HMGET', meta, unpack(FIELDS))
+  for i, name in ipairs(FIELDS) do M[name] = found[i] or nil end
+  return M.left ~= nil
+end
+
+local function set(name, value)
+  M[name] = value
+  changed[name] = value
+end
+
+local function add(name, count)
+  if count ~= 0 then set(name, tonumber(M[name] or 0) + count) end
+end
+
+local function save()
+  local flat = {}
+  for name, value in pairs(changed) do
+    table.insert(flat, name)
+    table.insert(flat, value)
+  end
+  if #flat > 0 then redis.call('HSET', meta, unpack(flat)) end
+end
 
 -- Append a record and ring the bell. The bell names the entry before, so that a follower that has
 -- read up to there may take the record from the bell itself and save a round trip.
@@ -13,23 +43,22 @@ local function done_key(round) return base .. ':done:' .. round end
 local function append(kind, body, sig, quiet)
   local id = redis.call('XADD', log, '*', 'k', kind, 'b', body, 's', sig)
   if quiet then return end
-  local prev = redis.call('HGET', meta, 'last') or '0-0'
-  redis.call('HSET', meta, 'last', id)
-  local text = job .. ' ' .. prev .. ' ' .. id .. ' ' .. kind .. ' ' .. #sig .. '\n'
+  local text = job .. ' ' .. (M.last or '0-0') .. ' ' .. id .. ' ' .. kind .. ' ' .. #sig .. '\n'
   if #body <= INLINE then text = text .. sig .. body end
-  redis.call('PUBLISH', redis.call('HGET', meta, 'origin'), text)
-  redis.call('PUBLISH', 'nbq:bell:job:' .. job, text)
+  redis.call('PUBLISH', M.origin, text)
+  if M.watched then redis.call('PUBLISH', 'nbq:bell:job:' .. job, text) end
+  set('last', id)
 end
 
 local function each_key(f)
-  f(meta); f(log); f(args); f(base .. ':tries')
-  for round = 1, tonumber(redis.call('HGET', meta, 'round')) do f(done_key(round)) end
+  f(meta); f(log)
+  if M.blocks then f(args) end
+  for round = 1, tonumber(M.round) do f(done_key(round)) end
 end
 
--- The last item is recorded: say so, and let the job's keys expire together.
+-- The last item is recorded: say so, and let the job's keys expire together. Call `save` before.
 local function finish(now, expire_ms)
   append('finished', '{"v":1,"at":' .. now .. '}', '', true)
-  redis.call('HSET', meta, 'finished', now)
   redis.call('ZREM', 'nbq:active', job)
   each_key(function(key) redis.call('PEXPIRE', key, expire_ms) end)
 end
@@ -56,17 +85,20 @@ local function set_bits(key, a, b)
   return new
 end
 
--- Make the job exist. a: body, sig, n, name, task, submitted, origin channel, now, expire_ms, sealed
--- arguments of a single call or ''. Returns 0 when it was there already (or was forgotten).
+-- Make the job exist. a: body, sig, n, name, task, submitted, origin channel, sealed arguments of a
+-- single call or '', 1 when there are argument blocks. The caller has found that it is not there,
+-- and calls `save`.
 local function open_job(a)
-  if redis.call('EXISTS', meta) == 1 then return 0 end
-  redis.call('HSET', meta, 'n', a[3], 'left', a[3], 'round', 1, 'name', a[4], 'task', a[5],
-    'submitted', a[6], 'origin', a[7], 'cancelled', 0)
-  if #a[10] > 0 then redis.call('HSET', args, '0', a[10]) end
-  redis.call('PERSIST', args)  -- blocks uploaded before the job was accepted were on probation
+  for i, name in ipairs({'n', 'name', 'task', 'submitted', 'origin'}) do set(name, a[i + 2]) end
+  set('left', a[3])
+  set('round', 1)
+  set('cancelled', 0)
+  if #a[8] > 0 then set('call', a[8]) end
+  if #a[9] > 0 then
+    set('blocks', 1)
+    redis.call('PERSIST', args)  -- blocks uploaded before the job was accepted were on probation
+  end
   redis.call('ZADD', 'nbq:jobs', a[6], job)
   redis.call('HSET', 'nbq:names', a[4], job)
   append('opened', a[1], a[2], true)
-  if tonumber(a[3]) == 0 then finish(a[8], a[9]) else redis.call('ZADD', 'nbq:active', a[6], job) end
-  return 1
 end

@@ -1,6 +1,6 @@
 -- Delete a job. A tombstone keeps stragglers from opening it again. ARGV: tombstone_ms.
+if not load() then return 0 end
 local name = redis.call('HGET', meta, 'name')
-if not name then return 0 end
 each_key(function(key) redis.call('DEL', key) end)
 redis.call('ZREM', 'nbq:jobs', job)
 redis.call('ZREM', 'nbq:active', job)
