@@ -85,7 +85,38 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    *sorted(_HOME_OF)
+    "BadSignature",
+    "BrokerUnreachable",
+    "Client",
+    "ClusterError",
+    "Expired",
+    "FunctionNotLoadable",
+    "Future",
+    "InfrastructureError",
+    "Job",
+    "LocalCluster",
+    "NbqueueError",
+    "NotPicklable",
+    "RemoteError",
+    "RemoteTraceback",
+    "ResultNotPicklable",
+    "StoreRefused",
+    "Task",
+    "TaskError",
+    "UnknownJob",
+    "UsageError",
+    "WorkerLost",
+    "__version__",
+    "as_completed",
+    "connect",
+    "current",
+    "gather",
+    "job",
+    "jobs",
+    "progress",
+    "task",
+    "track",
+    "wait",
 ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,13 +14,15 @@ from nbqueue.client import listing
 from nbqueue.client.code import CodeCache
 from nbqueue.client.follower import Follower
 from nbqueue.client.job import Job
+from nbqueue.client.live import Live
+from nbqueue.client.saying import say
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
 from nbqueue.store import arguments, broker
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
+from nbqueue.store.connection import clock_offset, redact, store_url, translated
 from nbqueue.store.connection import connect as connect_store
-from nbqueue.store.connection import redact, store_url, translated
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.signing import Keyring
@@ -65,7 +66,7 @@ class Client:
         self._closed = False
         with translated(backend_url):
             store = connect_store(backend_url, client_name=f"nbqueue-client-{os.getpid()}")
-            self._clock_offset_s = _clock_offset(store)
+            self._clock_offset_s = clock_offset(store)
             self.joblog = JobLog(store, keyring)
             self.follower = Follower(store, self.joblog, self.id)
             self.follower.start()
@@ -77,6 +78,10 @@ class Client:
         self.code = CodeCache(self.functions, self.blobs)
         self.store_url = redact(backend_url)
         """Where jobs are kept, without its password."""
+
+    def cwd(self) -> str:
+        """Folder that tasks run in: this process's, where the workers are on this machine."""
+        return str(Path.cwd()) if self._keepalive is not None else ""
 
     def now(self) -> float:
         """Seconds since the epoch, by the store's clock."""
@@ -91,10 +96,10 @@ class Client:
         """
         with translated(self.store_url):
             self.follower.open_now()
-            job = Job(self, self.joblog.spec(self.joblog.find(id_or_name)))
-            self.follower.follow(job, elsewhere=True)
-            self.follower.catch_up(job)
-        return job
+            live = Live(self, self.joblog.spec(self.joblog.find(id_or_name)))
+            self.follower.follow(live, elsewhere=True)
+            self.follower.catch_up(live)
+        return Job(live)
 
     def jobs(self) -> pd.DataFrame:
         """List all jobs in the store, latest first; see ``nq.jobs``."""
@@ -113,14 +118,13 @@ class Client:
         if self._closed or os.getpid() != self._pid:
             return
         self._closed = True
-        running = [job for job in self.follower.unfinished() if isinstance(job, Job)]
+        running = self.follower.unfinished()
         if running:
             names = ", ".join(repr(job.name) for job in running[:5])
             more = f" and {len(running) - 5} more" if len(running) > 5 else ""
-            print(
-                f"nbqueue: {len(running)} unfinished job(s) go on without this client: {names}{more}; "
-                f"nq.job({running[0].name!r}) brings one back",
-                file=sys.stderr,
+            say(
+                f"{len(running)} unfinished job(s) go on without this client: {names}{more}; "
+                f"nq.job({running[0].name!r}) brings one back"
             )
         self.follower.close()
         self.publisher.close()
@@ -214,12 +218,6 @@ def _remote(broker_url: str, backend: str | None, key: str | None, name: str) ->
         backend = os.environ.get("NBQUEUE_BACKEND") or broker_url
     keyring = Keyring(key) if key is not None else Keyring.from_environment()
     return Client(broker_url, store_url(backend), keyring, name=name)
-
-
-def _clock_offset(store: Any) -> float:
-    before = time.time()
-    seconds, micros = store.time()
-    return float(seconds + micros / 1e6 - (before + time.time()) / 2)
 
 
 def _forget(client: Client) -> None:

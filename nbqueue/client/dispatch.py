@@ -16,6 +16,7 @@ from typing import Any
 
 from nbqueue.client.client import Client
 from nbqueue.client.job import Job
+from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions
 from nbqueue.core.records import JobSpec, Route
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
@@ -50,9 +51,9 @@ def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, An
     inline = packed if len(packed) <= INLINE_BYTES else b""
     if not inline:
         client.arguments.put(spec.id, 0, packed)
-    job = Job(client, spec)
-    job._blocks = {0: packed}
-    return _send(client, job, Message(spec, 0, 1, whole=True, inline=inline))
+    live = Live(client, spec)
+    live.blocks = {0: packed}
+    return _send(client, live, Message(spec, 0, 1, whole=True, inline=inline))
 
 
 def submit_rows(client: Client, sub: Submission, rows: Iterable[Row]) -> Job:
@@ -65,28 +66,28 @@ def submit_rows(client: Client, sub: Submission, rows: Iterable[Row]) -> Job:
         client.arguments.discard(job_id)
         raise
     spec = _spec(client, sub, n=upload.n, block=upload.block or 1, job_id=job_id)
-    job = Job(client, spec)
-    job._blocks = upload.kept
-    return _send(client, job, Message(spec, 0, spec.n, whole=True))
+    live = Live(client, spec)
+    live.blocks = upload.kept
+    return _send(client, live, Message(spec, 0, spec.n, whole=True))
 
 
-def _send(client: Client, job: Job, message: Message) -> Job:
-    client.follower.follow(job)
+def _send(client: Client, live: Live, message: Message) -> Job:
+    client.follower.follow(live)
     try:
-        if job.n:
+        if message.spec.n:
             client.publisher.send(message)
     except BaseException:
-        client.follower.unfollow(job)
-        client.arguments.discard(job.id)
+        client.follower.unfollow(live)
+        client.arguments.discard(live.id)
         raise
     if message.inline:
         # Most calls are over before anybody asks for them; the worker opens those as it commits.
         client.follower.open_later(message)
     else:
         client.joblog.open(message.spec)
-    if not job.n:
-        client.follower.catch_up(job)
-    return job
+    if not message.spec.n:
+        client.follower.catch_up(live)
+    return Job(live)
 
 
 def _spec(client: Client, sub: Submission, *, n: int, block: int, job_id: str = "") -> JobSpec:
@@ -103,6 +104,7 @@ def _spec(client: Client, sub: Submission, *, n: int, block: int, job_id: str = 
         origin=client.id,
         python=PYTHON,
         chunksize=sub.options.chunksize,
+        cwd=client.cwd(),
         route=Route(sub.options.queue, sub.options.priority),
     )
 

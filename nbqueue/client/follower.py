@@ -36,10 +36,20 @@ NOTHING_READ = "0-0"
 class Followed(Protocol):
     """A job, as far as the follower is concerned."""
 
-    id: str
     cursor: str
     """Id of the last entry that was applied."""
-    finished: bool
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to come."""
 
     def apply(self, record: Record) -> None:
         """Take the next record of the log."""

@@ -10,8 +10,11 @@ from __future__ import annotations
 import concurrent.futures
 from typing import TYPE_CHECKING, Any
 
+from nbqueue.client.saying import say
+from nbqueue.core import states
+
 if TYPE_CHECKING:
-    from nbqueue.client.job import Job
+    from nbqueue.client.live import Live
 
 
 class Future(concurrent.futures.Future[Any]):
@@ -22,9 +25,9 @@ class Future(concurrent.futures.Future[Any]):
     42
     """
 
-    def __init__(self, job: Job, index: int) -> None:
+    def __init__(self, live: Live, index: int) -> None:
         super().__init__()
-        self.job = job
+        self._live = live
         self.index = index
 
     def result(self, timeout: float | None = None) -> Any:
@@ -38,14 +41,37 @@ class Future(concurrent.futures.Future[Any]):
             concurrent.futures.TimeoutError: the item has not ended within ``timeout`` seconds.
             concurrent.futures.CancelledError: the item was cancelled.
         """
-        super().result(timeout)
-        return self.job._value(self.index)
+        try:
+            super().result(timeout)
+        except KeyboardInterrupt:
+            if not self.done():  # else it is the item's own
+                say(
+                    f"stopped waiting; item {self.index} of job {self._live.name!r} goes on "
+                    "(job.cancel() ends it)"
+                )
+            raise
+        return self._live.value(self.index)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Give what `result` would raise: the item's exception, or ``None`` when it returned.
+
+        A result that cannot be read here (a class that is missing) counts as an exception. asyncio
+        depends on that: `asyncio.wrap_future` asks here first, and waits for ever if `result` then
+        raises.
+        """
+        found = super().exception(timeout)
+        if found is None:
+            try:
+                self._live.value(self.index)
+            except Exception as unreadable:
+                return unreadable
+        return found
 
     def cancel(self) -> bool:
         """Cancel the item if no worker has begun it; say whether it is cancelled now."""
         if self.running():
             return False
-        return self.cancelled() or self.job._cancel_item(self.index)
+        return self.cancelled() or self._live.cancel_item(self.index)
 
     def _revoke(self) -> None:
         """Become cancelled: the log says so."""
@@ -55,5 +81,5 @@ class Future(concurrent.futures.Future[Any]):
             self.set_exception(concurrent.futures.CancelledError())
 
     def __repr__(self) -> str:
-        state = self.job._state_of(self.index)
-        return f"<Future {self.index} of job {self.job.name!r}: {state}>"
+        state = states.NAMES[self._live.state.states[self.index]]
+        return f"<Future {self.index} of job {self._live.name!r}: {state}>"

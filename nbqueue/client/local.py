@@ -1,4 +1,4 @@
-"""`LocalCluster`: a private Redis and workers of this process's own, for as long as it is needed."""
+"""`LocalCluster`: a private Redis and workers of one's own, for as long as they are needed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from nbqueue.client.client import Client, connect_address
+from nbqueue.client.saying import say
 from nbqueue.cluster import embedded
 
 
@@ -64,12 +65,28 @@ class LocalCluster:
     def close(self) -> None:
         """End its workers and its Redis; without a name, delete everything it kept."""
         for client in self._clients:
+            self._say_what_ends(client)
             client.close()
         if self._address.keepalive is not None:
             self._address.keepalive.close()
         embedded.stop(self.folder)
         if self._temporary is not None:
             self._temporary.cleanup()
+
+    def _say_what_ends(self, client: Client) -> None:
+        running = client.follower.unfinished()
+        if not running:
+            return
+        for job in running:
+            client.follower.unfollow(job)  # the client would say that they go on
+        names = ", ".join(repr(job.name) for job in running[:5])
+        more = f" and {len(running) - 5} more" if len(running) > 5 else ""
+        fate = (
+            "are lost with this cluster, which has no name"
+            if self.name is None
+            else f"go on when nq.LocalCluster(name={self.name!r}) is started again"
+        )
+        say(f"{len(running)} unfinished job(s) {fate}: {names}{more}")
 
     def __enter__(self) -> LocalCluster:
         self.connect()

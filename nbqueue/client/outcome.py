@@ -49,8 +49,8 @@ class Outcomes:
     def _rejected(self, i: int) -> BadSignature:
         record = self._state.rejections[i]
         return BadSignature(
-            f"worker {record.worker} refused item {i} of job {self._state.spec.name!r}: its message "
-            "is not signed with the worker's key. Start workers and clients with the same "
+            f"worker {record.worker} refused item {i} of job {self._state.spec.name!r}: its "
+            "message is not signed with the worker's key. Start workers and clients with the same "
             "$NBQUEUE_KEY, then job.retry()"
         )
 

@@ -12,20 +12,19 @@ from nbqueue.core.splitting import indices, runs_of
 from nbqueue.store.message import Message
 
 if TYPE_CHECKING:
-    from nbqueue.client.client import Client
-    from nbqueue.client.job import Job
-    from nbqueue.client.task import Task
+    from nbqueue.client.live import Live
+    from nbqueue.client.task import AnyTask
 
 
-def retry(client: Client, job: Job, task: Task | None) -> None:
+def retry(live: Live, task: AnyTask | None) -> None:
     """Open the next round for the failed items of a job and send them.
 
     Raises:
         UsageError: another client opened a round in between.
         TypeError: the other task does not take the items' arguments.
     """
-    client.follower.catch_up(job)
-    state = job._state
+    client, state = live.client, live.state
+    client.follower.catch_up(live)
     failed = state.where(states.FAILURE_CODE)
     if not failed:
         return
@@ -33,7 +32,7 @@ def retry(client: Client, job: Job, task: Task | None) -> None:
     if task is not None:
         signature = inspect.signature(task.function)
         for i in failed:
-            args, kwargs = job._call(i)
+            args, kwargs = live.call(i)
             signature.bind(*args, **kwargs)
         name, function = task.name, client.code.address(task.function)
     record = Retried(
@@ -43,13 +42,13 @@ def retry(client: Client, job: Job, task: Task | None) -> None:
         task=name,
         function=function,
     )
-    client.follower.follow(job)
-    if client.joblog.retry(job.id, record) == 0:
+    client.follower.follow(live)
+    if client.joblog.retry(live.id, record) == 0:
         raise UsageError(
-            f"job {job.name!r} is being retried by another client at this moment; look at its "
+            f"job {live.name!r} is being retried by another client at this moment; look at its "
             "counts() and retry what fails then"
         )
-    client.follower.catch_up(job)
+    client.follower.catch_up(live)
     start, stop = failed[0], failed[-1] + 1
     message = Message(
         spec=state.spec,
@@ -59,12 +58,12 @@ def retry(client: Client, job: Job, task: Task | None) -> None:
         whole=True,
         check=True,
         function=function,
-        inline=job._blocks.get(0, b"") if state.spec.block == 0 else b"",
+        inline=live.blocks.get(0, b"") if state.spec.block == 0 else b"",
     )
     try:
         client.publisher.send(message)
     except BrokerUnreachable:
         # Nobody is going to run them: say so in the log rather than leave them pending for ever.
         gone = Cancelled(at=client.now(), runs=record.runs)
-        client.joblog.cancel(job.id, gone, [(record.round, i) for i in indices(record.runs)])
+        client.joblog.cancel(live.id, gone, [(record.round, i) for i in indices(record.runs)])
         raise

@@ -42,7 +42,8 @@ class Task(Generic[P, R]):
     @property
     def name(self) -> str:
         """The task's name: the option ``name``, or the function's own."""
-        return self.options.name or getattr(self.function, "__name__", type(self.function).__name__)
+        own = getattr(self.function, "__name__", type(self.function).__name__)
+        return self.options.name or str(own)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here, as if it had never been decorated."""
@@ -172,8 +173,8 @@ class Task(Generic[P, R]):
                 args = tuple(row)
             except TypeError:
                 raise TypeError(
-                    f"item {i} is {row!r}, but {self.name} needs a tuple of arguments for each item "
-                    "(map takes bare values); nothing was sent"
+                    f"item {i} is {row!r}, but {self.name} needs a tuple of arguments for each "
+                    "item (map takes bare values); nothing was sent"
                 ) from None
             if len(args) not in sizes:
                 self._check(len(args), f"item {i}: ")
@@ -190,6 +191,9 @@ class Task(Generic[P, R]):
                 f"{where}{self.name}{self._signature} does not take {count} positional "
                 f"argument(s): {exc}; nothing was sent"
             ) from None
+
+
+AnyTask = Task[Any, Any]
 
 
 @overload

@@ -24,7 +24,8 @@ def gather(
 
     Args:
         *jobs: Jobs and futures.
-        errors: As in ``Job.result``; applies within each job.
+        errors: As in ``Job.result``, within each job; a future that failed is raised, returned or
+            dropped as an item is.
         timeout: Seconds to wait for each.
 
     Raises:
@@ -33,9 +34,15 @@ def gather(
     >>> nq.gather(double.submit(1), double.map([2, 3]))     # doctest: +CLUSTER
     [2, [4, 6]]
     """
-    return [
-        job.result(timeout, errors) if isinstance(job, Job) else job.result(timeout) for job in jobs
-    ]
+    found = []
+    for job in jobs:
+        if isinstance(job, Job):
+            found.append(job.result(timeout, errors))
+        elif errors == "raise" or (failed := _failure(job, timeout)) is None:
+            found.append(job.result(timeout))
+        elif errors == "return":
+            found.append(failed)
+    return found
 
 
 def wait(
@@ -72,6 +79,13 @@ def as_completed(jobs: Iterable[Job | Future], timeout: float | None = None) -> 
     for job in jobs:
         futures.extend(job if isinstance(job, Job) else [job])
     return iter(concurrent.futures.as_completed(futures, timeout))
+
+
+def _failure(future: Future, timeout: float | None) -> BaseException | None:
+    try:
+        return future.exception(timeout)
+    except concurrent.futures.CancelledError as cancelled:
+        return cancelled
 
 
 def _whole(job: Job | Future) -> concurrent.futures.Future[Any]:

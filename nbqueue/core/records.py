@@ -31,14 +31,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from nbqueue.core.splitting import Range, count
 
 FORMAT = 1
 
-JOB = -1
-"""The item number of a record's error or progress that concerns no item in particular."""
+MOST_ROUNDS = 255
+"""A job's items are tried in at most this many rounds: the fold keeps a byte an item for it."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class JobSpec:
     """``major.minor`` of the submitting interpreter: functions by value load only there."""
     chunksize: int | None = None
     """Items per message, when the caller fixed it; ``None`` lets workers split lazily."""
+    cwd: str = ""
+    """Folder to run in, where client and workers share a machine; empty leaves it alone."""
     route: Route = field(default_factory=Route)
 
 
@@ -135,6 +138,17 @@ class Outcomes:
     def n(self) -> int:
         """How many items the batch reports."""
         return count(self.runs)
+
+    def error(self, item: int) -> Error | None:
+        """Give why an item of the batch failed; ``None`` when it did not."""
+        if not self.error_of:
+            return self.errors[0] if self.errors else None
+        k = self._errors_by_item.get(item)
+        return None if k is None else self.errors[k]
+
+    @cached_property
+    def _errors_by_item(self) -> dict[int, int]:
+        return dict(self.error_of)
 
 
 @dataclass(frozen=True)

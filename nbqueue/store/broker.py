@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
-from kombu import Connection, Producer
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError
+from kombu.messaging import Producer
 from kombu.utils.uuid import uuid
 
 from nbqueue.core.errors import BrokerUnreachable
@@ -73,8 +74,8 @@ def _own_transport(url: str) -> str:
 class Publisher:
     """Publishes messages, over one connection that it keeps.
 
-    Celery's ``send_task`` ends in the same two calls, ``as_task_v2`` and ``Producer.publish``; on the
-    way it routes, copies and prepares for what ranges never use, at three times their price, which
+    Celery's ``send_task`` ends in the same two calls, ``as_task_v2`` and ``Producer.publish``; on
+    the way it routes, copies and prepares for what ranges never use, at three times their price, which
     is a fifth of a quick call's latency.
     """
 
@@ -107,7 +108,7 @@ class Publisher:
             "shadow": spec.task,
             "argsrepr": f"{spec.name}[{outgoing.start}:{outgoing.stop}]",
         }
-        body = ((message.encode(self._keyring, outgoing),), {}, self._embed)
+        body: Any = ((message.encode(self._keyring, outgoing),), {}, self._embed)
         queue = spec.route.queue or DEFAULT_QUEUE
         with self._lock, translated(self._app):
             self._offer(body, headers, queue, spec.route.priority)

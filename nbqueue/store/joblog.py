@@ -38,6 +38,17 @@ log = logging.getLogger("nbqueue.store")
 
 _UNSIGNED = {Rejected.kind, Finished.kind}
 _TOMBSTONE_MS = 24 * 3600 * 1000
+_SUMMARY = (
+    "n",
+    "left",
+    "success",
+    "failure",
+    "revoked",
+    "submitted",
+    "finished",
+    "name",
+    "task",
+)
 _SCRIPTS = ("open", "commit", "note", "cancel", "retry", "forget")
 
 
@@ -257,11 +268,11 @@ class JobLog:
         ids = [i.decode() for i in cast("list[bytes]", self._store.zrevrange(keys.JOBS, 0, -1))]
         pipe = self._store.pipeline(transaction=False)
         for job_id in ids:
-            pipe.hgetall(keys.meta(job_id))
+            pipe.hmget(keys.meta(job_id), *_SUMMARY)
         found, expired = [], []
         for job_id, raw in zip(ids, pipe.execute(), strict=True):
-            if b"n" in raw:
-                found.append(_summary(job_id, {k.decode(): v.decode() for k, v in raw.items()}))
+            if raw[0] is not None:
+                found.append(_summary(job_id, raw))
             else:
                 expired.append(job_id)
         if expired:
@@ -305,16 +316,10 @@ def _source(name: str) -> str:
     return files(__package__).joinpath("lua", f"{name}.lua").read_text() + "\n"
 
 
-def _summary(job_id: str, raw: dict[str, str]) -> Summary:
+def _summary(job_id: str, raw: Sequence[bytes | None]) -> Summary:
+    n, left, success, failure, revoked = (int(value or 0) for value in raw[:5])
+    submitted, finished = (None if value is None else float(value) for value in raw[5:7])
+    name, task = ((value or b"").decode() for value in raw[7:])
     return Summary(
-        id=job_id,
-        name=raw["name"],
-        task=raw["task"],
-        n=int(raw["n"]),
-        left=int(raw["left"]),
-        success=int(raw.get("success", 0)),
-        failure=int(raw.get("failure", 0)),
-        revoked=int(raw.get("revoked", 0)),
-        submitted=float(raw["submitted"]),
-        finished=float(raw["finished"]) if "finished" in raw else None,
+        job_id, name, task, n, left, success, failure, revoked, submitted or 0.0, finished
     )

@@ -39,7 +39,7 @@ _FITS = all(
 )
 
 
-class QoS(kombu_redis.QoS):  # type: ignore[misc]
+class QoS(kombu_redis.QoS):
     """The record of messages that this process holds, written without waiting."""
 
     _connection: Any = None
@@ -47,6 +47,7 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
     """Replies that have not been read yet."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
+        """Record a message that this process holds from now on."""
         info = message.delivery_info
         raw = json.dumps([message._raw, info["exchange"], info["routing_key"]])
         self._write(
@@ -56,15 +57,18 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         VirtualQoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
+        """Take out a message that is done."""
         self._remove(delivery_tag)
         VirtualQoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Take out a message, or put it back into its queue."""
         # The base class reads back over another connection what this one has written.
         self._read_replies()
         super().reject(delivery_tag, requeue=requeue)
 
     def restore_unacked(self, client: Any = None) -> None:
+        """Put back all messages that this process holds."""
         self._read_replies()
         super().restore_unacked(client)
 
@@ -101,7 +105,7 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
             self.channel.pool.release(connection)
 
 
-class Channel(kombu_redis.Channel):  # type: ignore[misc]
+class Channel(kombu_redis.Channel):
     """A channel that makes its synchronous client once."""
 
     QoS = QoS
@@ -115,7 +119,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         return self._kept
 
 
-class Transport(kombu_redis.Transport):  # type: ignore[misc]
+class Transport(kombu_redis.Transport):
     """kombu's Redis transport on `Channel`."""
 
     Channel = Channel if _FITS else kombu_redis.Channel

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from nbqueue.store.signing import Keyring
 from nbqueue.worker.app import make_worker_app
@@ -25,11 +26,12 @@ def main(argv: list[str] | None = None) -> int:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    _leave_kernel()
     folder: Path = options.folder
     # Read before the environment of the tasks is anybody's business: the key stays in memory.
     wiring = Wiring(
-        broker_url=f"redis+socket://{options.socket}",
-        store_url=f"unix://{options.socket}",
+        broker_url=f"redis+socket://{quote(options.socket)}",
+        store_url=f"unix://{quote(options.socket)}",
         keyring=Keyring((folder / "key").read_text()),
         folder=folder,
     )
@@ -45,6 +47,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _leave_kernel() -> None:
+    """Forget what the kernel that started the cluster had in its environment for itself."""
+    os.environ.pop("JPY_PARENT_PID", None)
+    if os.environ.get("MPLBACKEND", "").startswith("module://matplotlib_inline"):
+        os.environ["MPLBACKEND"] = "agg"  # inline figures need IPython, and nobody sees them here
 
 
 def _parser() -> argparse.ArgumentParser:

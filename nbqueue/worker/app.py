@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import os
 
+import redis
 from celery import Celery, Task
+from celery.exceptions import Reject
 
 from nbqueue.store import broker
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.worker import executor
+from nbqueue.worker.bootsteps import PoolKeeper
 from nbqueue.worker.workplace import Wiring, Workplace
 
 
 def make_worker_app(wiring: Wiring) -> Celery:
     """Make the app that a worker serves."""
     app = broker.make_app(wiring.broker_url)
+    app.steps["consumer"].add(PoolKeeper)
     places: dict[int, Workplace] = {}
 
     def place() -> Workplace:
@@ -28,14 +32,18 @@ def make_worker_app(wiring: Wiring) -> Celery:
             places[pid] = Workplace(wiring, app)
         return places[pid]
 
-    @app.task(name=RANGE_TASK, bind=True)  # type: ignore[untyped-decorator]
+    @app.task(name=RANGE_TASK, bind=True)
     def run_range(self: Task, envelope: str) -> None:
         info = self.request.delivery_info or {}
-        executor.execute(
-            place(),
-            envelope,
-            message_id=self.request.id,
-            redelivered=bool(info.get("redelivered")),
-        )
+        try:
+            executor.execute(
+                place(),
+                envelope,
+                message_id=self.request.id,
+                redelivered=bool(info.get("redelivered")),
+            )
+        except redis.RedisError as exc:
+            # Nothing could be recorded, so nothing has happened: somebody else may have more luck.
+            raise Reject(f"the store is away: {exc}", requeue=True) from exc
 
     return app

@@ -3,9 +3,10 @@
     verify → (consult the done-bitmap) → load function and arguments → run items, each with its own
     ``try`` → commit outcomes → give away what the time budget left over → acknowledge
 
-An item's failure is an outcome. Whatever else goes wrong is turned into an outcome too, of all items
-that the message still had: a client must never wait for something that nobody is going to do. Only
-the death of this process leaves a message without outcomes, and then the broker delivers it again.
+An item's failure is an outcome. Whatever else goes wrong is turned into an outcome too, of all
+items that the message still had: a client must never wait for something that nobody is going to do.
+Only the death of this process leaves a message without outcomes, and then the broker delivers it
+again.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import re
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import redis
 
 from nbqueue.core import settings
 from nbqueue.core.errors import (
     BadSignature,
+    BrokerUnreachable,
     FunctionNotLoadable,
     NbqueueError,
     NotPicklable,
@@ -45,6 +52,10 @@ log = logging.getLogger("nbqueue.worker")
 _OLD_S = 0.02
 """A message older than this has been queueing: its job may have been cancelled meanwhile. Younger
 ones skip the question, which would cost a quick call a tenth of its time."""
+
+_TICK_S = 2 * settings.COMMIT_INTERVAL_S
+"""When the ticker looks in. Later than the executor's own turn between two items, or it would take
+away a rest that the executor is about to finish or to divide better."""
 
 _MOST_DEATHS = 2
 """How often an item may be begun by a careful executor and not be heard of again."""
@@ -73,8 +84,13 @@ def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bo
     reporter = Reporter(place, message, message_id, run)
     try:
         Execution(place, message, run, reporter, careful=careful).perform()
-    except NbqueueError as exc:
-        reporter.fail_all(_left(place, message), describe(exc, place.blobs))
+    except redis.RedisError:
+        raise  # the store is away: the caller gives the message back to the broker
+    except Exception as exc:
+        # The function cannot be loaded, or this file is wrong: either way somebody is waiting.
+        if not isinstance(exc, NbqueueError):
+            log.exception("job %s: the executor failed", message.spec.name)
+        reporter.fail_all(run.abandon(), describe(exc, place.blobs))
     reporter.flush_patiently()
 
 
@@ -98,8 +114,11 @@ class Execution:
         chunksize = message.spec.chunksize
         self._may_split = chunksize is None or message.stop - message.start > chunksize
         self._block: arguments.Block | None = None
+        self._block_error = Error("", "", "")
         self._block_start = self._block_stop = 0
         self.due = 0.0
+        self._ticking = threading.Lock()
+        self._over = False
 
     def perform(self) -> None:
         """Run the items.
@@ -112,30 +131,42 @@ class Execution:
             self._reporter.send_rest(self._run.give_away())  # divide at once: sizes are fixed
             return
         bars.watch()
+        _enter(message.spec.cwd)
         function = self._place.functions.get(message.function or message.spec.function)
         budget_s = settings.FIRST_SPLIT_S if message.whole else settings.COMMIT_INTERVAL_S
         soon = message.whole and message.stop - message.start > 1
-        self.due = time.perf_counter() + (budget_s if soon else settings.COMMIT_INTERVAL_S)
+        self.due = time.perf_counter() + (budget_s if soon else _TICK_S)
         ticker.watch(self, soon=soon)
         with current.running(self._message, self._run, self._reporter):
             try:
                 self._loop(function, budget_s)
             finally:
                 ticker.unwatch(self)
+                # A tick may be publishing the rest: acknowledged before it is through, what it
+                # has not sent yet would die with this process.
+                with self._ticking:
+                    self._over = True
 
     def tick(self) -> None:
         """Look in on a long item (called by the ticker's thread)."""
-        self.due = time.perf_counter() + settings.COMMIT_INTERVAL_S
-        if self._run.current == NO_ITEM:
-            return
-        self._reporter.tick()
-        self._pass_on_rest()
+        self.due = time.perf_counter() + _TICK_S
+        with self._ticking:
+            if not self._over and self._run.current != NO_ITEM:
+                self._reporter.tick()
+                self._pass_on_rest()
 
     def _pass_on_rest(self) -> None:
-        if self._may_split and not self._careful:
-            rest = self._run.give_away()
-            if rest and not self._reporter.cancelled:
-                self._reporter.send_rest(rest)
+        if not self._may_split:
+            return
+        rest = self._run.give_away()
+        if not rest or self._reporter.cancelled:
+            return
+        try:
+            self._reporter.send_rest(rest)
+        except BrokerUnreachable as exc:
+            # What was sent already is run twice and recorded once; the rest must not be lost.
+            log.warning("job %s: %s; running on alone", self._message.spec.name, exc)
+            self._run.take_back(rest)
 
     def _loop(self, function: Callable[..., Any], budget_s: float) -> None:
         clock = time.perf_counter
@@ -148,7 +179,9 @@ class Execution:
                 continue
             if not self._block_start <= item < self._block_stop:
                 self._load_block(item)
-            assert self._block is not None
+            if self._block is None:
+                item = run.failed(item, clock(), clock(), self._block_error)
+                continue
             args, kwargs = self._block.call(item - self._block_start)
             begun = clock()
             try:
@@ -167,10 +200,14 @@ class Execution:
                 item = self._after_rest(item)
 
     def _between_items(self) -> None:
-        """Write outcomes; the budget is spent, so pass on what is left."""
-        self._reporter.flush_patiently()
-        self.due = time.perf_counter() + settings.COMMIT_INTERVAL_S
-        self._pass_on_rest()
+        """Write outcomes; the budget is spent, so pass on what is left, if it is worth a message.
+
+        What one more budget would finish is run here: a message costs as much as some of it.
+        """
+        finished = self._reporter.flush_patiently()
+        self.due = time.perf_counter() + _TICK_S
+        if self._message.whole or self._run.n_rest > finished:
+            self._pass_on_rest()
 
     def _after_rest(self, item: int) -> int:
         return NO_ITEM if self._reporter.cancelled else item
@@ -182,8 +219,8 @@ class Execution:
             return Packed(pack_native(value, self._place.blobs))
         except NotPicklable as exc:
             raise ResultNotPicklable(
-                f"the task returned {exc}. Return what it is made of (numbers, arrays, a dict) or a "
-                "path to where the task saved it"
+                f"the task returned {exc}. Return what it is made of (numbers, arrays, a dict) or "
+                "a path to where the task saved it"
             ) from None
 
     def _described(self, exc: BaseException) -> Error:
@@ -191,24 +228,26 @@ class Execution:
         return describe(exc, self._place.blobs, skip_frames=skip)
 
     def _load_block(self, item: int) -> None:
-        spec = self._message.spec
+        """Read the argument block that an item is in; one that cannot be read fails its items."""
+        spec, size = self._message.spec, self._message.spec.block or 1
+        self._block_start = item // size * size
+        self._block_stop = self._block_start + size
+        self._block = None
         try:
             if self._message.inline:
                 self._block = arguments.read(self._message.inline, self._place.blobs)
-                self._block_start, self._block_stop = 0, 1
-                return
-            size = spec.block or 1
-            number = item // size
-            self._block = self._place.block(spec.id, number)
-            self._block_start = number * size
-            self._block_stop = self._block_start + len(self._block)
-        except NbqueueError:
+            else:
+                self._block = self._place.block(spec.id, item // size)
+        except redis.RedisError:
             raise
+        except NbqueueError as exc:
+            self._block_error = describe(exc, self._place.blobs)
         except Exception as exc:  # unpickling runs code of any package: anything may come out
-            raise FunctionNotLoadable(
+            text = (
                 f"the arguments of item {item} cannot be loaded by this worker: "
                 f"{type(exc).__name__}: {exc} (is the package they come from installed there?)"
-            ) from exc
+            )
+            self._block_error = describe(FunctionNotLoadable(text), self._place.blobs)
 
     # -- after a death -------------------------------------------------------------------------
 
@@ -224,21 +263,25 @@ class Execution:
     def _lost(self) -> Error:
         return describe(
             WorkerLost(
-                f"the worker process died {_MOST_DEATHS} times while it ran this item (a crash in C "
-                "code, os._exit, or killed for memory?); other items were not affected. Try "
+                f"the worker process died {_MOST_DEATHS} times while it ran this item (a crash in "
+                "C code, os._exit, or killed for memory?); other items were not affected. Try "
                 "job.rerun(i) to see it happen here"
             ),
             self._place.blobs,
         )
 
 
+def _enter(folder: str) -> None:
+    """Go where the client is, so that a task finds files by the names that the notebook uses."""
+    if folder and Path(folder) != Path.cwd():
+        try:
+            os.chdir(folder)
+        except OSError as exc:
+            log.warning("cannot run in %s: %s", folder, exc)
+
+
 def _is_large(value: Any) -> bool:
     return isinstance(value, (str, bytes)) and len(value) >= settings.BLOB_BYTES
-
-
-def _left(place: Workplace, message: Message) -> list[Range]:
-    """List the items of a message that have no outcome."""
-    return place.joblog.pending(message.spec.id, message.round, message.start, message.stop)[1]
 
 
 def _reject(place: Workplace, exc: Unverified) -> None:

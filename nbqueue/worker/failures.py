@@ -1,4 +1,4 @@
-"""Exceptions of tasks to `Error` records: text for people, and the exception itself if it travels."""
+"""Exceptions of tasks to `Error` records: text for people, and the exception if it travels."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbqueue.core.records import Error
-from nbqueue.core.splitting import Range
+from nbqueue.core.splitting import Range, count
 from nbqueue.store.results import NO_RESULT
 
 NO_ITEM = -1
@@ -97,8 +97,19 @@ class RangeRun:
             self._stop = self._next
             return rest
 
-    @property
-    def has_rest(self) -> bool:
-        """Whether there are items that nobody has begun."""
+    def take_back(self, rest: Sequence[Range]) -> None:
+        """Put back what `give_away` gave, because nobody would have it."""
         with self._lock:
-            return self._next < self._stop or bool(self._later)
+            self._later.extend(reversed(rest))
+
+    def abandon(self) -> list[Range]:
+        """Take away everything that has no outcome: the item that was begun, and the rest."""
+        rest = self.give_away()
+        begun, self.current = self.current, NO_ITEM
+        return rest if begun == NO_ITEM else [(begun, begun + 1), *rest]
+
+    @property
+    def n_rest(self) -> int:
+        """How many items nobody has begun."""
+        with self._lock:
+            return self._stop - self._next + count(self._later)

@@ -31,7 +31,7 @@ _MB_PER_UNIT = (
     1 / 1024 if sys.platform != "darwin" else 1 / 1024**2
 )  # ru_maxrss: KiB, bytes on macOS
 _PATIENCE_S = 60
-"""How long a worker keeps outcomes in hand for a store that is away before it requeues the range."""
+"""How long a worker keeps outcomes in hand for a store that is away, before it gives up on them."""
 
 
 class Reporter:
@@ -53,8 +53,8 @@ class Reporter:
 
     # -- outcomes ------------------------------------------------------------------------------
 
-    def flush(self) -> None:
-        """Write the outcomes so far.
+    def flush(self) -> int:
+        """Write the outcomes so far; give how many those are.
 
         Raises:
             redis.RedisError: the store is away; nothing is lost, call again.
@@ -63,11 +63,13 @@ class Reporter:
             box = self._run.collect()
             if box is not None:
                 self._in_hand.append(self._batch(box))
+            written = sum(batch.n for batch in self._in_hand)
             while self._in_hand:
                 self._write(self._in_hand[0])
                 del self._in_hand[0]
+            return written
 
-    def flush_patiently(self) -> None:
+    def flush_patiently(self) -> int:
         """Write the outcomes, waiting for a store that is away for up to a minute."""
         give_up = time.monotonic() + _PATIENCE_S
         wait_s = 0.1

@@ -21,7 +21,7 @@ from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
 from nbqueue.store.broker import Publisher
-from nbqueue.store.connection import connect
+from nbqueue.store.connection import clock_offset, connect
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.signing import Keyring
@@ -76,10 +76,8 @@ class Workplace:
 
     @cached_property
     def clock_offset_s(self) -> float:
-        """Seconds to add to this machine's clock to get the store's (half a round trip of error)."""
-        before = time.time()
-        seconds, micros = self.store.time()  # type: ignore[misc]
-        return float(seconds + micros / 1e6 - (before + time.time()) / 2)
+        """Seconds to add to this machine's clock to get the store's."""
+        return clock_offset(self.store)
 
     def now(self) -> float:
         """Seconds since the epoch by the store's clock."""

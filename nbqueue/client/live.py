@@ -1,0 +1,244 @@
+"""`Live`: a job's log as it comes in, and whoever waits for it.
+
+The follower's thread feeds it records; it folds them (`core.fold`), and completes futures and waits
+as the fold says. `Job` is the face that a person sees, and `Future` one item; both only look here.
+Nothing in this file decides what happened: the log does.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import inspect
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from nbqueue.client.follower import NOTHING_READ
+from nbqueue.client.futures import Future
+from nbqueue.client.outcome import Outcomes
+from nbqueue.client.saying import say
+from nbqueue.core import states
+from nbqueue.core.errors import Expired, NbqueueError
+from nbqueue.core.fold import Changes, JobState
+from nbqueue.core.records import Cancelled, JobSpec, Record
+from nbqueue.core.settings import POLL_S
+from nbqueue.store.arguments import Block
+
+if TYPE_CHECKING:
+    from nbqueue.client.client import Client
+
+
+class Live:
+    """One job's fold, futures and waits in this process."""
+
+    def __init__(self, client: Client, spec: JobSpec) -> None:
+        self.client = client
+        self.state = JobState(spec)
+        self.outcomes = Outcomes(self.state, client.blobs)
+        self.lock = threading.RLock()
+        """Guards the fold and the table of futures; never held while the user's code runs."""
+        self.cursor = NOTHING_READ
+        self.blocks: dict[int, bytes] = {}
+        """Packed argument blocks kept from the submission."""
+        self._feeding = threading.RLock()
+        self._futures: dict[int, Future] = {}
+        self._whole: list[concurrent.futures.Future[Any]] = []
+        self._over = threading.Event()
+        self._gone: Expired | None = None
+        if self.state.finished:  # no items: there is no outcome to wait for
+            self._over.set()
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.state.spec.id
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.state.spec.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to come."""
+        return self._gone is not None or self.state.finished
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for the end; say whether it has come."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while not self._over.wait(_until(deadline)):
+                if deadline is not None and time.monotonic() >= deadline:
+                    return self.finished
+        except KeyboardInterrupt:
+            say(f"stopped waiting; job {self.name!r} goes on (job.cancel() ends it)")
+            raise
+        return True
+
+    def future(self, i: int) -> Future:
+        """Give the future of an item; the same one each time, until the item is retried."""
+        with self.lock:
+            future = self._futures.get(i)
+            if future is None:
+                future = self._futures[i] = Future(self, i)
+        self._resolve(future)
+        return future
+
+    def whole_future(self) -> concurrent.futures.Future[Any]:
+        """Give a future of the whole job: done when every item is, failed when one has."""
+        whole: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        with self.lock:
+            self._whole.append(whole)
+        self._settle()
+        return whole
+
+    # -- what came of it -----------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise `Expired` when the log went away before the job's end."""
+        if self._gone is not None:
+            raise self._gone
+
+    def value(self, i: int) -> Any:
+        """Give what an item returned."""
+        with self.lock:
+            return self.outcomes.value(i)
+
+    def exceptions(self) -> dict[int, BaseException]:
+        """Give the exceptions of failed and cancelled items, ascending."""
+        with self.lock:
+            bad = self.state.where(states.FAILURE_CODE) + self.state.where(states.REVOKED_CODE)
+            found = {i: self.outcomes.exception(i) for i in sorted(bad)}
+        return {i: exc for i, exc in found.items() if exc is not None}
+
+    def first_exception(self) -> BaseException | None:
+        """Give the exception of the first item that failed or was cancelled."""
+        with self.lock:
+            bad = (self.state.states.find(code) for code in _BAD)
+            first = min((i for i in bad if i >= 0), default=None)
+            return None if first is None else self.outcomes.exception(first)
+
+    # -- what it was called with ---------------------------------------------------------------
+
+    def block(self, number: int) -> Block:
+        """Give an argument block: kept from the submission, or read from the store."""
+        return self.client.block(self.id, number, self.blocks.get(number))
+
+    def call(self, i: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Give what an item was called with."""
+        size = self.state.spec.block or 1
+        return self.block(i // size).call(i % size)
+
+    def function(self) -> Any:
+        """Give the function, as it was sent."""
+        return self.client.functions.get(self.state.function)
+
+    def signature(self) -> inspect.Signature | None:
+        """Give the function's signature; ``None`` when it cannot be loaded here."""
+        try:
+            return inspect.signature(self.function())
+        except (NbqueueError, TypeError, ValueError):
+            return None
+
+    # -- cancelling ----------------------------------------------------------------------------
+
+    def cancel(self) -> int:
+        """Revoke everything that has no outcome; say how much that was."""
+        self.client.follower.open_now(self.id)
+        count = self.client.joblog.cancel(self.id, Cancelled(at=self.client.now()))
+        self.client.follower.catch_up(self)
+        return count
+
+    def cancel_item(self, i: int) -> bool:
+        """Revoke one item, if it has no outcome."""
+        self.client.follower.open_now(self.id)
+        record = Cancelled(at=self.client.now(), runs=((i, i + 1),))
+        count = self.client.joblog.cancel(self.id, record, [(self.state.round[i], i)])
+        self.client.follower.catch_up(self)
+        return count == 1
+
+    # -- for the follower ----------------------------------------------------------------------
+
+    def apply(self, record: Record) -> None:
+        """Take the next record of the log."""
+        with self._feeding:
+            with self.lock:
+                changes = self.state.apply(record)
+                touched = self._touched(changes)
+                for i in [i for a, b in changes.reset for i in list(self._futures) if a <= i < b]:
+                    del self._futures[i]
+                if changes.reset:
+                    self._over.clear()
+            for future in touched:
+                self._resolve(future)
+            if changes.finished:
+                self._end()
+
+    def vanished(self) -> None:
+        """Take it that the log is gone and nothing more will come."""
+        with self._feeding:
+            self._gone = Expired(
+                f"job {self.name!r} is no longer in the store: it expired, was forgotten, or the "
+                "store was emptied"
+            )
+            with self.lock:
+                pending = list(self._futures.values())
+            for future in pending:
+                self._resolve(future)
+            self._end()
+
+    def _end(self) -> None:
+        """Tell everybody who waits. Last, because whoever wakes wants this thread's GIL."""
+        self.client.follower.unfollow(self)
+        self._settle()
+        self._over.set()
+
+    def _settle(self) -> None:
+        """Complete the futures of the whole job, if it is at its end."""
+        with self.lock:
+            if not self.finished:
+                return
+            futures, self._whole = self._whole, []
+        failed = (self._gone or self.first_exception()) if futures else None
+        for future in futures:
+            if failed is not None:
+                future.set_exception(failed)
+            else:
+                future.set_result(None)
+
+    def _touched(self, changes: Changes) -> list[Future]:
+        if not self._futures:
+            return []
+        found = []
+        for a, b in changes.done:
+            wanted = range(a, b) if b - a < len(self._futures) else sorted(self._futures)
+            found += [self._futures[i] for i in wanted if a <= i < b and i in self._futures]
+        found += [self._futures[i] for i in self.state.running if i in self._futures]
+        return found
+
+    def _resolve(self, future: Future) -> None:
+        """Bring a future up to the fold; its callbacks run here."""
+        with self._feeding:  # one thread at a time, or two would complete the same future
+            if future.done():
+                return
+            code = self.state.states[future.index]
+            if code == states.SUCCESS_CODE:
+                future.set_result(None)
+            elif code == states.FAILURE_CODE:
+                future.set_exception(self.outcomes.exception(future.index))
+            elif code == states.REVOKED_CODE:
+                future._revoke()
+            elif self._gone is not None:
+                future.set_exception(self._gone)
+            elif code == states.STARTED_CODE and not future.running():
+                future.set_running_or_notify_cancel()
+
+
+_BAD = (states.FAILURE_CODE, states.REVOKED_CODE)
+
+
+def _until(deadline: float | None) -> float:
+    """Seconds to wait before looking up, so that the notebook's stop button is answered."""
+    return POLL_S if deadline is None else max(0.0, min(POLL_S, deadline - time.monotonic()))
