@@ -1,0 +1,203 @@
+"""What commands print: pages and tables of text, made from what was asked for. Does no I/O.
+
+`cli` and `demo` print them. Spans of time are rounded to what a person would say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from nbqueue.core import states
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nbqueue.client.job import Job
+    from nbqueue.cluster.status import Status
+
+NO_JOBS = "no jobs yet"
+
+_KINDS_OF_ERROR = 5
+"""Different errors that a job's page lists. More would push the counts off the screen."""
+
+_UNITS = (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1))
+
+
+def span(seconds: float) -> str:
+    """Give a length of time in one or two units.
+
+    >>> [span(s) for s in (0.0000456, 0.0123, 0.31, 3.21, 42, 75, 3700, 180_000)]
+    ['46 µs', '12 ms', '0.31 s', '3.2 s', '42 s', '1 min 15 s', '1 h 1 min', '2 d 2 h']
+    """
+    for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 100 * size:
+            return f"{seconds / size:.2g} {unit}"
+    if seconds < 10:
+        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, size_s, smaller, part_s in _UNITS:
+        if whole >= size_s:
+            rest = whole % size_s // part_s
+            return f"{whole // size_s} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> str:
+    """Give lines of aligned columns; those named in ``right`` are numbers.
+
+    >>> print(table(["name", "n"], [["grid", "60"], ["a", "7"]], frozenset({"n"})))
+    name   n
+    grid  60
+    a      7
+    """
+    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
+    lines = []
+    for row in [head, *rows]:
+        cells = [
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(head, row, widths, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> str:
+    """Give a line a pair, values below one another."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in rows)
+
+
+# -- the cluster -----------------------------------------------------------------------------------
+
+
+def status_page(found: Status) -> str:
+    """Give the embedded cluster as a person wants it."""
+    rows = [("cluster", _cluster(found)), ("folder", str(found.folder))]
+    if found.running:
+        kind = "thread" if found.threads else "process"
+        rows += [
+            ("workers", f"{_plural(found.workers, kind)}{_pid(found.worker_pid)}"),
+            ("redis", f"{found.redis_server}{_pid(found.redis_pid)}"),
+            ("socket", str(found.socket)),
+            ("clients", f"{found.clients} connected, {found.active_jobs} unfinished job(s)"),
+            ("ends", _ends(found.keep_alive_s)),
+        ]
+    for part, restarts, message in (
+        ("worker", found.worker_restarts, found.worker_message),
+        ("redis", found.redis_restarts, found.redis_message),
+    ):
+        if message:
+            times = f"restarted {restarts} time(s); " if restarts else ""
+            rows.append(("trouble", f"{part}: {times}{message}"))
+    return pairs(rows)
+
+
+def _cluster(found: Status) -> str:
+    if found.running:
+        return f"{found.phase} for {span(found.uptime_s)}{_pid(found.pid)}"
+    if found.phase == "failed":
+        return "failed; its logs are in its folder. `nbqueue up` tries again"
+    return "not running; the first task or `nbqueue up` starts it"
+
+
+def _ends(keep_alive_s: float | None) -> str:
+    if keep_alive_s is None:
+        return "with `nbqueue down`"
+    return (
+        f"{span(keep_alive_s)} after the last client and the last job"
+        if keep_alive_s
+        else ("with the last client and the last job")
+    )
+
+
+def _pid(pid: int | None) -> str:
+    return f", pid {pid}" if pid else ""
+
+
+def _plural(count: int, word: str) -> str:
+    plural = word + ("es" if word.endswith("s") else "s")
+    return f"{count} {word if count == 1 else plural}"
+
+
+# -- jobs ------------------------------------------------------------------------------------------
+
+
+def jobs_table(frame: pd.DataFrame, *, limit: int) -> str:
+    """Give the latest jobs of ``nq.jobs()``, one a line; times are local."""
+    if frame.empty:
+        return NO_JOBS
+    head = (
+        "name",
+        "task",
+        "state",
+        "items",
+        "done",
+        "failed",
+        "revoked",
+        "submitted",
+        "took",
+        "id",
+    )
+    rows = []
+    for job in frame.head(limit).reset_index().to_dict("records"):
+        took_s = (job["finished"] - job["submitted"]).total_seconds()
+        rows.append(
+            (
+                *(str(job[name]) for name in ("name", "task", "state")),
+                *(f"{job[name]:,}" for name in ("n", "done", "failure", "revoked")),
+                _local(job["submitted"].timestamp()),
+                span(max(took_s, 0.0)) if took_s == took_s else "",
+                str(job["id"]),
+            )
+        )
+    text = table(head, rows, frozenset({"items", "done", "failed", "revoked"}))
+    more = len(frame) - limit
+    return f"{text}\n… and {more} more (--limit)" if more > 0 else text
+
+
+def _local(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, timezone.utc).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def job_page(job: Job) -> str:
+    """Give one job: counts, times, and the errors that came first."""
+    counts, times = job.counts(), job.timings()
+    seen = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
+    rows = [
+        ("job", f"{job.name}  (id {job.id})"),
+        ("task", job.task),
+        ("state", job.state),
+        ("items", f"{job.n:,}" + (f": {seen}" if seen else "")),
+        ("elapsed", f"{span(times['elapsed_s'])}, {times['items_per_s']:,.3g} items/s"),
+    ]
+    if times["run_s_median"] == times["run_s_median"]:
+        rows += [
+            ("work", f"{span(times['run_s'])} in all items together"),
+            (
+                "an item",
+                f"{span(times['run_s_median'])} (median), {span(times['run_s_max'])} at most",
+            ),
+            ("queued", f"{span(max(times['queue_s_max'], 0.0))} at most"),
+        ]
+    page = pairs(rows)
+    return f"{page}\n\n{_errors(job)}" if counts[states.FAILURE] else page
+
+
+def _errors(job: Job) -> str:
+    """Give each different error once, with its first item, and the traceback of the very first."""
+    failed = {i: e for i, e in job.exceptions().items() if not isinstance(e, CancelledError)}
+    texts = {i: f"{type(exc).__name__}: {exc}".splitlines()[0] for i, exc in failed.items()}
+    first = {text: i for i, text in reversed(texts.items())}
+    times = Counter(texts.values())
+    lines = [
+        f"item {first[text]}: {text}" + (f"  (and {n - 1:,} more like it)" if n > 1 else "")
+        for text, n in times.most_common(_KINDS_OF_ERROR)
+    ]
+    if len(times) > _KINDS_OF_ERROR:
+        lines.append(f"… and {len(times) - _KINDS_OF_ERROR:,} other errors")
+    cause = next(iter(failed.values())).__cause__
+    return "\n".join(lines) + (f"\n\n{str(cause).strip()}" if cause is not None else "")
