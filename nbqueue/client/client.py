@@ -210,12 +210,14 @@ def _embedded(name: str) -> Client:
 
 
 def _remote(broker_url: str, backend: str | None, key: str | None, name: str) -> Client:
+    backend = backend or os.environ.get("NBQUEUE_BACKEND")
     if backend is None:
         if not broker_url.startswith(_REDIS):
             raise UsageError(
-                f"the broker {redact(broker_url)} cannot keep jobs: pass backend='redis://...' too"
+                f"the broker {redact(broker_url)} cannot keep jobs: pass backend='redis://...' "
+                "too, or set $NBQUEUE_BACKEND"
             )
-        backend = os.environ.get("NBQUEUE_BACKEND") or broker_url
+        backend = broker_url
     keyring = Keyring(key) if key is not None else Keyring.from_environment()
     return Client(broker_url, store_url(backend), keyring, name=name)
 

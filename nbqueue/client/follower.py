@@ -1,10 +1,10 @@
-"""The follower: one thread a client that brings the log of its jobs home, as it grows.
+"""The follower: brings the logs of a client's jobs home, as they grow.
 
-It listens to the client's bell. A bell names the entry it announces and the one before; when that
-one is where a job's reading stands and the record came with the bell, it is taken from there, which
-saves a round trip; otherwise the log is read from where reading stands. Bells may be lost (a broken
-connection, a laptop that slept), so every few seconds all jobs' logs are looked at, and a lost bell
-costs time, never truth.
+It listens to the client's `bell`, in a thread of its own or in one that waits. A ring names the
+entry that it announces and the one before; when that one is where a job's reading stands and the
+record came with the ring, it is taken from there, which saves a round trip; otherwise the log is
+read from where reading stands. Rings may be lost (a broken connection, a laptop that slept), so
+every few seconds all jobs' logs are looked at, and a lost ring costs time, never truth.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Protocol, cast
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 import redis
 
+from nbqueue.client.bell import Bell, Ring
 from nbqueue.core.records import Record
 from nbqueue.store import keys
 from nbqueue.store.joblog import JobLog
@@ -24,10 +26,10 @@ from nbqueue.store.message import Message
 log = logging.getLogger("nbqueue.client")
 
 _SWEEP_S = 5.0
-"""Longest time that a lost bell delays a job. Lower: needless reads for each followed job."""
+"""Longest time that a lost ring delays a job. Lower: needless reads for each followed job."""
 
 _LISTEN_S = 0.25
-"""How long the thread sleeps when no bell rings, and so how late another process may see a call."""
+"""How long the thread sleeps when the bell is silent; so late may another process see a call."""
 
 NOTHING_READ = "0-0"
 """The cursor of a job of which no record has been applied."""
@@ -64,20 +66,18 @@ class Follower:
     def __init__(self, store: redis.Redis, joblog: JobLog, client_id: str) -> None:
         self._store = store
         self._joblog = joblog
-        self._channel = keys.bell(client_id)
+        self._bell = Bell(store, keys.bell(client_id))
         self._jobs: dict[str, Followed] = {}
         self._unopened: dict[str, Message] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._pubsub = store.pubsub()
+        self._swept = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="nbqueue-follower", daemon=True)
-        self._ready = threading.Event()
 
     def start(self) -> None:
-        """Begin to listen; returns when the bell would be heard."""
-        self._pubsub.subscribe(self._channel)
+        """Begin to listen."""
+        self._bell.subscribe()
         self._thread.start()
-        self._ready.wait(5)
 
     def follow(self, job: Followed, *, elsewhere: bool = False) -> None:
         """Feed a job from now on; ``elsewhere`` when its bell is another client's."""
@@ -85,7 +85,7 @@ class Follower:
             self._jobs[job.id] = job
         if elsewhere:
             self._joblog.watch(job.id)
-            self._pubsub.subscribe(keys.job_bell(job.id))
+            self._bell.subscribe(keys.job_bell(job.id))
 
     def unfollow(self, job: Followed) -> None:
         """Feed a job no longer."""
@@ -100,9 +100,10 @@ class Follower:
     def open_now(self, job_id: str | None = None) -> None:
         """Open a job that waits for it, or all of them: somebody is about to ask for it."""
         for waiting in [job_id] if job_id is not None else list(self._unopened):
-            message = self._unopened.pop(waiting, None)
+            message = self._unopened.get(waiting)
             if message is not None:
                 self._joblog.open(message.spec, message.inline)
+                self._unopened.pop(waiting, None)
 
     def unfinished(self) -> list[Followed]:
         """List the jobs that are followed and not finished."""
@@ -115,7 +116,7 @@ class Follower:
         self._closed.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(2)
-        self._pubsub.close()
+        self._bell.close()
 
     def catch_up(self, job: Followed) -> None:
         """Read a job's log from where its reading stands to its end."""
@@ -126,47 +127,51 @@ class Follower:
                 job.cursor = entry.id
                 job.apply(entry.record)
 
+    def attend(self, timeout_s: float) -> bool:
+        """Listen in a thread that waits for a job; ``False`` when another thread listens."""
+        try:
+            return self._bell.listen(timeout_s, self._take)
+        except (redis.RedisError, OSError) as exc:
+            self._lose_touch(exc)
+            return True
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Say, for the length of a block, that a thread waits and would `attend`."""
+        return self._bell.somebody_waits()
+
     def _loop(self) -> None:
-        swept = opened = time.monotonic()
+        opened = time.monotonic()
         while not self._closed.is_set():
             try:
-                message = self._pubsub.get_message(timeout=_LISTEN_S)
-                if message is not None:
-                    self._hear(message)
+                self._bell.listen_for_others(_LISTEN_S, self._take)
                 if self._unopened and time.monotonic() - opened > _LISTEN_S:
                     self.open_now()
                     opened = time.monotonic()
-                if time.monotonic() - swept > _SWEEP_S:
+                if time.monotonic() - self._swept > _SWEEP_S:
                     self._sweep()
-                    swept = time.monotonic()
             except (redis.RedisError, OSError, ValueError) as exc:
                 if self._closed.is_set():
                     return
-                log.warning("the store does not answer (%s); jobs go on, still listening", exc)
-                self._closed.wait(0.5)
-                swept = 0.0  # bells were lost
+                self._lose_touch(exc)
             except Exception:
                 log.exception("a record could not be taken in; the job is read again")
-                swept = 0.0
+                self._swept = 0.0
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        if message["type"] == "subscribe":
-            self._ready.set()
-            return
-        if message["type"] != "message":
-            return
-        head, _, rest = cast(bytes, message["data"]).partition(b"\n")
-        job_id, before, entry_id, kind, size = head.decode().split(" ")
+    def _lose_touch(self, exc: BaseException) -> None:
+        log.warning("the store does not answer (%s); jobs go on, still listening", exc)
+        self._swept = 0.0  # rings may have been lost: look at all logs as soon as that works
+        self._closed.wait(0.5)
+
+    def _take(self, ring: Ring) -> None:
         with self._lock:
-            job = self._jobs.get(job_id)
+            job = self._jobs.get(ring.job_id)
         if job is None:
             return
-        if not rest or job.cursor != before:
+        if not ring.body or job.cursor != ring.before:
             self.catch_up(job)
             return
-        sig, body = rest[: int(size)], rest[int(size) :]
-        job.cursor = entry_id
-        job.apply(self._joblog.verified(job_id, kind, body, sig))
+        job.cursor = ring.entry_id
+        job.apply(self._joblog.verified(ring.job_id, ring.kind, ring.body, ring.signature))
 
     def _sweep(self) -> None:
         with self._lock:
@@ -174,5 +179,8 @@ class Follower:
         for job in jobs:
             before = job.cursor
             self.catch_up(job)
-            if job.cursor == before and not self._store.exists(keys.log(job.id)):
+            if job.cursor != before or before == NOTHING_READ:
+                continue  # it grows, or its worker is going to open it
+            if not self._store.exists(keys.log(job.id)):
                 job.vanished()
+        self._swept = time.monotonic()

@@ -69,9 +69,12 @@ class Live:
         """Wait for the end; say whether it has come."""
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            while not self._over.wait(_until(deadline)):
-                if deadline is not None and time.monotonic() >= deadline:
-                    return self.finished
+            with self.client.follower.waiting():
+                while not self._over.is_set():
+                    if deadline is not None and time.monotonic() >= deadline:
+                        return self.finished
+                    if not self.client.follower.attend(_until(deadline)):
+                        self._over.wait(_until(deadline))
         except KeyboardInterrupt:
             say(f"stopped waiting; job {self.name!r} goes on (job.cancel() ends it)")
             raise

@@ -7,6 +7,7 @@ kombu's; `transport` says what is different on Redis.
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,10 @@ from typing import Any
 
 from celery import Celery
 from kombu.connection import Connection
-from kombu.exceptions import OperationalError
 from kombu.messaging import Producer
 from kombu.utils.uuid import uuid
 
-from nbqueue.core.errors import BrokerUnreachable
+from nbqueue.core.errors import BrokerUnreachable, NbqueueError
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
 from nbqueue.store import message, transport
 from nbqueue.store.connection import redact
@@ -46,6 +46,8 @@ _CONFIG: dict[str, Any] = {
     "task_create_missing_queues": True,
 }
 
+_CERT_OPTION = {"redis": "ssl_cert_reqs", "amqps": "cert_reqs"}
+
 _TRIES = 3
 """How often a message is offered to a broker that has just hung up."""
 
@@ -58,6 +60,9 @@ def make_app(broker_url: str, *, name: str = "nbqueue") -> Celery:
     if broker_url.startswith(("amqp", "pyamqp")):
         # Without confirms a publish to a broker that is going down is lost without an error.
         app.conf.broker_transport_options = {"confirm_publish": True}
+    if broker_url.startswith(("rediss://", "amqps://")) and "ssl_cert_reqs" not in broker_url:
+        # kombu would encrypt and then talk to anybody; redis-py, for the store, verifies.
+        app.conf.broker_use_ssl = {_CERT_OPTION[broker_url[:5]]: ssl.CERT_REQUIRED}
     app.conf.broker_connection_timeout = CONNECT_TIMEOUT_S
     return app
 
@@ -75,8 +80,8 @@ class Publisher:
     """Publishes messages, over one connection that it keeps.
 
     Celery's ``send_task`` ends in the same two calls, ``as_task_v2`` and ``Producer.publish``; on
-    the way it routes, copies and prepares for what ranges never use, at three times their price, which
-    is a fifth of a quick call's latency.
+    the way it routes, copies and prepares for what ranges never use, at three times their price,
+    which is a fifth of a quick call's latency.
     """
 
     def __init__(self, app: Celery, keyring: Keyring) -> None:
@@ -154,7 +159,7 @@ class Publisher:
 
     def _errors(self) -> tuple[type[BaseException], ...]:
         if self._connection is None:
-            return (OperationalError, OSError)
+            return (OSError,)
         return (*self._connection.connection_errors, *self._connection.channel_errors, OSError)
 
     def _hang_up(self) -> None:
@@ -178,7 +183,11 @@ def translated(app: Celery, url: str | None = None) -> Iterator[None]:
     """Turn kombu's connection errors into ours within the block."""
     try:
         yield
-    except (OperationalError, OSError) as exc:
+    except NbqueueError:
+        raise
+    # Each transport raises its library's own errors (amqp.AccessRefused, a KeyError for a scheme
+    # that nobody knows, an ImportError for a package that is not there), with no common base.
+    except Exception as exc:
         shown = redact(url or str(app.conf.broker_url)).replace(transport.ALIAS, "redis")
         reason = (str(exc) or type(exc).__name__).splitlines()[0]
         raise BrokerUnreachable(

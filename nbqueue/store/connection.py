@@ -1,4 +1,4 @@
-"""Connections to the store: redis-py clients with timeouts that end, and errors that say what to do."""
+"""Connections to the store: redis-py clients whose timeouts end and whose errors help."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def redact(url: str) -> str:
 def store_url(url: str) -> str:
     """Turn a Celery-style URL into redis-py's (a socket is ``redis+socket://`` in the one)."""
     url = re.sub(r"^redis\+socket://", "unix://", url).replace("?virtual_host=", "?db=")
+    # Celery also takes the names of the ssl module; redis-py has words of its own.
+    url = re.sub(r"(ssl_cert_reqs=)CERT_(\w+)", lambda m: m[1] + m[2].lower(), url)
     if not url.startswith(SCHEMES):
         raise UsageError(
             f"the store must be Redis ({', '.join(SCHEMES)}), not {redact(url)!r}; "
@@ -87,8 +89,8 @@ def translated(url: str) -> Iterator[None]:
         ) from exc
     except redis.ResponseError as exc:
         raise StoreRefused(
-            f"Redis at {redact(url)} refused: {_first_line(exc)} (out of memory? read-only replica? "
-            "disk full?)"
+            f"Redis at {redact(url)} refused: {_first_line(exc)} (out of memory? read-only "
+            "replica? disk full?)"
         ) from exc
 
 

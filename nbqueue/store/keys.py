@@ -1,4 +1,4 @@
-"""The Redis schema, whole.
+r"""The Redis schema, whole.
 
     nbq:{id}:meta      hash    n left round cancelled last origin name task submitted finished
                                success failure revoked blocks watched, and call: the sealed

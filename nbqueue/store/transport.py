@@ -20,6 +20,7 @@ import time
 from typing import Any
 
 import redis
+from celery import Celery
 from kombu import transport as kombu_transport
 from kombu.transport import redis as kombu_redis
 from kombu.transport.virtual import QoS as VirtualQoS
@@ -123,6 +124,23 @@ class Transport(kombu_redis.Transport):
     """kombu's Redis transport on `Channel`."""
 
     Channel = Channel if _FITS else kombu_redis.Channel
+
+
+def restore_all(app: Celery) -> int:
+    """Give back to their queues the messages that dead workers held; say how many.
+
+    Only for a broker that no worker serves at this moment: what a living one holds would be given
+    back too. Elsewhere the broker's visibility timeout does this, in its own time.
+    """
+    with app.connection_for_write() as connection:
+        qos = getattr(connection.default_channel, "qos", None)
+        if not isinstance(qos, QoS):
+            return 0
+        with qos.channel.conn_or_acquire() as client:
+            tags = [tag.decode() for tag in client.hkeys(qos.unacked_key)]
+        for tag in tags:
+            qos.restore_by_tag(tag)
+        return len(tags)
 
 
 def register() -> None:

@@ -10,12 +10,18 @@ import argparse
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from urllib.parse import quote
 
+from celery import Celery
+
 from nbqueue.store.signing import Keyring
+from nbqueue.store.transport import restore_all
 from nbqueue.worker.app import make_worker_app
 from nbqueue.worker.workplace import Wiring
+
+log = logging.getLogger("nbqueue.worker")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         folder=folder,
     )
     app = make_worker_app(wiring)
+    _take_over(app)
     worker = app.Worker(
         hostname=f"embedded-{os.getpid()}@%h",
         pool="threads" if options.threads else "prefork",
@@ -47,6 +54,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _take_over(app: Celery) -> None:
+    """Have what an earlier worker held run again: this one is alone on its broker."""
+    while True:
+        try:
+            restored = restore_all(app)
+            break
+        except app.connection_for_write().connection_errors:
+            time.sleep(0.02)  # Redis and this process are started at the same time
+    if restored:
+        log.warning("an earlier worker died with %d messages in hand; they run again", restored)
 
 
 def _leave_kernel() -> None:

@@ -263,9 +263,9 @@ class Execution:
     def _lost(self) -> Error:
         return describe(
             WorkerLost(
-                f"the worker process died {_MOST_DEATHS} times while it ran this item (a crash in "
-                "C code, os._exit, or killed for memory?); other items were not affected. Try "
-                "job.rerun(i) to see it happen here"
+                f"the worker process died at least {_MOST_DEATHS} times while it ran this item "
+                "(a crash in C code, os._exit, or killed for memory?); other items were not "
+                "affected. Try job.rerun(i) to see it happen here"
             ),
             self._place.blobs,
         )

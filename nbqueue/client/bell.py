@@ -1,0 +1,123 @@
+"""The client's bell: one subscription, read by whichever thread waits.
+
+A thread that waits for a job reads the bell itself, and takes what it hears (`Bell.listen`); only
+when nobody waits does the follower's own thread read it. Waking another thread, and handing it the
+interpreter lock, was a sixth of a quick call's latency.
+
+Whoever reads has the *turn*. Reading and taking in happen as a whole: an interrupt (■, Ctrl-C) that
+falls into them is raised right after, or it would leave half a reply in the connection and half a
+record in a job.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+import redis
+
+_HANDOVER_S = 0.01
+"""For so long after a waiting thread has read the bell, the follower's leaves it alone: most likely
+the next wait is about to begin. Higher: callbacks of futures that nobody waits for come later."""
+
+
+class Ring(NamedTuple):
+    """What one ring of the bell says."""
+
+    job_id: str
+    before: str
+    """Id of the last entry that rang before."""
+    entry_id: str
+    kind: str
+    signature: bytes
+    body: bytes
+    """Empty when the record is too large for a bell."""
+
+
+class Bell:
+    """A subscription to the channels on which job logs announce that they have grown."""
+
+    def __init__(self, store: redis.Redis, channel: str) -> None:
+        self._pubsub = store.pubsub()
+        self._channel = channel
+        self._turn = threading.Lock()
+        self._leave_alone_until = 0.0
+        self._waiting = 0
+
+    def subscribe(self, *channels: str) -> None:
+        """Listen to more channels; at first, to the client's own."""
+        self._pubsub.subscribe(*(channels or (self._channel,)))
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._pubsub.close()
+
+    def listen(self, timeout_s: float, take: Callable[[Ring], None]) -> bool:
+        """Listen for a ring in a thread that waits; ``False`` when another thread is listening.
+
+        Raises:
+            redis.RedisError: the store is away; rings may have been lost.
+        """
+        with _deferred_interrupts():
+            if not self._turn.acquire(blocking=False):
+                return False
+            try:
+                self._read(timeout_s, take)
+            finally:
+                self._leave_alone_until = time.monotonic() + _HANDOVER_S
+                self._turn.release()
+        return True
+
+    def listen_for_others(self, timeout_s: float, take: Callable[[Ring], None]) -> None:
+        """Listen for a ring in the follower's thread, unless a waiting thread does.
+
+        Raises:
+            redis.RedisError: the store is away; rings may have been lost.
+        """
+        if time.monotonic() < self._leave_alone_until or not self._turn.acquire(blocking=False):
+            time.sleep(_HANDOVER_S)
+            return
+        try:
+            if self._read(timeout_s, take) and self._waiting:
+                self._leave_alone_until = time.monotonic() + _HANDOVER_S
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def somebody_waits(self) -> Iterator[None]:
+        """Have the follower's thread give way after its next ring."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def _read(self, timeout_s: float, take: Callable[[Ring], None]) -> bool:
+        message = cast("dict[str, Any] | None", self._pubsub.get_message(timeout=timeout_s))
+        if message is None or message["type"] != "message":
+            return False
+        head, _, rest = cast(bytes, message["data"]).partition(b"\n")
+        job_id, before, entry_id, kind, size = head.decode().split(" ")
+        take(Ring(job_id, before, entry_id, kind, rest[: int(size)], rest[int(size) :]))
+        return True
+
+
+@contextmanager
+def _deferred_interrupts() -> Iterator[None]:
+    """Hold back SIGINT until the end of the block (it only ever interrupts the main thread)."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    caught: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if caught:
+            before(*caught[0])
