@@ -53,7 +53,7 @@ def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, An
         client.arguments.put(spec.id, 0, packed)
     live = Live(client, spec)
     live.blocks = {0: packed}
-    return _send(client, live, Message(spec, 0, 1, whole=True, inline=inline))
+    return _send(client, live, Message(client.joblog.opening(spec, inline), 0, 1, whole=True))
 
 
 def submit_rows(client: Client, sub: Submission, rows: Iterable[Row]) -> Job:
@@ -68,7 +68,7 @@ def submit_rows(client: Client, sub: Submission, rows: Iterable[Row]) -> Job:
     spec = _spec(client, sub, n=upload.n, block=upload.block or 1, job_id=job_id)
     live = Live(client, spec)
     live.blocks = upload.kept
-    return _send(client, live, Message(spec, 0, spec.n, whole=True))
+    return _send(client, live, Message(client.joblog.opening(spec), 0, spec.n, whole=True))
 
 
 def _send(client: Client, live: Live, message: Message) -> Job:
@@ -80,11 +80,11 @@ def _send(client: Client, live: Live, message: Message) -> Job:
         client.follower.unfollow(live)
         client.arguments.discard(live.id)
         raise
-    if message.inline:
+    if message.opening.call:
         # Most calls are over before anybody asks for them; the worker opens those as it commits.
-        client.follower.open_later(message)
+        client.follower.open_later(message.opening)
     else:
-        client.joblog.open(message.spec)
+        client.joblog.open(message.opening)
     if not message.spec.n:
         client.follower.catch_up(live)
     return Job(live)

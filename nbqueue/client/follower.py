@@ -20,8 +20,7 @@ import redis
 from nbqueue.client.bell import Bell, Ring
 from nbqueue.core.records import Record
 from nbqueue.store import keys
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.message import Message
+from nbqueue.store.joblog import JobLog, Opening
 
 log = logging.getLogger("nbqueue.client")
 
@@ -68,7 +67,7 @@ class Follower:
         self._joblog = joblog
         self._bell = Bell(store, keys.bell(client_id))
         self._jobs: dict[str, Followed] = {}
-        self._unopened: dict[str, Message] = {}
+        self._unopened: dict[str, Opening] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._swept = time.monotonic()
@@ -93,16 +92,16 @@ class Follower:
             self._jobs.pop(job.id, None)
         self._unopened.pop(job.id, None)
 
-    def open_later(self, message: Message) -> None:
+    def open_later(self, opening: Opening) -> None:
         """Open a call's job within `_LISTEN_S`, unless it is over by then."""
-        self._unopened[message.spec.id] = message
+        self._unopened[opening.spec.id] = opening
 
     def open_now(self, job_id: str | None = None) -> None:
         """Open a job that waits for it, or all of them: somebody is about to ask for it."""
         for waiting in [job_id] if job_id is not None else list(self._unopened):
-            message = self._unopened.get(waiting)
-            if message is not None:
-                self._joblog.open(message.spec, message.inline)
+            opening = self._unopened.get(waiting)
+            if opening is not None:
+                self._joblog.open(opening)
                 self._unopened.pop(waiting, None)
 
     def unfinished(self) -> list[Followed]:

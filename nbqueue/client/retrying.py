@@ -50,15 +50,15 @@ def retry(live: Live, task: AnyTask | None) -> None:
         )
     client.follower.catch_up(live)
     start, stop = failed[0], failed[-1] + 1
+    inline = live.blocks.get(0, b"") if state.spec.block == 0 else b""
     message = Message(
-        spec=state.spec,
+        opening=client.joblog.opening(state.spec, inline),
         start=start,
         stop=stop,
         round=record.round,
         whole=True,
         check=True,
         function=function,
-        inline=live.blocks.get(0, b"") if state.spec.block == 0 else b"",
     )
     try:
         client.publisher.send(message)

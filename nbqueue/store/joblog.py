@@ -32,7 +32,7 @@ from nbqueue.core.records import (
 from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.core.splitting import Range, undone
 from nbqueue.store import arguments, keys
-from nbqueue.store.signing import Keyring
+from nbqueue.store.signing import SIZE, Keyring
 
 log = logging.getLogger("nbqueue.store")
 
@@ -60,6 +60,22 @@ class Reply(NamedTuple):
     recorded: int
     left: int
     cancelled: int
+
+
+class Opening(NamedTuple):
+    """What opens a job, signed by its client, so that any worker can do it in the client's name."""
+
+    spec: JobSpec
+    body: bytes
+    """The ``opened`` record."""
+    signature: bytes
+    call: bytes
+    """Signature and packed arguments of a single call; empty when they are in blocks."""
+
+    @property
+    def inline(self) -> bytes:
+        """Packed arguments of a single call."""
+        return self.call[SIZE:]
 
 
 class Entry(NamedTuple):
@@ -101,27 +117,20 @@ class JobLog:
 
     # -- writing -------------------------------------------------------------------------------
 
-    def open(self, spec: JobSpec, inline: bytes = b"") -> bool:
-        """Make a job exist; ``False`` when it did already (or was forgotten).
+    def opening(self, spec: JobSpec, inline: bytes = b"") -> Opening:
+        """Sign what it takes to open a job; it travels in the job's messages.
 
         ``inline`` is the packed argument block of a single call, kept for whoever looks later.
         """
-        now, argv = spec.submitted, self._opening(spec, inline)
-        return bool(self._run("open", spec.id, now, self._expire_ms, *argv))
-
-    def _opening(self, spec: JobSpec, inline: bytes) -> list[Any]:
         body, sig = self._sealed(spec.id, spec)
-        return [
-            body,
-            sig,
-            spec.n,
-            spec.name,
-            spec.task,
-            spec.submitted,
-            keys.bell(spec.origin),
-            arguments.seal(self._keyring, spec.id, 0, inline) if inline else b"",
-            b"" if inline or not spec.n else 1,
-        ]
+        call = arguments.seal(self._keyring, spec.id, 0, inline) if inline else b""
+        return Opening(spec, body, sig, call)
+
+    def open(self, opening: Opening) -> bool:
+        """Make a job exist; ``False`` when it did already (or was forgotten)."""
+        spec = opening.spec
+        argv = _opening_arguments(opening)
+        return bool(self._run("open", spec.id, spec.submitted, self._expire_ms, *argv))
 
     def commit(
         self,
@@ -129,11 +138,11 @@ class JobLog:
         record: Outcomes | Rejected,
         at: float,
         *,
-        opening: tuple[JobSpec, bytes] | None = None,
+        opening: Opening | None = None,
     ) -> Reply:
         """Record outcomes, each item once; repeating it changes nothing.
 
-        With ``opening`` (what `open` takes) the job is opened in the same step if it is not yet.
+        With ``opening`` the job is opened in the same step if it is not yet.
         """
         codes = (
             bytes([states.FAILURE_CODE])
@@ -141,7 +150,7 @@ class JobLog:
             else _shorten(record.states)
         )
         body, sig = self._sealed(job_id, record)
-        first = self._opening(*opening) if opening else []
+        first = _opening_arguments(opening) if opening else []
         reply = self._run(
             "commit", job_id, record.kind, body, sig, record.round, codes, at, self._expire_ms,
             len(first), *first, *_flat(record.runs),
@@ -302,6 +311,21 @@ _NOTHING = Progressed(item=1 << 62, done=0, total=None)
 
 def _context(job_id: str, kind: str) -> str:
     return f"{kind} record of job {job_id}"
+
+
+def _opening_arguments(opening: Opening) -> list[Any]:
+    spec = opening.spec
+    return [
+        opening.body,
+        opening.signature,
+        spec.n,
+        spec.name,
+        spec.task,
+        spec.submitted,
+        keys.bell(spec.origin),
+        opening.call,
+        b"" if opening.call or not spec.n else 1,
+    ]
 
 
 def _flat(runs: Sequence[Range]) -> list[int]:

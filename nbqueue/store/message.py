@@ -2,12 +2,14 @@
 
 A message is Celery's own (task `RANGE_TASK`, protocol 2, JSON), with one argument: an envelope.
 
-    envelope  =  base64( signature | uint32 length | JSON {job, a, b, ..., spec} | inline )
+    envelope  =  base64( signature | uint32 length | uint32 length
+                         | JSON {job, a, b, ...} | opened record | its signature | call )
 
 The envelope is opaque to Celery: its main process would otherwise decode arguments, and a message
 that fails to decode there is dropped with no trace, which leaves the client waiting for ever. It is
-verified and read in the child process, where a failure can be recorded. ``inline`` is the packed
-argument block of a single call.
+verified and read in the child process, where a failure can be recorded. What opens the job travels
+along, as its client signed it (`joblog.Opening`), so a worker can open it and needs to fetch
+nothing to know what to do.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from dataclasses import dataclass
 from nbqueue.core import wire
 from nbqueue.core.errors import BadSignature
 from nbqueue.core.records import JobSpec
+from nbqueue.store.joblog import Opening
 from nbqueue.store.signing import SIZE, Keyring
 
 RANGE_TASK = "nbqueue.range"
 
-_LENGTH = struct.Struct("<I")
+_LENGTHS = struct.Struct("<II")
 _CONTEXT = "message"
 
 
@@ -32,7 +35,7 @@ _CONTEXT = "message"
 class Message:
     """What a range message says."""
 
-    spec: JobSpec
+    opening: Opening
     start: int
     stop: int
     round: int = 1
@@ -42,8 +45,11 @@ class Message:
     """Some items may be recorded already: consult the done-bitmap before running."""
     function: str = ""
     """Address of the function of this round; the spec's when empty."""
-    inline: bytes = b""
-    """Packed argument block of a single call."""
+
+    @property
+    def spec(self) -> JobSpec:
+        """The job."""
+        return self.opening.spec
 
 
 class Unverified(BadSignature):
@@ -58,6 +64,7 @@ class Unverified(BadSignature):
 
 def encode(keyring: Keyring, message: Message) -> str:
     """Give a message's envelope."""
+    opening = message.opening
     head = json.dumps(
         {
             "job": message.spec.id,
@@ -67,11 +74,11 @@ def encode(keyring: Keyring, message: Message) -> str:
             "whole": message.whole,
             "check": message.check,
             "function": message.function,
-            "spec": wire.spec_to_plain(message.spec),
         },
         separators=(",", ":"),
     ).encode()
-    body = _LENGTH.pack(len(head)) + head + message.inline
+    lengths = _LENGTHS.pack(len(head), len(opening.body))
+    body = b"".join((lengths, head, opening.body, opening.signature, opening.call))
     return b64encode(keyring.seal(_CONTEXT, body)).decode()
 
 
@@ -83,8 +90,9 @@ def decode(keyring: Keyring, envelope: str) -> Message:
     """
     try:
         sealed = b64decode(envelope)
-        (size,) = _LENGTH.unpack_from(sealed, SIZE)
-        head = json.loads(sealed[SIZE + _LENGTH.size : SIZE + _LENGTH.size + size])
+        size, spec_size = _LENGTHS.unpack_from(sealed, SIZE)
+        start = _LENGTHS.size + size
+        head = json.loads(sealed[SIZE + _LENGTHS.size : SIZE + start])
         claim = (str(head["job"]), int(head["a"]), int(head["b"]), int(head["round"]))
     except (ValueError, TypeError, KeyError, struct.error) as exc:
         raise Unverified(f"a damaged message of {len(envelope)} characters: {exc!r}") from None
@@ -92,13 +100,15 @@ def decode(keyring: Keyring, envelope: str) -> Message:
         body = keyring.unseal(_CONTEXT, sealed)
     except BadSignature as exc:
         raise Unverified(str(exc), *claim) from None
+    stop = start + spec_size
+    spec = wire.decode(JobSpec.kind, body[start:stop])
+    assert isinstance(spec, JobSpec)
     return Message(
-        spec=wire.spec_from_plain(head["spec"]),
+        opening=Opening(spec, body[start:stop], body[stop : stop + SIZE], body[stop + SIZE :]),
         start=claim[1],
         stop=claim[2],
         round=claim[3],
         whole=bool(head["whole"]),
         check=bool(head["check"]),
         function=head["function"],
-        inline=body[_LENGTH.size + size :],
     )

@@ -234,8 +234,8 @@ class Execution:
         self._block_stop = self._block_start + size
         self._block = None
         try:
-            if self._message.inline:
-                self._block = arguments.read(self._message.inline, self._place.blobs)
+            if self._message.opening.call:
+                self._block = arguments.read(self._message.opening.inline, self._place.blobs)
             else:
                 self._block = self._place.block(spec.id, item // size)
         except redis.RedisError:

@@ -135,7 +135,7 @@ class Reporter:
     def _write(self, batch: Outcomes) -> None:
         message = self._message
         # A quick single call is over before its client has opened the job: then this opens it.
-        opening = (message.spec, message.inline) if message.inline and message.round == 1 else None
+        opening = message.opening if message.opening.call and message.round == 1 else None
         reply = self._place.joblog.commit(
             message.spec.id, batch, self._place.now(), opening=opening
         )
@@ -146,7 +146,7 @@ class Reporter:
 
     def _open(self) -> None:
         """Open the job from its message: the client died, or has not come to it yet."""
-        self._place.joblog.open(self._message.spec, self._message.inline)
+        self._place.joblog.open(self._message.opening)
 
     def _heed(self, reply: Reply) -> None:
         self.cancelled = self.cancelled or bool(reply.cancelled) or reply.left == 0
