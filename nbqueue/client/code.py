@@ -10,25 +10,42 @@ anew; that is always right, and equal bytes are still sent only once.
 from __future__ import annotations
 
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
+from nbqueue.core.settings import KEEP_EXTRA_S
 from nbqueue.store import functions, localmodules
 from nbqueue.store.functions import Functions
 from nbqueue.store.packing import BlobStore
 
-_IMMUTABLE = (
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    type(None),
-    types.BuiltinFunctionType,
-    types.CodeType,
+_IMMUTABLE = frozenset(
+    {
+        bool,
+        bytes,
+        complex,
+        float,
+        int,
+        str,
+        type(None),
+        types.CodeType,
+        types.EllipsisType,
+    }
 )
+"""Exact types: an instance of a subclass may carry anything."""
+
 _DEPTH = 10
+_MOST = 1000
+"""Functions whose address is remembered. Fewer: a notebook of many tasks pickles them again; more:
+lambdas made in a loop stay in memory with what they capture."""
+
+_REFRESH_S = KEEP_EXTRA_S / 2
+"""An address is trusted for this long: functions that nobody sends expire from the store."""
+
+_ABSENT: Final = object()
+"""Stands for a name without a value."""
 
 Fingerprint = tuple[Any, ...]
 
@@ -36,10 +53,13 @@ Fingerprint = tuple[Any, ...]
 class CodeCache:
     """Addresses of the functions that a client has sent."""
 
-    def __init__(self, store: Functions, blobs: BlobStore) -> None:
+    def __init__(
+        self, store: Functions, blobs: BlobStore, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._blobs = blobs
-        self._known: dict[int, tuple[Any, Fingerprint, str]] = {}
+        self._clock = clock
+        self._known: dict[int, tuple[Any, Fingerprint, str, float]] = {}
 
     def address(self, function: Callable[..., Any]) -> str:
         """Give the address of a function as it is now, storing it when it is new.
@@ -47,14 +67,19 @@ class CodeCache:
         Raises:
             NotPicklable: it uses something that cannot travel.
         """
+        now = self._clock()
         print_ = fingerprint(function)
         known = self._known.get(id(function))
-        if print_ is not None and known is not None and _same(known[1], print_):
-            return known[2]
+        if print_ is not None and known is not None:
+            _, before, address, stored_at = known
+            if _same(before, print_) and now - stored_at < _REFRESH_S:
+                return address
         address = self._store.put(functions.dump(function, self._blobs))
         if print_ is not None:
+            if len(self._known) >= _MOST:
+                del self._known[next(iter(self._known))]
             # The function itself is kept too, so that its id cannot be given to another.
-            self._known[id(function)] = (function, print_, address)
+            self._known[id(function)] = (function, print_, address, now)
         return address
 
 
@@ -69,46 +94,69 @@ def _same(a: Fingerprint, b: Fingerprint) -> bool:
 
 
 def _walk(value: Any, found: list[Any], seen: set[int], depth: int) -> bool:
+    found.append(value)  # each time, or two names that trade their values would go unnoticed
     if id(value) in seen:
         return True
     seen.add(id(value))
-    found.append(value)
-    if isinstance(value, _IMMUTABLE):
+    kind: type = type(value)
+    if kind in _IMMUTABLE or value is _ABSENT:
         return True
+    if kind is types.BuiltinFunctionType:  # of a module, or the method of some object
+        return value.__self__ is None or isinstance(value.__self__, types.ModuleType)
     if isinstance(value, types.ModuleType):
-        return not localmodules.is_local(value)
+        known = sys.modules.get(value.__name__)
+        return known is value and not localmodules.is_local(value)
     if isinstance(value, type):
-        return _is_installed(value.__module__)
-    if isinstance(value, types.FunctionType):
-        if _is_installed(value.__module__):
+        return localmodules.is_installed(value)
+    if kind is tuple:
+        return depth > 0 and all(_walk(v, found, seen, depth - 1) for v in value)
+    if kind is types.FunctionType:
+        if localmodules.is_installed(value):
             return True
-        return depth > 0 and all(_walk(v, found, seen, depth - 1) for v in _captured(value))
+        return (
+            depth > 0
+            and not any(localmodules.may_be_local(n) for n in imports(value))
+            and all(_walk(v, found, seen, depth - 1) for v in _captured(value))
+        )
     return False
 
 
-def _is_installed(module: str | None) -> bool:
-    found = sys.modules.get(module or "")
-    return found is not None and module != "__main__" and not localmodules.is_local(found)
+def imports(function: types.FunctionType) -> tuple[str, ...]:
+    """Name the modules that a function's body imports."""
+    package = function.__globals__.get("__package__")
+    return _imports(function.__code__, package if isinstance(package, str) else "")
+
+
+@lru_cache(maxsize=2 * _MOST)
+def _imports(code: types.CodeType, package: str) -> tuple[str, ...]:
+    return tuple(functions.imports(code, package))
 
 
 def _captured(function: types.FunctionType) -> Iterator[Any]:
     yield function.__code__
-    yield from function.__defaults__ or ()
-    yield from (function.__kwdefaults__ or {}).values()
-    yield from vars(function).values()
+    yield function.__name__
+    yield function.__qualname__
+    for values in (function.__defaults__, function.__kwdefaults__, vars(function)):
+        # Lengths first, so that a value cannot pass from one of these to the next unseen.
+        yield len(values or ())
+        if isinstance(values, dict):
+            yield from values
+            yield from values.values()
+        else:
+            yield from values or ()
     for cell in function.__closure__ or ():
         try:
             yield cell.cell_contents
         except ValueError:  # an empty cell: a name that is bound later
-            yield None
-    for name in sorted(_names(function.__code__)):
-        if name in function.__globals__:
-            yield function.__globals__[name]
+            yield _ABSENT
+    for name in _names(function.__code__):
+        yield function.__globals__.get(name, _ABSENT)
 
 
-def _names(code: types.CodeType) -> set[str]:
+@lru_cache(maxsize=2 * _MOST)
+def _names(code: types.CodeType) -> tuple[str, ...]:
     names = set(code.co_names)
     for const in code.co_consts:
         if isinstance(const, types.CodeType):
-            names |= _names(const)
-    return names
+            names.update(_names(const))
+    return tuple(sorted(names))

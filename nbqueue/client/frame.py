@@ -1,4 +1,4 @@
-"""A job's fold as DataFrames: columns in, columns out, no Python object an item where none is needed.
+"""A job's fold as DataFrames: columns in, columns out, an object an item only where it must be.
 
 pandas and numpy are imported here, when the first frame is asked for, because a kernel or a script
 that never asks should not pay for them.
@@ -6,13 +6,14 @@ that never asks should not pay for them.
 
 from __future__ import annotations
 
-import statistics
+import inspect
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client import expansion
 from nbqueue.core import states
+from nbqueue.core.errors import NbqueueError
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Cancelled, Outcomes, Progressed, Record, Rejected, Retried, Started
 from nbqueue.store.joblog import JobLog
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from nbqueue.client.job import Job
+    from nbqueue.client.live import Live
     from nbqueue.client.outcome import Outcomes as Reader
 
 OWN_COLUMNS = (
@@ -37,78 +38,85 @@ OWN_COLUMNS = (
 )
 
 
-def build(job: Job, state: JobState, reader: Reader, *, expand: bool) -> pd.DataFrame:
+def build(live: Live, *, expand: bool) -> pd.DataFrame:
     """Give what ``Job.to_frame`` documents."""
     import numpy as np
     import pandas as pd
 
+    state, reader = live.state, live.outcomes
     columns: dict[str, Any] = {}
-    for name, values in _parameters(job, state).items():
-        columns[f"{name}_arg" if name in OWN_COLUMNS else name] = values
+    for name, values in _parameters(live, state).items():
+        columns[_free(name, "_arg", {*columns, *OWN_COLUMNS})] = values
     columns["state"] = pd.Categorical.from_codes(
-        np.frombuffer(bytes(state.states), dtype=np.int8), categories=list(states.NAMES)
+        np.frombuffer(bytearray(state.states), dtype=np.int8), categories=pd.Index(states.NAMES)
     )
     results = _results(state, reader)
     fields = expansion.expand(results) if expand else None
     if fields is None:
         columns["result"] = results
     else:
-        taken = set(columns) | set(OWN_COLUMNS)
-        columns.update({f"{k}_result" if k in taken else k: v for k, v in fields.items()})
+        own = set(OWN_COLUMNS) - {"result"}
+        for name, values in fields.items():
+            columns[_free(name, "_result", {*columns, *own})] = values
     columns["error"] = _errors(state)
     columns.update(_times(state))
     columns["worker"] = _workers(state)
     columns["attempts"] = np.frombuffer(bytes(state.attempts), dtype=np.uint8).astype(np.int64)
     columns["memory_mb"] = np.array(state.memory_mb, dtype=np.float64)
-    return pd.DataFrame(columns, index=pd.RangeIndex(state.n, name="item"))
+    index = pd.RangeIndex(state.n, name="item")
+    for name, values in columns.items():
+        if values.dtype == object:  # as it is: pandas would look for dates in it
+            columns[name] = pd.Series(values, index=index, dtype=object, copy=False)
+    # Each column was made just now, for this frame: a copy would only double the memory.
+    return pd.DataFrame(columns, index=index, copy=False)
 
 
-def _parameters(job: Job, state: JobState) -> dict[str, Any]:
+def _free(name: str, suffix: str, taken: set[str]) -> str:
+    while name in taken:
+        name += suffix
+    return name
+
+
+def _parameters(live: Live, state: JobState) -> dict[str, Any]:
     """Give a column for each parameter: what each item was called with, defaults included."""
-    import pandas as pd
-
-    blocks = [job._block(k) for k in range(-(-state.n // (state.spec.block or 1)))]
-    params = state.spec.params
-    if blocks and all(b.columns is not None and len(b.columns) == len(params) for b in blocks):
-        return {
-            name: _join([expansion.column(b.columns[k]) for b in blocks if b.columns is not None])
-            for k, name in enumerate(params)
-        }
-    calls = [block.call(place) for block in blocks for place in range(len(block))]
-    bound = expansion.bind(params, job._signature(), calls)
-    return {name: expansion.column(values) for name, values in bound.items()} or {
-        name: pd.Series(dtype=object) for name in params
-    }
+    spec = state.spec
+    signature = _signature(live)
+    parts: dict[str, list[Any]] = {name: [] for name in spec.params}
+    # Block by block, so that the arguments of a million items are never objects all at once.
+    for number in range(-(-state.n // (spec.block or 1))):
+        block = live.block(number)
+        for name, values in expansion.bind(spec.params, signature, block).items():
+            parts.setdefault(name, []).append(expansion.column(values))
+    return {name: expansion.join(columns) for name, columns in parts.items()}
 
 
-def _join(parts: Sequence[Any]) -> Any:
-    import pandas as pd
-
-    if len(parts) == 1:
-        return parts[0]
-    return pd.concat([pd.Series(part) for part in parts], ignore_index=True)
+def _signature(live: Live) -> inspect.Signature | None:
+    """Give the signature that items were submitted to; ``None`` when it cannot be loaded here."""
+    spec = live.state.spec
+    try:
+        # Not that of a later round's function, which may name its parameters otherwise.
+        signature = inspect.signature(live.client.functions.get(spec.function))
+    except (NbqueueError, TypeError, ValueError):
+        return None
+    return signature if tuple(signature.parameters) == spec.params else None
 
 
 def _results(state: JobState, reader: Reader) -> Any:
     """Give the results in item order: a numeric column when all are numbers, else objects."""
     import numpy as np
 
-    n = state.n
     places = np.array(state.place, dtype=np.int64)
     batches = np.array(state.batch_of, dtype=np.int64) - 1
     good = np.frombuffer(bytes(state.states), dtype=np.uint8) == states.SUCCESS_CODE
-    out = np.full(n, None, dtype=object)
     order = np.flatnonzero(good)
-    if len(order) == 0:
-        return out
-    # Batch by batch, so that each is unpickled once however items and batches interleave.
-    order = order[np.argsort(batches[order], kind="stable")]
-    edges = np.flatnonzero(np.diff(batches[order])) + 1
-    for items in np.split(order, edges):
-        column = reader.column(int(batches[items[0]]))
-        for i, place in zip(items.tolist(), places[items].tolist(), strict=True):
-            out[i] = column[place]
-    return expansion.column(out, missing=n - len(order))
+    pieces: list[tuple[Any, Any]] = []
+    if len(order):
+        # Batch by batch, so that each is unpickled once however items and batches interleave.
+        order = order[np.argsort(batches[order], kind="stable")]
+        for items in np.split(order, np.flatnonzero(np.diff(batches[order])) + 1):
+            values = reader.column(int(batches[items[0]])).pick(places[items].tolist())
+            pieces.append((items, expansion.numbers(values)))
+    return expansion.scatter(state.n, pieces)
 
 
 def _errors(state: JobState) -> Any:
@@ -117,15 +125,8 @@ def _errors(state: JobState) -> Any:
 
     texts = np.full(state.n, None, dtype=object)
     for i in state.where(states.FAILURE_CODE):
-        rejection = state.rejections.get(i)
-        texts[i] = "BadSignature" if rejection else str(state.error(i))
-    return pd.array(texts, dtype="str" if _PANDAS_3() else "object")
-
-
-def _PANDAS_3() -> bool:
-    import pandas as pd
-
-    return int(pd.__version__.partition(".")[0]) >= 3
+        texts[i] = "BadSignature" if i in state.rejections else str(state.error(i))
+    return pd.Series(texts, dtype=pd.Series([""]).dtype).array  # text, as this pandas has it
 
 
 def _times(state: JobState) -> dict[str, Any]:
@@ -133,12 +134,11 @@ def _times(state: JobState) -> dict[str, Any]:
     import pandas as pd
 
     started: np.ndarray[Any, np.dtype[np.float64]] = np.array(state.started, dtype=np.float64)
-    submitted = np.array(state.submitted)[np.frombuffer(bytes(state.round), dtype=np.uint8) - 1]
     micros = np.where(np.isnan(started), 0, started * 1e6).astype("int64").astype("datetime64[us]")
     micros[np.isnan(started)] = np.datetime64("NaT")
     return {
         "started": pd.Series(micros).dt.tz_localize("UTC").array,
-        "queue_s": np.maximum(started - submitted, 0),
+        "queue_s": _queued(state),
         "run_s": np.array(state.run_s, dtype=np.float64),
     }
 
@@ -149,23 +149,36 @@ def _workers(state: JobState) -> Any:
 
     codes = np.array(state.worker, dtype=np.uint16).astype(np.int32)
     codes[codes == 0xFFFF] = -1
-    return pd.Categorical.from_codes(codes, categories=list(state.workers))
+    return pd.Categorical.from_codes(codes, categories=pd.Index(state.workers))
+
+
+def _queued(state: JobState) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Give the seconds from the asking for each item's round to its beginning."""
+    import numpy as np
+
+    rounds = np.frombuffer(bytes(state.round), dtype=np.uint8)
+    submitted = np.array(state.submitted, dtype=np.float64)[rounds - 1]
+    waited: np.ndarray[Any, np.dtype[np.float64]] = np.array(state.started) - submitted
+    waited[waited < 0] = 0  # clocks differ by a little
+    return waited
 
 
 def timings(state: JobState, now: float) -> dict[str, float]:
     """Give what ``Job.timings`` documents."""
-    run = [t for t in state.run_s if t == t]
-    submitted = state.submitted[0]
-    queued = [t - submitted for t in state.started if t == t]
-    ends = [t + d for t, d in zip(state.started, state.run_s, strict=True) if d == d]
-    elapsed = (max(ends, default=now) if state.finished else now) - submitted
+    import numpy as np
+
     nan = float("nan")
+    run = np.array(state.run_s, dtype=np.float64)
+    ends = np.array(state.started) + run
+    run, ends, queued = (x[~np.isnan(x)] for x in (run, ends, _queued(state)))
+    over = float(ends.max()) if state.finished and len(ends) else now
+    elapsed = over - state.submitted[0]
     return {
         "elapsed_s": elapsed,
-        "run_s": sum(run),
-        "run_s_median": statistics.median(run) if run else nan,
-        "run_s_max": max(run, default=nan),
-        "queue_s_max": max(queued, default=nan),
+        "run_s": float(run.sum()),
+        "run_s_median": float(np.median(run)) if len(run) else nan,
+        "run_s_max": float(run.max()) if len(run) else nan,
+        "queue_s_max": float(queued.max()) if len(queued) else nan,
         "items_per_s": state.n_done / elapsed if elapsed > 0 else nan,
     }
 

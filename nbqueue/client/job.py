@@ -237,6 +237,28 @@ class Job:
         with self._live.lock:
             return frame.build(self._live, expand=expand)
 
+    @property
+    def outputs(self) -> dict[int, list[dict[str, str]]]:
+        r"""What items have printed so far, by item number, as nbformat stream outputs.
+
+        Each is ``{"output_type": "stream", "name": "stdout" or "stderr", "text": ...}``, in the
+        order in which it was written, at most 1 MB an item. Items that printed nothing are left
+        out.
+
+        >>> @nq.task                                        # doctest: +CLUSTER
+        ... def hello(name):
+        ...     print("hello", name)
+        >>> job = hello.submit("you")                       # doctest: +CLUSTER
+        >>> job.result()                                    # doctest: +CLUSTER
+        >>> job.outputs[0][0]["text"]                       # doctest: +CLUSTER
+        'hello you\n'
+        """
+        with self._live.lock:
+            return {
+                i: [{"output_type": "stream", "name": p.name, "text": p.text} for p in said]
+                for i, said in sorted(self._live.state.printed.items())
+            }
+
     def log(self, i: int | None = None) -> list[str]:
         """Give what the job's log says, a line a record: all of it, or what concerns item ``i``."""
         item = None if i is None else self._index(i)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
 from nbqueue.store.joblog import Summary
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -16,25 +17,37 @@ def jobs_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
     """Give a row a job: what ``nq.jobs`` documents."""
     import pandas as pd
 
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "name": [s.name for s in summaries],
-            "task": [s.task for s in summaries],
+            "name": _text([s.name for s in summaries]),
+            "task": _text([s.task for s in summaries]),
             "state": pd.Categorical([_state(s) for s in summaries], categories=states.NAMES),
-            "n": [s.n for s in summaries],
-            "done": [s.n - s.left for s in summaries],
-            "success": [s.success for s in summaries],
-            "failure": [s.failure for s in summaries],
-            "revoked": [s.revoked for s in summaries],
+            "n": _whole([s.n for s in summaries]),
+            "done": _whole([s.n - s.left for s in summaries]),
+            "success": _whole([s.success for s in summaries]),
+            "failure": _whole([s.failure for s in summaries]),
+            "revoked": _whole([s.revoked for s in summaries]),
             "submitted": _utc([s.submitted for s in summaries]),
             "finished": _utc([s.finished for s in summaries]),
         },
         index=pd.Index([s.id for s in summaries], name="id", dtype=object),
     )
-    return frame.astype({"name": object, "task": object}) if frame.empty else frame
 
 
-def _utc(seconds: Sequence[float | None]) -> pd.Series[pd.Timestamp]:
+def _text(texts: Sequence[str]) -> Any:
+    import pandas as pd
+
+    # As this pandas has text; an empty list would not say.
+    return pd.Series(texts, dtype=pd.Series([""]).dtype).array
+
+
+def _whole(numbers: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    import numpy as np
+
+    return np.array(numbers, dtype=np.int64)
+
+
+def _utc(seconds: Sequence[float | None]) -> Any:
     import pandas as pd
 
     return pd.Series(pd.to_datetime(pd.array(seconds, dtype="Float64"), unit="s", utc=True)).array

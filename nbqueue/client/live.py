@@ -157,8 +157,8 @@ class Live:
     def cancel_item(self, i: int) -> bool:
         """Revoke one item, if it has no outcome."""
         self.client.follower.open_now(self.id)
-        record = Cancelled(at=self.client.now(), runs=((i, i + 1),))
-        count = self.client.joblog.cancel(self.id, record, [(self.state.round[i], i)])
+        record = Cancelled(self.client.now(), ((i, i + 1),), self.state.round[i])
+        count = self.client.joblog.cancel(self.id, record)
         self.client.follower.catch_up(self)
         return count == 1
 

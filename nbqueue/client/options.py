@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -36,14 +37,15 @@ class TaskOptions:
             )
         new = replace(self, **options)
         if new.chunksize is not None:
-            check_chunksize(new.chunksize, "chunksize")
+            new = replace(new, chunksize=check_chunksize(new.chunksize, "chunksize"))
         return new
 
 
 def check_chunksize(value: Any, name: str) -> int:
     """Give a chunk size, if it is one."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not hasattr(value, "__index__"):  # which numpy's integers have
         raise UsageError(f"{name} must be a whole number, not {value!r}")
-    if value <= 0:
-        raise UsageError(f"{name} must be at least 1, not {value}")
-    return value
+    size = operator.index(value)
+    if size <= 0:
+        raise UsageError(f"{name} must be at least 1, not {size}")
+    return size

@@ -31,7 +31,8 @@ def jobs() -> pd.DataFrame:
     ``success``, ``failure``, ``revoked`` (counts of items), ``submitted``, ``finished`` (UTC; NaT
     while it runs).
 
-    >>> "pair" in set(nq.jobs()["name"])                    # doctest: +CLUSTER
-    True
+    >>> job = double.map([1, 2], name="listed")             # doctest: +CLUSTER
+    >>> nq.jobs().loc[job.id, "name"]                       # doctest: +CLUSTER
+    'listed'
     """
     return default_client().jobs()

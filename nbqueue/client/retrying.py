@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nbqueue.core import states
 from nbqueue.core.errors import BrokerUnreachable, UsageError
 from nbqueue.core.records import Cancelled, Retried
-from nbqueue.core.splitting import indices, runs_of
+from nbqueue.core.splitting import runs_of
 from nbqueue.store.message import Message
 
 if TYPE_CHECKING:
@@ -64,6 +64,5 @@ def retry(live: Live, task: AnyTask | None) -> None:
         client.publisher.send(message)
     except BrokerUnreachable:
         # Nobody is going to run them: say so in the log rather than leave them pending for ever.
-        gone = Cancelled(at=client.now(), runs=record.runs)
-        client.joblog.cancel(live.id, gone, [(record.round, i) for i in indices(record.runs)])
+        client.joblog.cancel(live.id, Cancelled(client.now(), record.runs, record.round))
         raise

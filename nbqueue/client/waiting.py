@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from nbqueue.client.futures import Future
 from nbqueue.client.job import Errors, Job
@@ -78,7 +78,7 @@ def as_completed(jobs: Iterable[Job | Future], timeout: float | None = None) -> 
     futures: list[Future] = []
     for job in jobs:
         futures.extend(job if isinstance(job, Job) else [job])
-    return iter(concurrent.futures.as_completed(futures, timeout))
+    return cast("Iterator[Future]", concurrent.futures.as_completed(futures, timeout))
 
 
 def _failure(future: Future, timeout: float | None) -> BaseException | None:

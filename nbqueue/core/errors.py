@@ -44,67 +44,177 @@ __all__ = [
 
 
 class NbqueueError(Exception):
-    """Base of every error that nbqueue raises itself."""
+    """Base of every error that nbqueue raises itself.
+
+    >>> issubclass(nq.WorkerLost, nq.NbqueueError)
+    True
+    """
 
 
 class UsageError(NbqueueError, ValueError):
-    """The call cannot be carried out as written; the caller can mend it."""
+    """The call cannot be carried out as written; the caller can mend it.
+
+    >>> double.chunks([(1,)], 0)                            # doctest: +CLUSTER
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.UsageError: n must be at least 1, not 0
+    """
 
 
 class UnknownJob(UsageError, LookupError):
-    """No job has that id or name in this store."""
+    """No job has that id or name in this store.
+
+    >>> _ = double.submit(1)                                # doctest: +CLUSTER
+    >>> nq.job("no such job")                               # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.UnknownJob: no job with id or name 'no such job': ...
+    """
 
 
 class NotPicklable(UsageError, TypeError):
-    """A value on its way to a worker cannot be pickled; nothing was sent."""
+    """A value on its way to a worker cannot be pickled; nothing was sent.
+
+    >>> import threading
+    >>> double.submit(threading.Lock())                     # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.NotPicklable: item 0: x=<unlocked _thread.lock ...
+    """
 
 
 class TaskError(NbqueueError):
-    """The task's own failure, as opposed to a failure of what carries it."""
+    """The task's own failure, as opposed to a failure of what carries it.
+
+    >>> issubclass(nq.ResultNotPicklable, nq.TaskError), issubclass(nq.WorkerLost, nq.TaskError)
+    (True, False)
+    """
 
 
 class RemoteError(TaskError):
-    """A task raised an exception that could not be pickled; the message names its type."""
+    """A task raised an exception that could not be pickled; the message names its type.
+
+    >>> def fail():
+    ...     class Odd(Exception):
+    ...         def __reduce__(self):
+    ...             raise TypeError("not me")
+    ...     raise Odd("too hot")
+    >>> nq.task(fail).submit().result()                     # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.RemoteError: ...Odd: too hot (the exception itself could not be pickled)
+    """
 
 
 class ResultNotPicklable(TaskError):
-    """The item ran to its end, but what it returned cannot be pickled."""
+    """The item ran to its end, but what it returned cannot be pickled.
+
+    >>> import threading
+    >>> nq.task(threading.Lock).submit().result()           # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.ResultNotPicklable: the task returned a value of type _thread.lock ...
+    """
 
 
 class FunctionNotLoadable(TaskError):
-    """A worker received the item but could not load its function or its arguments."""
+    """A worker received the item but could not load its function or its arguments.
+
+    >>> class OnlyHere:
+    ...     def __reduce__(self):
+    ...         return __import__, ("a_package_that_only_this_machine_has",)
+    >>> only_here = OnlyHere()
+    >>> nq.task(lambda: only_here).submit().result()        # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.FunctionNotLoadable: '<lambda>' needs the package 'a_package_that_only...
+    """
 
 
 class RemoteTraceback(TaskError):
-    """The traceback of the worker, as text; the ``__cause__`` of an exception a task raised."""
+    """The traceback of the worker, as text; the ``__cause__`` of an exception a task raised.
+
+    >>> failed = nq.task(lambda x: 1 / x).submit(0).result(errors="return")    # doctest: +CLUSTER
+    >>> type(failed), type(failed.__cause__)                # doctest: +CLUSTER
+    (<class 'ZeroDivisionError'>, <class 'nbqueue.core.errors.RemoteTraceback'>)
+    >>> "ZeroDivisionError: division by zero" in str(failed.__cause__)         # doctest: +CLUSTER
+    True
+    """
 
     def __str__(self) -> str:
         return "\n\n" + "".join(str(arg) for arg in self.args).rstrip("\n")
 
 
 class WorkerLost(NbqueueError):
-    """The worker process died while it ran the item, more often than is worth another try."""
+    """The worker process died while it ran the item, more often than is worth another try.
+
+    >>> import os
+    >>> nq.task(os._exit).submit(1).result()                # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.WorkerLost: the worker process died ...
+    """
 
 
 class InfrastructureError(NbqueueError):
-    """Something between client and worker does not work; no task is to blame."""
+    """Something between client and worker does not work; no task is to blame.
+
+    >>> issubclass(nq.BrokerUnreachable, nq.InfrastructureError)
+    True
+    """
 
 
 class BrokerUnreachable(InfrastructureError, ConnectionError):
-    """The broker or the store does not answer (URLs in messages carry no password)."""
+    """The broker or the store does not answer (URLs in messages carry no password).
+
+    >>> nq.connect("redis://:secret@127.0.0.1:1/0", key="0" * 32)   # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.BrokerUnreachable: no Redis answers at redis://:***@127.0.0.1:1/0 ...
+    """
 
 
 class StoreRefused(InfrastructureError):
-    """Redis answered and refused the command."""
+    """Redis answered and refused the command.
+
+    >>> issubclass(nq.StoreRefused, nq.InfrastructureError)
+    True
+    """
 
 
 class ClusterError(InfrastructureError):
-    """The embedded cluster (private Redis and workers) could not be started or reached."""
+    """The embedded cluster (private Redis and workers) could not be started or reached.
+
+    >>> from nbqueue.cluster import embedded
+    >>> from pathlib import Path
+    >>> embedded.ensure(Path("/dev/null/x"))                # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.ClusterError: ...
+    """
 
 
 class Expired(NbqueueError, LookupError):
-    """The data was there once; its time to live has passed or it was forgotten."""
+    """The data was there once; its time to live has passed or it was forgotten.
+
+    >>> job = double.map([1, 2])                            # doctest: +CLUSTER
+    >>> job.wait()                                          # doctest: +CLUSTER
+    True
+    >>> job.forget()                                        # doctest: +CLUSTER
+    >>> job.cancel()                                        # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.Expired: job '...' is no longer in the store: it expired or was forgotten
+    """
 
 
 class BadSignature(NbqueueError):
-    """Bytes did not carry a signature made with one of this process's keys."""
+    """Bytes did not carry a signature made with one of this process's keys.
+
+    >>> from nbqueue.store.signing import Keyring
+    >>> sealed = Keyring("one key of sixteen letters").seal("message", b"bytes")
+    >>> Keyring("another key, as long as that").unseal("message", sealed)   # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.BadSignature: message: ...
+    """

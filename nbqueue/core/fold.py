@@ -5,36 +5,41 @@ starts no thread, so a live job, a job read again from the start and a test all 
 thing. Two rules make that so:
 
 - *A repeated record changes nothing.* An item that is done stays as it is until a `Retried` record
-  opens a new round for it, and outcomes of an older round are ignored.
+  opens a new round for it, outcomes of another round are ignored, and a cancellation is taken once.
+  (Progress alone is what was heard last.)
 - *Order of different items does not matter.* Each item's state depends on its own records only.
 
-A million items must not be a million objects: states and times are columns (21 bytes an item),
+A million items must not be a million objects: states and times are columns (30 bytes an item),
 and results stay in their batches as pickled bytes with an index into them.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from nbqueue.core import states
 from nbqueue.core.records import (
+    MOST_ROUNDS,
     Cancelled,
     Error,
-    Finished,
     JobSpec,
     Outcomes,
+    Printed,
     Progressed,
     Record,
     Rejected,
     Retried,
     Started,
 )
-from nbqueue.core.splitting import Range
+from nbqueue.core.splitting import Range, runs_of
 
 _NAN = float("nan")
 _NOWHERE = 0xFFFF
+_ECHO = 1000
+"""How far back an output record is recognised; a log is read again from a little way back."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class JobState:
     batches: list[Outcomes] = field(default_factory=list)
     rejections: dict[int, Rejected] = field(default_factory=dict)
     progress: dict[int, Progressed] = field(default_factory=dict)
+    printed: dict[int, list[Printed]] = field(default_factory=dict)
     running: dict[int, Started] = field(default_factory=dict)
     counts: list[int] = field(init=False)
     """Items by state code."""
@@ -83,6 +89,9 @@ class JobState:
     submitted: list[float] = field(default_factory=list)
     """When each round was asked for."""
     cancelled_at: float | None = None
+    cancellations: set[Cancelled] = field(default_factory=set)
+    _worker_at: dict[str, int] = field(default_factory=dict, repr=False)
+    """Positions in ``workers``."""
 
     def __post_init__(self) -> None:
         n = self.spec.n
@@ -134,9 +143,7 @@ class JobState:
         if self.states[i] != states.FAILURE_CODE or not self.batch_of[i]:
             return None
         batch = self.batches[self.batch_of[i] - 1]
-        if not batch.error_of:
-            return batch.errors[0]
-        return next((batch.errors[k] for item, k in batch.error_of if item == i), None)
+        return batch.error(i)
 
     def where(self, code: int) -> list[int]:
         """List the items in a state, ascending."""
@@ -150,43 +157,44 @@ class JobState:
 
     def apply(self, record: Record) -> Changes:
         """Take one record of the log and say what it changed."""
-        match record:
-            case Outcomes():
-                return self._outcomes(record)
-            case Started():
-                return self._started(record)
-            case Progressed():
-                if record.item < self.n:
-                    self.progress[record.item] = record
-            case Cancelled():
-                return self._cancelled(record)
-            case Retried():
-                return self._retried(record)
-            case Rejected():
-                return self._rejected(record)
-            case Finished() | JobSpec():
-                pass  # both follow from the rest
+        take = _TAKES.get(type(record))
+        return NOTHING if take is None else take(self, record)
+
+    def _progressed(self, record: Progressed) -> Changes:
+        if 0 <= record.item < self.n:
+            self.progress[record.item] = record
+        return NOTHING
+
+    def _heard(self, record: Printed) -> Changes:
+        if 0 <= record.item < self.n:
+            said = self.printed.setdefault(record.item, [])
+            if record not in said[-_ECHO:]:
+                said.append(record)
         return NOTHING
 
     def _outcomes(self, record: Outcomes) -> Changes:
-        if record.runs and record.runs[-1][1] > self.n:
+        if any(not 0 <= start < stop <= self.n for start, stop in record.runs):
             return NOTHING
-        self.batches.append(record)
-        worker, batch = self._worker_index(record.worker), len(self.batches)
         done: list[Range] = []
         place = 0
         for start, stop in record.runs:
-            if self._untouched(start, stop, record.round):
-                self._take(record, start, stop, place, worker, batch)
-                done.append((start, stop))
-            else:
-                for i in range(start, stop):
-                    if self._open(i, record.round):
-                        self._take(record, i, i + 1, place + i - start, worker, batch)
-                        done.append((i, i + 1))
+            for a, b in self._still_open(start, stop, record.round):
+                if not done:
+                    self.batches.append(record)
+                self._take(record, a, b, place + a - start)
+                done.append((a, b))
             place += stop - start
-        if not done:
-            self.batches.pop()
+        return self._ended(done)
+
+    def _still_open(self, start: int, stop: int, round_: int) -> list[Range]:
+        """List the ranges within ``[start, stop)`` that are in this round and not done."""
+        if start >= stop or not 0 < round_ <= self.current_round:
+            return []
+        if self._untouched(start, stop, round_):
+            return [(start, stop)]
+        return runs_of(i for i in range(start, stop) if self._open(i, round_))
+
+    def _ended(self, done: list[Range]) -> Changes:
         return Changes(done=tuple(done), finished=bool(done) and self.finished)
 
     def _untouched(self, start: int, stop: int, round_: int) -> bool:
@@ -198,10 +206,10 @@ class JobState:
     def _open(self, i: int, round_: int) -> bool:
         return not self.done[i] and self.round[i] == round_
 
-    def _take(
-        self, record: Outcomes, start: int, stop: int, place: int, worker: int, batch: int
-    ) -> None:
+    def _take(self, record: Outcomes, start: int, stop: int, place: int) -> None:
+        """Let the items of a range have the outcomes from ``place`` on of the latest batch."""
         k = stop - start
+        worker, batch = self._worker_index(record.worker), len(self.batches)
         end = place + k
         self._set_states(start, stop, record.states[place:end])
         self.done[start:stop] = b"\x01" * k
@@ -213,9 +221,12 @@ class JobState:
         self.batch_of[start:stop] = array("I", [batch]) * k
         self.place[start:stop] = array("I", range(place, end))
         self.attempts[start:stop] = self.attempts[start:stop].translate(_ONE_MORE)
-        if self.running or self.progress:
-            for i in [i for i in self.running if start <= i < stop]:
-                del self.running[i]
+        self._stopped(start, stop)
+
+    def _stopped(self, start: int, stop: int) -> None:
+        """Have the items of a range run no longer."""
+        for i in [i for i in self.running if start <= i < stop]:
+            del self.running[i]
 
     def _set_states(self, start: int, stop: int, new: bytes) -> None:
         old = self.states[start:stop]
@@ -225,7 +236,8 @@ class JobState:
 
     def _started(self, record: Started) -> Changes:
         i = record.item
-        if i < self.n and self._open(i, record.round):
+        # An item may be begun twice, when its first worker died: then the later one counts.
+        if 0 <= i < self.n and self._open(i, record.round) and not record.at <= self.started[i]:
             self._set_states(i, i + 1, bytes([states.STARTED_CODE]))
             self.started[i] = record.at
             self.worker[i] = self._worker_index(record.worker)
@@ -233,21 +245,25 @@ class JobState:
         return NOTHING
 
     def _cancelled(self, record: Cancelled) -> Changes:
+        if record in self.cancellations:
+            return NOTHING  # else a repetition would reach items that were retried since
+        self.cancellations.add(record)
         if record.runs is None:
             self.cancelled_at = record.at
-        done = []
-        for start, stop in record.runs if record.runs is not None else ((0, self.n),):
-            for a, b in _zero_runs(self.done, start, min(stop, self.n)):
-                self._set_states(a, b, bytes([states.REVOKED_CODE]) * (b - a))
-                self.done[a:b] = b"\x01" * (b - a)
-                done.append((a, b))
-        if done:
-            for i in [i for i in self.running if self.done[i]]:
-                del self.running[i]
-        return Changes(done=tuple(done), finished=bool(done) and self.finished)
+            revoked = list(_zero_runs(self.done, 0, self.n))
+        else:
+            within = ((max(a, 0), min(b, self.n)) for a, b in record.runs)
+            revoked = [run for a, b in within for run in self._still_open(a, b, record.round)]
+        for a, b in revoked:
+            self._set_states(a, b, bytes([states.REVOKED_CODE]) * (b - a))
+            self.done[a:b] = b"\x01" * (b - a)
+            self._stopped(a, b)
+        return self._ended(revoked)
 
     def _retried(self, record: Retried) -> Changes:
-        if record.round != self.current_round + 1 or record.round > 255:
+        if record.round != self.current_round + 1 or record.round > MOST_ROUNDS:
+            return NOTHING
+        if any(not 0 <= start < stop <= self.n for start, stop in record.runs):
             return NOTHING
         self.current_round = record.round
         self.task, self.function = record.task, record.function
@@ -261,27 +277,33 @@ class JobState:
             self.batch_of[start:stop] = array("I", [0]) * k
             self.started[start:stop] = array("d", [_NAN]) * k
             self.run_s[start:stop] = array("f", [_NAN]) * k
-            for i in [i for i in self.rejections if start <= i < stop]:
-                del self.rejections[i]
+            self.memory_mb[start:stop] = array("f", [_NAN]) * k
+            self.worker[start:stop] = array("H", [_NOWHERE]) * k
+            self._stopped(start, stop)
+            for about in (self.rejections, self.progress):
+                for i in [i for i in about if start <= i < stop]:
+                    del about[i]
         return Changes(reset=record.runs)
 
     def _rejected(self, record: Rejected) -> Changes:
-        done = []
+        done: list[Range] = []
         for start, stop in record.runs:
-            for i in range(max(start, 0), min(stop, self.n)):
-                if self._open(i, record.round):
-                    self._set_states(i, i + 1, bytes([states.FAILURE_CODE]))
-                    self.done[i] = 1
-                    self.rejections[i] = record
-                    done.append((i, i + 1))
-        return Changes(done=tuple(done), finished=bool(done) and self.finished)
+            for a, b in self._still_open(max(start, 0), min(stop, self.n), record.round):
+                self._set_states(a, b, bytes([states.FAILURE_CODE]) * (b - a))
+                self.done[a:b] = b"\x01" * (b - a)
+                self._stopped(a, b)
+                self.rejections.update(dict.fromkeys(range(a, b), record))
+                done.append((a, b))
+        return self._ended(done)
 
     def _worker_index(self, worker: str) -> int:
-        try:
-            return self.workers.index(worker)
-        except ValueError:
+        at = self._worker_at.get(worker)
+        if at is None:
+            if len(self.workers) == _NOWHERE:  # workers of one task each, perhaps: no more names
+                return _NOWHERE
+            at = self._worker_at[worker] = len(self.workers)
             self.workers.append(worker)
-            return len(self.workers) - 1
+        return at
 
 
 _ONE_MORE = bytes(min(k + 1, 255) for k in range(256))
@@ -297,3 +319,15 @@ def _zero_runs(flags: bytearray, start: int, stop: int) -> Iterable[Range]:
         runs.append((a, b))
         a = flags.find(0, b, stop)
     return runs
+
+
+_TAKES: dict[type, Callable[[JobState, Any], Changes]] = {
+    Outcomes: JobState._outcomes,
+    Started: JobState._started,
+    Progressed: JobState._progressed,
+    Printed: JobState._heard,
+    Cancelled: JobState._cancelled,
+    Retried: JobState._retried,
+    Rejected: JobState._rejected,
+}
+"""What the fold does with a record; the kinds that are not here follow from the others."""

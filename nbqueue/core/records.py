@@ -9,6 +9,7 @@ in stream order and of nothing else.
     started    worker       items that have been running for a while, and where
     outcomes   worker       how items ended: states, times, results, errors (`Outcomes`)
     progress   worker       how far running items are
+    output     worker       what running items print
     cancelled  client       items (or all that are left) will not run
     retried    client       failed items run again, in a new round, perhaps with a new function
     rejected   worker       a message was not signed with the worker's key   (unsigned!)
@@ -164,6 +165,21 @@ class Progressed:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """Something that an item wrote to standard output or standard error."""
+
+    kind: ClassVar[str] = "output"
+
+    item: int
+    message_id: str
+    place: int
+    """Counts what the message has written, so that a repeated record can be told from an echo."""
+    name: str
+    """``stdout`` or ``stderr``."""
+    text: str
+
+
+@dataclass(frozen=True)
 class Cancelled:
     """Items that will not run; ``runs=None`` means all that were not done."""
 
@@ -171,6 +187,8 @@ class Cancelled:
 
     at: float
     runs: tuple[Range, ...] | None = None
+    round: int = 1
+    """Round of the items in ``runs``: those of another round are not meant. Says nothing else."""
 
 
 @dataclass(frozen=True)
@@ -207,4 +225,6 @@ class Finished:
     at: float
 
 
-Record = JobSpec | Started | Outcomes | Progressed | Cancelled | Retried | Rejected | Finished
+Record = (
+    JobSpec | Started | Outcomes | Progressed | Printed | Cancelled | Retried | Rejected | Finished
+)

@@ -10,6 +10,7 @@ whatever the order of divisions, every index appears exactly once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 Range = tuple[int, int]
 
@@ -23,7 +24,7 @@ def divide(start: int, stop: int, parts: int) -> list[Range]:
     count = stop - start
     parts = max(1, min(parts, count))
     edges = [start + count * k // parts for k in range(parts + 1)]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [(a, b) for a, b in pairwise(edges) if a < b]
 
 
 def share_out(start: int, stop: int, parts: int, chunksize: int | None) -> list[Range]:

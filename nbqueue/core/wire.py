@@ -14,14 +14,17 @@ from base64 import b64decode, b64encode
 from dataclasses import fields
 from typing import Any, cast
 
+from nbqueue.core import states
 from nbqueue.core.errors import NbqueueError
 from nbqueue.core.records import (
     FORMAT,
+    MOST_ROUNDS,
     Cancelled,
     Error,
     Finished,
     JobSpec,
     Outcomes,
+    Printed,
     Progressed,
     Record,
     Rejected,
@@ -32,6 +35,7 @@ from nbqueue.core.records import (
 from nbqueue.core.splitting import Range
 
 _LENGTH = struct.Struct("<I")
+_FINAL = bytes(range(states.FIRST_DONE_CODE, len(states.NAMES)))
 _BIG_ENDIAN = sys.byteorder == "big"
 
 
@@ -57,18 +61,20 @@ def decode(kind: str, body: bytes) -> Record:
             return _decode_outcomes(body)
         plain = json.loads(body)
         _check_version(plain)
-        return _READERS[kind](plain)
-    except (KeyError, TypeError, ValueError, struct.error, AttributeError) as exc:
+        return cast(Record, _READERS[kind](plain))
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        RecursionError,
+        struct.error,
+    ) as exc:
         raise Malformed(f"cannot read a {kind!r} record of {len(body)} bytes: {exc!r}") from exc
 
 
-def spec_to_plain(spec: JobSpec) -> dict[str, Any]:
-    """Give a spec as JSON-able values, to travel inside messages."""
-    return _to_plain(spec)
-
-
-def spec_from_plain(plain: dict[str, Any]) -> JobSpec:
-    """Read what `spec_to_plain` gave."""
+def _read_spec(plain: dict[str, Any]) -> JobSpec:
     route = Route(**plain["route"])
     values = {f.name: plain[f.name] for f in fields(JobSpec) if f.name not in ("route", "params")}
     return JobSpec(**values, params=tuple(plain["params"]), route=route)
@@ -94,11 +100,22 @@ def _runs(plain: Any) -> tuple[Range, ...]:
     return tuple((int(a), int(b)) for a, b in plain)
 
 
+def _round(value: Any) -> int:
+    if not isinstance(value, int) or not 0 < value <= MOST_ROUNDS:
+        raise ValueError(f"round {value!r}")
+    return value
+
+
 def _simple(cls: type[Any], *, runs: bool = False) -> Any:
     names = [f.name for f in fields(cls)]
+    texts = [f.name for f in fields(cls) if f.type == "str"]
 
     def read(plain: dict[str, Any]) -> Record:
         values = {name: plain[name] for name in names}
+        if "round" in values:
+            values["round"] = _round(values["round"])
+        if not all(isinstance(values[name], str) for name in texts):
+            raise TypeError(f"{' and '.join(texts)} must be text")
         if runs and values["runs"] is not None:
             values["runs"] = _runs(values["runs"])
         return cast(Record, cls(**values))
@@ -107,9 +124,10 @@ def _simple(cls: type[Any], *, runs: bool = False) -> Any:
 
 
 _READERS = {
-    JobSpec.kind: spec_from_plain,
+    JobSpec.kind: _read_spec,
     Started.kind: _simple(Started),
     Progressed.kind: _simple(Progressed),
+    Printed.kind: _simple(Printed),
     Cancelled.kind: _simple(Cancelled, runs=True),
     Retried.kind: _simple(Retried, runs=True),
     Rejected.kind: _simple(Rejected, runs=True),
@@ -169,8 +187,10 @@ def _decode_outcomes(body: bytes) -> Outcomes:
     n = sum(b - a for a, b in runs)
     if n < 0 or any(a >= b or a < 0 for a, b in runs) or len(body) < head + 9 * n:
         raise ValueError(f"columns for {n} items do not fit")
+    if body[head : head + n].translate(None, _FINAL):
+        raise ValueError("an outcome that is not final")
     return Outcomes(
-        round=plain["round"],
+        round=_round(plain["round"]),
         worker=plain["worker"],
         runs=runs,
         states=body[head : head + n],

@@ -32,20 +32,18 @@ class Block:
 
     def __init__(self, form: str, data: Any) -> None:
         self.columns: Sequence[list[Any]] | None = data if form == "columns" else None
-        self._rows: list[Any] = list(zip(*data, strict=True)) if form == "columns" else data
+        self._rows: list[Any] | None = None if form == "columns" else data
 
     def __len__(self) -> int:
-        return len(self._rows)
-
-    def positional(self) -> list[tuple[Any, ...]] | None:
-        """Give all items' positional arguments, or ``None`` when some have keywords."""
-        return self._rows if self.columns is not None else None
+        return len(self.columns[0] if self.columns is not None else self._rows or ())
 
     def call(self, place: int) -> Call:
         """Give what one item is called with."""
         if self.columns is not None:
+            if self._rows is None:  # not before: a frame needs columns only
+                self._rows = list(zip(*self.columns, strict=True))
             return self._rows[place], {}
-        args, kwargs = self._rows[place]
+        args, kwargs = (self._rows or ())[place]
         return tuple(args), dict(kwargs)
 
 
@@ -112,8 +110,7 @@ class Arguments:
         key = keys.args(job_id)
         pipe = self._store.pipeline(transaction=False)
         pipe.hset(key, str(number), seal(self._keyring, job_id, number, packed))
-        if number == 0:
-            pipe.expire(key, _PROBATION_S)
+        pipe.expire(key, _PROBATION_S)  # each time: a slow generator may take longer than that
         pipe.execute()
 
     def discard(self, job_id: str) -> None:
@@ -162,5 +159,9 @@ def _named(
 
 
 def _brief(value: Any) -> str:
-    text = object.__repr__(value) if len(repr(value)) > 80 else repr(value)
-    return text
+    """Show a value in few characters, whatever its own repr does."""
+    try:
+        text = repr(value)
+    except Exception:  # it is somebody's code: anything may come out
+        text = ""
+    return text if 0 < len(text) <= 80 else object.__repr__(value)

@@ -5,7 +5,7 @@
              whose client and workers share the folder)
 
 ``put`` of the same bytes twice sends them once. ``get`` maps the file copy-on-write: an array in
-it costs no memory until it is changed, and a change stays within the process.
+it costs no memory until it is changed, and a change is seen by whoever made it and nobody else.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import threading
+import weakref
+from collections import OrderedDict
 from pathlib import Path
 from typing import cast
 
@@ -25,8 +28,36 @@ from nbqueue.store.signing import Keyring
 
 _CHUNK = 8 * 1024 * 1024
 _TTL_S = RESULT_EXPIRES_S + KEEP_EXTRA_S
+_KEPT = 16
+"""Verified files kept open. Fewer: large blobs are hashed again; more: file descriptors."""
+_MAPPED = 256
+"""Most mappings at a time: each holds a file descriptor, of which a process often has 1,024. What
+comes on top is read into memory."""
 
 Buffer = bytes | memoryview
+
+
+class _File:
+    """A file that is open for as long as somebody refers to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDONLY)
+        self.size = os.fstat(self.fd).st_size
+        os.utime(self.fd)
+
+    def __del__(self) -> None:
+        if hasattr(self, "fd"):
+            os.close(self.fd)
+
+    def read(self) -> bytearray:
+        """Read it from start to end."""
+        content = bytearray(self.size)
+        with open(self.fd, "rb", buffering=0, closefd=False) as file:
+            file.seek(0)
+            view, done = memoryview(content), 0
+            while count := file.readinto(view[done:]):
+                done += count
+        return content
 
 
 class Blobs:
@@ -37,7 +68,10 @@ class Blobs:
         self._keyring = keyring
         self._folder = folder
         self._remote = remote
-        self._open: dict[str, memoryview] = {}
+        self._verified: OrderedDict[str, _File] = OrderedDict()
+        """Files whose bytes are known to be right, kept open so that they stay those bytes."""
+        self._mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._lock = threading.Lock()
 
     def put(self, value: Buffer) -> str:
         """Store bytes and give their address; nothing is sent when they are there already."""
@@ -51,49 +85,74 @@ class Blobs:
     def get(self, address: str) -> memoryview:
         """Give the bytes behind an address, verified, as writable private memory.
 
+        Each call gives its own: what one task writes into an array, the next does not see.
+
         Raises:
             Expired: they are not in the store any more.
             BadSignature: what is stored there is not what was put there.
         """
-        if address not in self._open:
-            view = self._map(address)
-            if view is None:
-                self._write(address, self._download(address))
-                view = self._map(address)
-            if view is None or not self._keyring.matches(address, view):
-                raise BadSignature(
-                    f"blob {address[:12]}… in {self._folder} is damaged or was written with another "
-                    "key; delete the file and send the value again"
-                )
-            self._open[address] = view
-        return self._open[address]
+        with self._lock:
+            if address not in self._verified:
+                self._verified[address] = self._fetch(address)
+                self._trim(_KEPT)
+            self._verified.move_to_end(address)
+            return self._private(self._verified[address])
 
     def release(self, keep: int = 8) -> None:
-        """Let go of all but the latest mappings (those still in use stay until they are not)."""
-        for address in list(self._open)[: -keep or None]:
-            del self._open[address]
+        """Let go of all but the latest files (mappings in use stay until they are not)."""
+        with self._lock:
+            self._trim(keep)
+
+    def _trim(self, keep: int) -> None:
+        while len(self._verified) > keep:
+            self._verified.popitem(last=False)
 
     def _path(self, address: str) -> Path:
         return self._folder / address
 
-    def _map(self, address: str) -> memoryview | None:
+    def _fetch(self, address: str) -> _File:
+        """Open a blob's file, downloading it first if need be, and verify it."""
+        file = self._open(address)
+        if file is None:
+            self._write(address, self._download(address))
+            file = self._open(address)
+        if file is None:
+            raise Expired(f"blob {address[:12]}… was deleted from {self._folder} just now")
+        content = mmap.mmap(file.fd, 0, access=mmap.ACCESS_READ) if file.size else b""
+        if not self._keyring.matches(address, memoryview(content)):
+            raise BadSignature(
+                f"blob {address[:12]}… in {self._folder} is damaged or was written with another "
+                "key; delete the file and send the value again"
+            )
+        return file
+
+    def _open(self, address: str) -> _File | None:
         try:
-            with open(self._path(address), "rb") as file:
-                os.utime(file.fileno())
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+            return _File(self._path(address))
         except FileNotFoundError:
             return None
 
+    def _private(self, file: _File) -> memoryview:
+        if file.size and len(self._mapped) < _MAPPED:
+            mapped = mmap.mmap(file.fd, 0, access=mmap.ACCESS_COPY)
+            self._mapped.add(mapped)
+            return memoryview(mapped)
+        return memoryview(file.read())
+
     def _write(self, address: str, value: Buffer) -> None:
-        if self._path(address).exists():
-            os.utime(self._path(address))
-            return
+        path = self._path(address)
+        part = path.with_name(f"{address}.{os.getpid()}.{threading.get_ident()}")
         try:
+            # A size that is wrong is a file that a crash of the machine left behind.
+            if path.exists() and path.stat().st_size == len(value):
+                os.utime(path)
+                return
             # The name appears only when the bytes are whole: readers never see half a blob.
-            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+            with part.open("wb") as file:
                 file.write(value)
-            os.replace(file.name, self._path(address))
+            part.replace(path)
         except OSError as exc:
+            part.unlink(missing_ok=True)
             raise InfrastructureError(
                 f"cannot write a value of {len(value):,} bytes to {self._folder}: {exc}; free some "
                 "space, or point $NBQUEUE_HOME elsewhere"

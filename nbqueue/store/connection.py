@@ -17,7 +17,8 @@ from nbqueue.core.settings import CONNECT_TIMEOUT_S
 
 SCHEMES = ("redis://", "rediss://", "unix://")
 
-_SECRET = re.compile(r"(://[^:/@]*):[^@]*@|((?:password|key)=)[^&]*")
+_SECRET = re.compile(r"(://[^:/@\s]*):[^\s;]*@|((?:password|key)=)[^&\s]*")
+"""Up to the last @ of a URL: people do write passwords with one in it."""
 
 
 def redact(url: str) -> str:

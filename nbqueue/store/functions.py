@@ -9,20 +9,28 @@ imports in its body: a worker makes them importable before it calls.
 
 from __future__ import annotations
 
+import contextlib
 import dis
-import importlib
-import importlib.util
+import inspect
 import json
 import linecache
 import struct
 import sys
 import types
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
 
-from nbqueue.core.errors import BadSignature, Expired, FunctionNotLoadable, NotPicklable
+from nbqueue.core.errors import (
+    BadSignature,
+    Expired,
+    FunctionNotLoadable,
+    NbqueueError,
+    NotPicklable,
+)
 from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys, localmodules
 from nbqueue.store.packing import BlobStore, pack, unpack
@@ -32,6 +40,9 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _LENGTH = struct.Struct("<I")
 _TTL_S = RESULT_EXPIRES_S + KEEP_EXTRA_S
+_CACHED = 64
+"""Functions kept loaded. Fewer: those of a busy worker are unpickled again and again; more: old
+versions of an edited function stay in memory with the data they captured."""
 
 
 def dump(function: Callable[..., Any], blobs: BlobStore) -> bytes:
@@ -45,31 +56,56 @@ def dump(function: Callable[..., Any], blobs: BlobStore) -> bytes:
     wanted: set[str] = set()
 
     def look(inner: types.FunctionType) -> None:
+        if localmodules.is_installed(inner):
+            return  # travels as a name
         filename = inner.__code__.co_filename
         if filename not in sources:
             sources[filename] = "".join(linecache.getlines(filename, inner.__globals__))
-        wanted.update(_imports(inner.__code__))
+        wanted.update(imports(inner.__code__, inner.__globals__.get("__package__") or ""))
 
     try:
         packed = pack((function, modules), blobs, on_function=look)
         # Modules found in function bodies may import more of their kind.
-        while missing := {name: m for name in wanted - set(modules) if (m := _local(name))}:
+        while missing := _local(wanted - set(modules)):
             modules.update(missing)
             packed = pack((function, modules), blobs, on_function=look)
     except NotPicklable as exc:
-        raise _named(function, blobs, exc) from None
-    head = json.dumps(
-        {
-            "python": PYTHON,
-            "name": getattr(function, "__qualname__", repr(function)),
-            "sources": sources,
-        }
-    ).encode()
+        raise _named(function, modules, blobs, exc) from None
+    name = getattr(function, "__qualname__", repr(function))
+    head = json.dumps({"python": PYTHON, "name": name, "sources": sources}).encode()
     return _LENGTH.pack(len(head)) + head + packed
 
 
-def load(stored: bytes, blobs: BlobStore) -> Callable[..., Any]:
-    """Unpickle what `dump` gave (verified before), and make its sources and modules known.
+@dataclass(frozen=True)
+class Loaded:
+    """A function, and what it finds when it imports or fails."""
+
+    function: Callable[..., Any]
+    modules: dict[str, types.ModuleType]
+    sources: dict[str, str]
+
+    def settle_in(self) -> None:
+        """Let imports find this function's modules, and tracebacks its sources.
+
+        Another function may have brought other modules of the same names (an older version, or
+        another notebook's), so this comes before each use, and takes away what is not its own.
+        """
+        for name in [name for name in _shipped if name not in self.modules]:
+            if sys.modules.get(name) is _shipped.pop(name):
+                del sys.modules[name]
+        _shipped.update(self.modules)
+        sys.modules.update(self.modules)
+        for filename, text in self.sources.items():
+            lines = text.splitlines(keepends=True)
+            linecache.cache[filename] = (len(text), None, lines, filename)
+
+
+_shipped: dict[str, types.ModuleType] = {}
+"""The modules that `Loaded.settle_in` has made importable."""
+
+
+def load(stored: bytes, blobs: BlobStore) -> Loaded:
+    """Unpickle what `dump` gave (verified before).
 
     Raises:
         FunctionNotLoadable: it was pickled by another Python, or needs what is not installed here.
@@ -83,34 +119,39 @@ def load(stored: bytes, blobs: BlobStore) -> Callable[..., Any]:
             "functions travel by value only between equal versions: start the worker with the "
             "notebook's Python"
         )
-    for filename, text in head["sources"].items():
-        lines = text.splitlines(keepends=True)
-        linecache.cache[filename] = (len(text), None, lines, filename)
     try:
         function, modules = unpack(memoryview(stored)[_LENGTH.size + size :], blobs)
+    except NbqueueError:
+        raise  # a blob is gone, or was not signed with our key
     except ModuleNotFoundError as exc:
         raise FunctionNotLoadable(
             f"{name!r} needs the package {exc.name!r}, which is not installed where this worker "
-            f"runs ({sys.executable}): install it there (pip install {(exc.name or '').split('.')[0]}) "
-            "and retry the job"
+            f"runs ({sys.executable}): install it there "
+            f"(pip install {(exc.name or '').split('.')[0]}) and retry the job"
         ) from exc
-    except Exception as exc:  # unpickling runs code of any package: anything may come out
+    except (Exception, SystemExit) as exc:  # unpickling runs anybody's code: anything may come out
         raise FunctionNotLoadable(
             f"{name!r} cannot be loaded by this worker: {type(exc).__name__}: {exc} (are the same "
             "package versions installed there?)"
         ) from exc
-    sys.modules.update(modules)
-    return cast("Callable[..., Any]", function)
+    return Loaded(function, modules, head["sources"])
 
 
 class Functions:
-    """The functions of a store, cached by address on both sides."""
+    """The functions of a store, cached by address on both sides.
 
-    def __init__(self, store: redis.Redis, keyring: Keyring, blobs: BlobStore) -> None:
+    ``settles_in`` is for workers: there, a function's modules replace those of the same name. In
+    the process of a person, who may be editing them, they must not.
+    """
+
+    def __init__(
+        self, store: redis.Redis, keyring: Keyring, blobs: BlobStore, *, settles_in: bool = True
+    ) -> None:
         self._store = store
         self._keyring = keyring
         self._blobs = blobs
-        self._loaded: dict[str, Callable[..., Any]] = {}
+        self._settles_in = settles_in
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
 
     def put(self, stored: bytes) -> str:
         """Store a dumped function and give its address."""
@@ -128,65 +169,113 @@ class Functions:
             BadSignature: what is stored there was not signed with a key of this process.
             FunctionNotLoadable: it cannot be loaded here; the message says what to do.
         """
-        if address not in self._loaded:
-            stored = cast("bytes | None", self._store.get(keys.function(address)))
-            if stored is None:
-                raise Expired(
-                    f"function {address[:12]}… is not in the store any more: submit it again"
-                )
-            if not self._keyring.matches(address, stored):
-                raise BadSignature(
-                    f"function {address[:12]}… is not signed with this process's key; clients and "
-                    "workers need the same $NBQUEUE_KEY"
-                )
-            self._loaded[address] = load(stored, self._blobs)
-        return self._loaded[address]
+        loaded = self._loaded.get(address)
+        if loaded is None:
+            loaded = self._loaded[address] = load(self._verified(address), self._blobs)
+            if len(self._loaded) > _CACHED:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(address)
+        if self._settles_in:
+            loaded.settle_in()
+        return loaded.function
+
+    def _verified(self, address: str) -> bytes:
+        stored = cast("bytes | None", self._store.get(keys.function(address)))
+        if stored is None:
+            raise Expired(f"function {address[:12]}… is not in the store any more: submit it again")
+        if not self._keyring.matches(address, stored):
+            raise BadSignature(
+                f"function {address[:12]}… is not signed with this process's key; clients and "
+                "workers need the same $NBQUEUE_KEY"
+            )
+        return stored
 
 
-def _imports(code: types.CodeType) -> set[str]:
-    """Names of modules imported anywhere within a function's body."""
-    names = {
-        cast(str, op.argval) for op in dis.get_instructions(code) if op.opname == "IMPORT_NAME"
-    }
+def imports(code: types.CodeType, package: str) -> set[str]:
+    """Name the modules that a function of a package imports in its body, packages included.
+
+    ``from a import b`` names both ``a`` and ``a.b``: which of them is a module is not in the code.
+    """
+    names: set[str] = set()
+    loaded: list[Any] = []
+    for op in dis.get_instructions(code):
+        if op.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
+            loaded.append(op.argval)
+        elif op.opname == "IMPORT_NAME":
+            level, children = loaded[-2:]
+            name = str(op.argval)
+            if level:
+                parent = package.rsplit(".", level - 1)[0]
+                name = f"{parent}.{name}" if name else parent
+            parts = name.split(".")
+            names.update(".".join(parts[: k + 1]) for k in range(len(parts)))
+            names.update(f"{name}.{child}" for child in children or () if child != "*")
     for const in code.co_consts:
         if isinstance(const, types.CodeType):
-            names |= _imports(const)
-    return names
+            names |= imports(const, package)
+    return names - {""}
 
 
-def _local(name: str) -> types.ModuleType | None:
-    """Give a module if it lives beside the notebook; import it if no cell has."""
-    module = sys.modules.get(name)
-    if module is None:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError):
-            return None
-        probe = types.ModuleType(name)
-        probe.__file__ = spec.origin if spec else None
-        if not localmodules.is_local(probe):
-            return None
-        module = importlib.import_module(name)
-    return module if localmodules.is_local(module) else None
+def _local(names: Iterable[str]) -> dict[str, types.ModuleType]:
+    found = {name: localmodules.find(name) for name in sorted(names)}
+    return {name: module for name, module in found.items() if module is not None}
 
 
-def _named(function: Callable[..., Any], blobs: BlobStore, exc: NotPicklable) -> NotPicklable:
+def _named(
+    function: Callable[..., Any],
+    modules: dict[str, types.ModuleType],
+    blobs: BlobStore,
+    exc: NotPicklable,
+) -> NotPicklable:
     """Find the variable of a function that cannot be pickled and say which it is."""
-    captured: dict[str, Any] = {}
-    if isinstance(function, types.FunctionType):
-        names = function.__code__.co_names
-        captured.update({n: function.__globals__[n] for n in names if n in function.__globals__})
-        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
-        captured.update({n: cell.cell_contents for n, cell in cells if cell != types.CellType()})
+    captured = _captured(function) | {f"module {name}": m for name, m in modules.items()}
+    found = _culprit(captured, blobs, set())
+    if found is None:
+        return NotPicklable(f"{_name(function)}: {exc}")
+    trail, reason = found
+    return NotPicklable(
+        f"{_name(function)} uses the variable {' of '.join(map(repr, reversed(trail)))}: {reason}. "
+        "Make it inside the function instead, or pass what it is made from"
+    )
+
+
+def _culprit(
+    captured: dict[str, Any], blobs: BlobStore, seen: set[int]
+) -> tuple[list[str], str] | None:
+    """Give the way to a value that cannot be pickled, and why it cannot."""
     for name, value in captured.items():
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         try:
             pack(value, blobs)
-        except NotPicklable as reason:
-            return NotPicklable(
-                f"{_name(function)} uses the variable {name!r}: {reason}. Make it inside the "
-                "function instead, or pass what it is made from"
-            )
-    return NotPicklable(f"{_name(function)}: {exc}")
+        except NotPicklable as exc:
+            trail, reason = _culprit(_captured(value), blobs, seen) or ([], str(exc))
+            return [name, *trail], reason
+    return None
+
+
+def _captured(value: Any) -> dict[str, Any]:
+    """Name what pickles with a function or a local module."""
+    if isinstance(value, types.ModuleType):
+        return localmodules.contents(value)
+    if not isinstance(value, types.FunctionType):
+        return {}
+    code, scope = value.__code__, value.__globals__
+    defaults = inspect.signature(value).parameters.values()
+    captured = {p.name: p.default for p in defaults if p.default is not p.empty}
+    captured.update({name: scope[name] for name in _names(code) if name in scope})
+    for name, cell in zip(code.co_freevars, value.__closure__ or (), strict=False):
+        with contextlib.suppress(ValueError):  # an empty cell
+            captured[name] = cell.cell_contents
+    return captured
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield from _names(const)
 
 
 def _name(function: Callable[..., Any]) -> str:

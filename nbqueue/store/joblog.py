@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
@@ -23,6 +23,7 @@ from nbqueue.core.records import (
     Finished,
     JobSpec,
     Outcomes,
+    Printed,
     Progressed,
     Record,
     Rejected,
@@ -157,16 +158,18 @@ class JobLog:
         )  # fmt: skip
         return Reply(*reply)
 
-    def note(self, job_id: str, record: Started | Progressed) -> Reply:
+    def note(self, job_id: str, record: Started | Progressed | Printed) -> Reply:
         """Append a record that ends nothing."""
         body, sig = self._sealed(job_id, record)
         return Reply(*self._run("note", job_id, record.kind, body, sig))
 
-    def cancel(self, job_id: str, record: Cancelled, items: Iterable[tuple[int, int]] = ()) -> int:
-        """Revoke everything that is left, or the given ``(round, item)`` pairs; say how many."""
+    def cancel(self, job_id: str, record: Cancelled) -> int:
+        """Revoke everything that is left, or the record's items; say how many those were."""
         body, sig = self._sealed(job_id, record)
-        pairs = [x for pair in items for x in pair]
-        count = int(self._run("cancel", job_id, body, sig, record.at, self._expire_ms, *pairs))
+        runs = _flat(record.runs or ())
+        count = int(
+            self._run("cancel", job_id, body, sig, record.at, self._expire_ms, record.round, *runs)
+        )
         return self._known(job_id, count)
 
     def retry(self, job_id: str, record: Retried) -> int:
@@ -206,7 +209,7 @@ class JobLog:
         )
         entries = []
         for entry_id, fields in raw:
-            record = self.verified(job_id, fields[b"k"].decode(), fields[b"b"], fields[b"s"])
+            record = self.verified(job_id, *_fields(fields))
             entries.append(Entry(entry_id.decode(), record))
         return entries
 
@@ -326,6 +329,12 @@ def _opening_arguments(opening: Opening) -> list[Any]:
         opening.call,
         b"" if opening.call or not spec.n else 1,
     ]
+
+
+def _fields(entry: dict[bytes, bytes]) -> tuple[str, bytes, bytes]:
+    """Take an entry apart; whoever can write to the store may have written anything."""
+    kind = entry.get(b"k", b"").decode(errors="replace")
+    return kind, entry.get(b"b", b""), entry.get(b"s", b"")
 
 
 def _flat(runs: Sequence[Range]) -> list[int]:

@@ -16,6 +16,7 @@ Unpacking runs code, as unpickling does: only verified bytes may come here.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import pickle
@@ -25,8 +26,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import cloudpickle
+import redis
 
-from nbqueue.core.errors import NotPicklable
+from nbqueue.core.errors import NbqueueError, NotPicklable
 from nbqueue.core.settings import BLOB_BYTES
 from nbqueue.store import localmodules
 
@@ -46,7 +48,7 @@ class BlobStore(Protocol):
         """Store bytes, give their address."""
 
     def get(self, address: str) -> memoryview:
-        """Give stored bytes."""
+        """Give stored bytes, verified, as private memory that may be changed."""
 
 
 def all_atoms(values: Iterable[Any]) -> bool:
@@ -68,8 +70,8 @@ def pack(
         packed = _dump(value, blobs, on_function, find_large=False)
         if len(packed) >= BLOB_BYTES:
             packed = _dump(value, blobs, on_function, find_large=True)
-    except NotPicklable:
-        raise
+    except (NbqueueError, redis.RedisError):
+        raise  # a blob that cannot be stored is not the value's fault
     except Exception as exc:  # pickling runs __reduce__ of any class: anything may come out
         raise NotPicklable(f"{_short(value)} cannot be pickled: {_reason(exc)}") from exc
     return packed
@@ -80,9 +82,9 @@ def pack_native(value: Any, blobs: BlobStore) -> bytes:
     addresses: list[str] = []
     try:
         body = pickle.dumps(value, _PROTOCOL, buffer_callback=_taker(blobs, addresses))
-    except (
-        Exception
-    ):  # whatever plain pickle stumbles over, cloudpickle gets its chance and its say
+    except (NbqueueError, redis.RedisError):
+        raise
+    except Exception:  # whatever plain pickle stumbles over, cloudpickle gets its chance
         return pack(value, blobs)
     if len(body) >= BLOB_BYTES:
         return pack(value, blobs)
@@ -92,8 +94,8 @@ def pack_native(value: Any, blobs: BlobStore) -> bytes:
 def unpack(packed: bytes | memoryview, blobs: BlobStore) -> Any:
     """Unpickle what `pack` gave."""
     view = memoryview(packed)
-    if view[:1] == b"P":
-        return pickle.loads(view[1:])
+    if view[0] == ord("P"):
+        return pickle.loads(view[1:])  # noqa: S301 - verified by whoever took it out of the store
     (size,) = _LENGTH.unpack_from(view, 1)
     head = 1 + _LENGTH.size + size
     addresses = json.loads(bytes(view[1 + _LENGTH.size : head]))
@@ -107,7 +109,7 @@ def _dump(value: Any, blobs: BlobStore, on_function: Any, *, find_large: bool) -
     file = io.BytesIO()
     cls = _FindingPickler if find_large else _Pickler
     with localmodules.by_value():
-        pickler = cls(file, blobs, addresses, on_function, root=value)
+        pickler = cls(file, blobs, addresses, on_function)
         pickler.dump(value)
     return _join(addresses, file.getvalue(), has_references=pickler.has_references)
 
@@ -134,18 +136,11 @@ class _Pickler(cloudpickle.Pickler):
     """cloudpickle's, with local modules rebuilt from their parts and functions reported."""
 
     def __init__(
-        self,
-        file: io.BytesIO,
-        blobs: BlobStore,
-        addresses: list[str],
-        on_function: Any,
-        *,
-        root: Any,
+        self, file: io.BytesIO, blobs: BlobStore, addresses: list[str], on_function: Any
     ) -> None:
         super().__init__(file, protocol=_PROTOCOL, buffer_callback=_taker(blobs, addresses))
         self._blobs = blobs
         self._on_function = on_function
-        self._root = root
         self.has_references = False
 
     def reducer_override(self, obj: Any) -> Any:
@@ -153,7 +148,40 @@ class _Pickler(cloudpickle.Pickler):
             self._on_function(obj)
         if isinstance(obj, types.ModuleType) and localmodules.is_local(obj):
             return localmodules.reduce(obj)
-        return super().reducer_override(obj)
+        return _decorated(obj) or super().reducer_override(obj)
+
+
+_CACHED = type(functools.cache(len))
+
+
+def _decorated(obj: Any) -> tuple[Any, ...] | None:
+    """Reduce what functools makes of a notebook's functions, which cloudpickle leaves to pickle."""
+    if isinstance(obj, _CACHED) and not localmodules.is_installed(obj):
+        options = obj.cache_parameters()
+        return _cached, (obj.__wrapped__, options["maxsize"], options["typed"])
+    if isinstance(obj, functools.cached_property):
+        return _cached_property, (obj.func, obj.attrname)  # without the lock of older Pythons
+    registry = getattr(obj, "registry", None) if isinstance(obj, types.FunctionType) else None
+    if isinstance(registry, types.MappingProxyType) and not localmodules.is_installed(obj):
+        return _dispatching, (dict(registry),)
+    return None
+
+
+def _cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def _cached_property(function: Callable[[Any], Any], name: str | None) -> Any:
+    made = functools.cached_property(function)
+    made.attrname = name
+    return made
+
+
+def _dispatching(registry: dict[type, Callable[..., Any]]) -> Any:
+    made = functools.singledispatch(registry[object])
+    for kind, function in registry.items():
+        made.register(kind, function)
+    return made
 
 
 class _FindingPickler(_Pickler):
@@ -168,7 +196,7 @@ class _FindingPickler(_Pickler):
         if kind in (bytes, bytearray, str):
             if len(obj) < BLOB_BYTES:
                 return None
-        elif obj is self._root or kind not in _CONTAINERS or len(obj) < _MANY:
+        elif kind not in _CONTAINERS or len(obj) < _MANY:
             return None
         if id(obj) not in self._seen:
             self._seen[id(obj)] = (obj, self._as_blob(obj))
@@ -189,9 +217,12 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, blobs: BlobStore, buffers: Iterable[memoryview]) -> None:
         super().__init__(file, buffers=buffers)
         self._blobs = blobs
+        self._values: dict[str, Any] = {}
 
     def persistent_load(self, pid: Any) -> Any:
-        return unpack(self._blobs.get(pid), self._blobs)
+        if pid not in self._values:  # one object stays one, however often it is referred to
+            self._values[pid] = unpack(self._blobs.get(pid), self._blobs)
+        return self._values[pid]
 
 
 def _short(value: Any) -> str:

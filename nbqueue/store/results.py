@@ -1,7 +1,8 @@
 """The results column of a batch: what items returned, pickled, in order.
 
     "L" pickle of the list of values      every value an atom (`packing.ATOMS`): one pickle for all
-    "I" pickle of a list of packed bytes  otherwise; ``None`` where an item has no result
+    "I" pickle of a list of packed bytes  otherwise
+                                          (in both, ``None`` where an item has no result)
 
 Values that are not atoms are packed the moment the item returns, not when the batch is written:
 a list that the next item appends to would otherwise change after the fact.
@@ -26,10 +27,12 @@ NO_RESULT = Packed()
 
 def encode(values: Sequence[Any], blobs: BlobStore) -> bytes:
     """Give the column of values of which each is an atom or a `Packed`."""
+    if any(value is NO_RESULT for value in values):
+        values = [None if value is NO_RESULT else value for value in values]
     if not any(type(value) is Packed for value in values):
         return b"L" + pickle.dumps(values, 5)
     cells = [bytes(v) if type(v) is Packed else pack(v, blobs) for v in values]
-    return b"I" + pickle.dumps([cell or None for cell in cells], 5)
+    return b"I" + pickle.dumps(cells, 5)
 
 
 class Column:
@@ -37,16 +40,19 @@ class Column:
 
     def __init__(self, column: bytes, blobs: BlobStore) -> None:
         self._blobs = blobs
-        self._plain = column[:1] == b"L"
-        self._cells: list[Any] = pickle.loads(memoryview(column)[1:]) if column else []
+        self._plain = column[:1] != b"I"
+        self._cells: list[Any] = []
+        if column:
+            self._cells = pickle.loads(memoryview(column)[1:])  # noqa: S301 - verified by the log
 
     def __getitem__(self, place: int) -> Any:
         """Give the value at a position; ``None`` where the item has none."""
         cell = self._cells[place]
-        return cell if self._plain or cell is None else unpack(cell, self._blobs)
+        return cell if self._plain else unpack(cell, self._blobs)
 
-    def values(self, start: int, stop: int) -> list[Any]:
-        """Give consecutive values."""
+    def pick(self, places: Sequence[int]) -> list[Any]:
+        """Give the values at some positions."""
         if self._plain:
-            return self._cells[start:stop]
-        return [self[place] for place in range(start, stop)]
+            cells = self._cells
+            return [cells[place] for place in places]
+        return [self[place] for place in places]

@@ -3,7 +3,9 @@
 The broker and the store never see a key. Each signature covers a *context* as well as the bytes
 ("outcomes record of job x", "message"), so that bytes signed for one place are worthless in
 another. Large values are stored under their own signature (`Keyring.address`): whoever holds a
-signed reference can check what it points to, and equal values have one address.
+signed reference can check what it points to, and equal values have one address. An address is a
+signature that everybody sees, over bytes that anybody may have made (a downloaded array), so it has
+a context of its own too: it must never be one of a message.
 
 Verification comes before unpickling, always; `BadSignature` counts and logs, and never runs code.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+from typing import NoReturn
 
 from nbqueue.core.errors import BadSignature, UsageError
 
@@ -20,6 +23,8 @@ SIZE = 32
 """Bytes of a signature."""
 
 _MIN_KEY = 16
+_CONTENT = "content"
+_SMALL = 100_000
 _HINT = (
     "make one with `nbqueue keygen` and give the same one to clients and workers as $NBQUEUE_KEY"
 )
@@ -51,6 +56,10 @@ class Keyring:
     def __repr__(self) -> str:
         return f"<Keyring of {len(self._keys)}>"
 
+    def __reduce__(self) -> NoReturn:
+        # A function that captures one would carry it to the store, in the clear.
+        raise TypeError("a Keyring holds secret keys and does not travel")
+
     def sign(self, context: str, body: bytes) -> bytes:
         """Sign bytes for one place."""
         return _digest(self._keys[0], context, body)
@@ -81,15 +90,21 @@ class Keyring:
 
     def address(self, body: bytes | memoryview) -> str:
         """Name bytes by their own signature, in hexadecimal."""
-        return hmac.digest(self._keys[0], body, "sha256").hex()
+        return _digest(self._keys[0], _CONTENT, body).hex()
 
     def matches(self, address: str, body: bytes | memoryview) -> bool:
         """Say whether bytes are what an address names."""
         return any(
-            hmac.compare_digest(hmac.digest(key, body, "sha256").hex(), address)
-            for key in self._keys
+            hmac.compare_digest(_digest(key, _CONTENT, body).hex(), address) for key in self._keys
         )
 
 
-def _digest(key: bytes, context: str, body: bytes) -> bytes:
-    return hmac.digest(key, context.encode() + b"\0" + body, "sha256")
+def _digest(key: bytes, context: str, body: bytes | memoryview) -> bytes:
+    # The length says where the context ends, whatever it and the body contain.
+    place = context.encode()
+    prefix = len(place).to_bytes(4, "little") + place
+    if len(body) < _SMALL:
+        return hmac.digest(key, prefix + body, "sha256")
+    mac = hmac.new(key, prefix, "sha256")
+    mac.update(body)  # without a copy
+    return mac.digest()

@@ -51,6 +51,12 @@ def running(message: Message, run: RangeRun, reporter: Reporter) -> Iterator[Non
         _here.range = before
 
 
+def reporting() -> tuple[RangeRun, Reporter] | None:
+    """Give the range that this thread is running and its reporter; ``None`` outside of items."""
+    found = getattr(_here, "range", None)
+    return None if found is None else (found[1], found[2])
+
+
 def current() -> Request | None:
     """Give the item that this thread is running, or ``None`` outside of a worker.
 

@@ -40,7 +40,7 @@ from nbqueue.store import arguments, keys
 from nbqueue.store.message import Message, Unverified, decode
 from nbqueue.store.packing import ATOMS, pack_native
 from nbqueue.store.results import Packed
-from nbqueue.worker import bars, current
+from nbqueue.worker import bars, capture, current
 from nbqueue.worker.failures import describe
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporter import Reporter
@@ -131,6 +131,7 @@ class Execution:
             self._reporter.send_rest(self._run.give_away())  # divide at once: sizes are fixed
             return
         bars.watch()
+        capture.install()
         _enter(message.spec.cwd)
         function = self._place.functions.get(message.function or message.spec.function)
         budget_s = settings.FIRST_SPLIT_S if message.whole else settings.COMMIT_INTERVAL_S

@@ -48,10 +48,14 @@ class RangeRun:
         with self._lock:
             return self._take()
 
-    def succeeded(self, item: int, begun: float, ended: float, value: Any) -> int:
+    def succeeded(
+        self, item: int, begun: float, ended: float, value: Any, error: Error | None = None
+    ) -> int:
         """Hand in an atom or a `Packed` result and take the next item."""
         with self._lock:
             box = self._outbox
+            if error is not None:
+                box.errors[item] = error
             box.items.append(item)
             box.begun.append(begun)
             box.run_s.append(ended - begun)
@@ -66,9 +70,7 @@ class RangeRun:
 
     def failed(self, item: int, begun: float, ended: float, error: Error) -> int:
         """Hand in an error and take the next item."""
-        with self._lock:
-            self._outbox.errors[item] = error
-        return self.succeeded(item, begun, ended, NO_RESULT)
+        return self.succeeded(item, begun, ended, NO_RESULT, error)
 
     def _take(self) -> int:
         while self._next >= self._stop and self._later:

@@ -14,11 +14,12 @@ import threading
 import time
 from array import array
 from dataclasses import replace
+from itertools import count
 
 import redis
 
 from nbqueue.core import splitting, states
-from nbqueue.core.records import Error, Outcomes, Progressed, Started
+from nbqueue.core.records import Error, Outcomes, Printed, Progressed, Started
 from nbqueue.store import results
 from nbqueue.store.joblog import Reply
 from nbqueue.store.message import Message
@@ -30,6 +31,11 @@ log = logging.getLogger("nbqueue.worker")
 _MB_PER_UNIT = (
     1 / 1024 if sys.platform != "darwin" else 1 / 1024**2
 )  # ru_maxrss: KiB, bytes on macOS
+_OUTPUT_CHARS = 1_000_000
+"""How much of an item's output is kept; the job's log and the notebook have to hold it."""
+
+_CUT = "\n[nbqueue: the rest of this item's output was left out; it came to more than 1 MB]\n"
+
 _PATIENCE_S = 60
 """How long a worker keeps outcomes in hand for a store that is away, before it gives up on them."""
 
@@ -45,6 +51,9 @@ class Reporter:
         self._lock = threading.RLock()
         self._in_hand: list[Outcomes] = []
         self._progress: dict[int, Progressed] = {}
+        self._printed: list[Printed] = []
+        self._printed_chars: dict[int, int] = {}
+        self._places = count()
         self._noted = NO_ITEM
         # The executor's clock is monotonic; the log's is the store's.
         self._base = place.now() - time.perf_counter()
@@ -60,6 +69,8 @@ class Reporter:
             redis.RedisError: the store is away; nothing is lost, call again.
         """
         with self._lock:
+            if self._printed:
+                self._write_printed()
             box = self._run.collect()
             if box is not None:
                 self._in_hand.append(self._batch(box))
@@ -158,6 +169,27 @@ class Reporter:
         with self._lock:
             self._progress[record.item] = record
 
+    def printed(self, item: int, name: str, text: str) -> None:
+        """Remember what an item prints; it is written before the item's outcome, or by a tick."""
+        with self._lock:
+            so_far = self._printed_chars.get(item, 0)
+            self._printed_chars[item] = so_far + len(text)
+            if so_far > _OUTPUT_CHARS:
+                return
+            if so_far + len(text) > _OUTPUT_CHARS:
+                text = text[: _OUTPUT_CHARS - so_far] + _CUT
+            latest = self._printed[-1] if self._printed else None
+            if latest is not None and (latest.item, latest.name) == (item, name):
+                self._printed[-1] = replace(latest, text=latest.text + text)
+            else:
+                place = next(self._places)
+                self._printed.append(Printed(item, self._message_id, place, name, text))
+
+    def _write_printed(self) -> None:
+        while self._printed:
+            self._note(self._printed[0])
+            del self._printed[0]
+
     def tick(self) -> None:
         """Write what there is to say while an item is running."""
         with self._lock:
@@ -178,7 +210,7 @@ class Reporter:
             for record in reports:
                 self._note(record)
 
-    def _note(self, record: Started | Progressed) -> None:
+    def _note(self, record: Started | Progressed | Printed) -> None:
         job_id = self._message.spec.id
         reply = self._place.joblog.note(job_id, record)
         if reply.known == 0:

@@ -1,18 +1,20 @@
--- Revoke what has not been recorded. ARGV: body, sig, now, expire_ms, then (round, item) pairs;
--- no pairs means everything that is left. Returns how many items were revoked, -1 when the job is
--- unknown. From here on workers' outcomes for these items find their bit set and change nothing.
+-- Revoke what has not been recorded. ARGV: body, sig, now, expire_ms, round, then runs a, b ... of
+-- that round; no runs means everything that is left. Returns how many items were revoked, -1 when
+-- the job is unknown. From here on workers' outcomes for these items find their bit set and change
+-- nothing.
 if not load() then return -1 end
-local left, n, revoked = tonumber(M.left), tonumber(M.n), 0
-if #ARGV == 4 then
+local left, n, revoked, round = tonumber(M.left), tonumber(M.n), 0, tonumber(ARGV[5])
+if #ARGV == 5 then
   revoked = left
   if revoked == 0 then return 0 end
-  for round = 1, tonumber(M.round) do
-    redis.call('SET', done_key(round), string.rep('\255', math.ceil(n / 8)))
+  for r = 1, tonumber(M.round) do
+    redis.call('SET', done_key(r), string.rep('\255', math.ceil(n / 8)))
   end
   set('cancelled', 1)
 else
-  for k = 5, #ARGV, 2 do
-    if redis.call('SETBIT', done_key(ARGV[k]), ARGV[k + 1], 1) == 0 then revoked = revoked + 1 end
+  if not is_round(round) then return 0 end
+  for k = 6, #ARGV, 2 do
+    revoked = revoked + set_bits(done_key(round), tonumber(ARGV[k]), math.min(ARGV[k + 1], n))
   end
   if revoked == 0 then return 0 end
 end

@@ -13,7 +13,8 @@ if not known then
 end
 local n, done, codes, total, at = tonumber(M.n), done_key(ARGV[4]), ARGV[5], 0, 0
 local counts = {[3] = 0, [4] = 0}
-for k = 9 + opening, #ARGV, 2 do
+-- (The round of a rejection is what a stranger's message claimed.)
+for k = 9 + opening, is_round(tonumber(ARGV[4])) and #ARGV or 0, 2 do
   local a, b = tonumber(ARGV[k]), math.min(tonumber(ARGV[k + 1]), n)
   if #codes == 1 then
     local new = set_bits(done, a, b)

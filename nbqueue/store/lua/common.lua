@@ -63,6 +63,8 @@ local function finish(now, expire_ms)
   each_key(function(key) redis.call('PEXPIRE', key, expire_ms) end)
 end
 
+local function is_round(round) return round >= 1 and round <= tonumber(M.round) end
+
 -- Set bits [a, b) of a bitmap and return how many were unset. Whole bytes go in one command when
 -- all of them are zero, which is every range that was not run twice.
 local function set_bits(key, a, b)

@@ -1,0 +1,68 @@
+"""Options of a task, and what is no option."""
+
+import numpy as np
+import pytest
+
+from nbqueue.client.options import TaskOptions, check_chunksize
+from nbqueue.core.errors import UsageError
+from nbqueue.store.connection import redact, store_url
+
+
+@pytest.mark.parametrize("size", [1, 10**9, np.int64(5), np.uint8(3)])
+def test_a_chunk_size_is_any_positive_whole_number(size):
+    options = TaskOptions().updated({"chunksize": size})
+    assert options.chunksize == size
+    assert type(options.chunksize) is int
+
+
+@pytest.mark.parametrize("size", [0, -1, True, 1.0, "3", [], np.float64(2), np.int64(0)])
+def test_anything_else_is_refused_with_the_value(size):
+    with pytest.raises(UsageError, match="chunksize must be"):
+        TaskOptions().updated({"chunksize": size})
+    with pytest.raises(ValueError, match="n must be"):
+        check_chunksize(size, "n")
+
+
+def test_an_unknown_option_is_refused_with_those_there_are():
+    with pytest.raises(TypeError, match="unknown task option 'nmae'; there are .*'?name'?"):
+        TaskOptions().updated({"nmae": "x"})
+
+
+def test_options_are_changed_on_a_copy():
+    one = TaskOptions(queue="a")
+    assert one.updated({"priority": 3}) == TaskOptions(queue="a", priority=3)
+    assert one == TaskOptions(queue="a")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:s3cret@host:6379/0",
+        "redis://user:s3cret@host",
+        "rediss://user:p@s3cret@host/1?ssl_cert_reqs=none",
+        "redis://user:s3cret:with/slash@host",
+        "amqp://user:s3cret@one//;amqp://user:s3cret@two//",
+        "redis+socket:///run/redis.sock?password=s3cret&virtual_host=2",
+        "connection to redis://:s3cret@host refused, and to amqp://u:s3cret@other too",
+    ],
+)
+def test_a_url_is_shown_without_its_password(url):
+    shown = redact(url)
+    assert "s3cret" not in shown
+    assert "p@" not in shown
+    assert "***" in shown
+    for word in ("host", "one", "two", "other", "virtual_host"):
+        assert (word in shown) is (word in url)
+
+
+def test_a_url_without_a_password_is_shown_as_it_is():
+    for url in ("redis://host:6379/0", "redis+socket:///a/b@c.sock", "amqp://host//"):
+        assert redact(url) == url
+
+
+def test_celerys_urls_of_a_store_are_understood():
+    assert store_url("redis+socket:///a/b.sock?virtual_host=2") == "unix:///a/b.sock?db=2"
+    assert store_url("rediss://host/1?ssl_cert_reqs=none") == "rediss://host/1?ssl_cert_reqs=none"
+    with pytest.raises(UsageError, match="backend='redis") as caught:
+        store_url("amqp://user:s3cret@host")
+    assert "s3cret" not in str(caught.value)
