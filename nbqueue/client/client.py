@@ -73,7 +73,7 @@ class Client:
         broker.ping(self.app, broker_url)
         folder = private_folder(folder / "blobs") if folder else cache_folder()
         self.blobs = Blobs(store, keyring, folder, remote=keepalive is None)
-        self.functions = Functions(store, keyring, self.blobs)
+        self.functions = Functions(store, keyring, self.blobs, settles_in=False)
         self.arguments = Arguments(store, keyring, self.blobs)
         self.code = CodeCache(self.functions, self.blobs)
         self.store_url = redact(backend_url)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nbqueue.core import states
 from nbqueue.core.errors import BrokerUnreachable, UsageError
-from nbqueue.core.records import Cancelled, Retried
+from nbqueue.core.records import MOST_ROUNDS, Cancelled, Retried
 from nbqueue.core.splitting import runs_of
 from nbqueue.store.message import Message
 
@@ -28,6 +28,11 @@ def retry(live: Live, task: AnyTask | None) -> None:
     failed = state.where(states.FAILURE_CODE)
     if not failed:
         return
+    if state.current_round >= MOST_ROUNDS:
+        raise UsageError(
+            f"job {live.name!r} has been retried {MOST_ROUNDS - 1} times, which is as often as a "
+            "job can be; submit what fails as a new job"
+        )
     name, function = state.task, state.function
     if task is not None:
         signature = inspect.signature(task.function)

@@ -238,7 +238,7 @@ class Execution:
             if self._message.opening.call:
                 self._block = arguments.read(self._message.opening.inline, self._place.blobs)
             else:
-                self._block = self._place.block(spec.id, item // size)
+                self._block = self._place.block(spec.id, item // size, self._message.round)
         except redis.RedisError:
             raise
         except NbqueueError as exc:

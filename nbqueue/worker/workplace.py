@@ -61,11 +61,14 @@ class Workplace:
         self.joblog = JobLog(self.store, wiring.keyring, expires_s=RESULT_EXPIRES_S)
         self.functions = Functions(self.store, wiring.keyring, self.blobs)
         self._arguments = Arguments(self.store, wiring.keyring, self.blobs)
-        self._blocks: OrderedDict[tuple[str, int], Block] = OrderedDict()
+        self._blocks: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
 
-    def block(self, job_id: str, number: int) -> Block:
-        """Give an argument block, from the last few or from the store."""
-        key = (job_id, number)
+    def block(self, job_id: str, number: int, round_: int) -> Block:
+        """Give an argument block, from the last few or from the store.
+
+        Each round reads its own: the one before may have changed its arguments in place.
+        """
+        key = (job_id, number, round_)
         if key not in self._blocks:
             self._blocks[key] = self._arguments.get(job_id, number)
             if len(self._blocks) > _BLOCKS:

@@ -24,7 +24,7 @@ def test_anything_else_is_refused_with_the_value(size):
 
 
 def test_an_unknown_option_is_refused_with_those_there_are():
-    with pytest.raises(TypeError, match="unknown task option 'nmae'; there are .*'?name'?"):
+    with pytest.raises(TypeError, match=r"unknown task option 'nmae'; there are .*'?name'?"):
         TaskOptions().updated({"nmae": "x"})
 
 
