@@ -213,7 +213,7 @@ class BadSignature(NbqueueError):
 
     >>> from nbqueue.store.signing import Keyring
     >>> sealed = Keyring("one key of sixteen letters").seal("message", b"bytes")
-    >>> Keyring("another key, as long as that").unseal("message", sealed)   # doctest: +ELLIPSIS
+    >>> Keyring("another key than that").unseal("message", sealed)    # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     nbqueue.core.errors.BadSignature: message: ...

@@ -1,0 +1,205 @@
+"""RabbitMQ as the broker, Redis as the store: the same jobs on a private node.
+
+The node runs as its own user where the tests run as root, because RabbitMQ refuses root.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import nbqueue as nq
+from nbqueue.store import signing
+
+KEY = signing.generate()
+SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+SERVER = shutil.which("rabbitmq-server", path=SBIN)
+CONTROL = shutil.which("rabbitmqctl", path=SBIN)
+
+pytestmark = [
+    pytest.mark.skipif(SERVER is None, reason="rabbitmq-server is not installed"),
+    pytest.mark.timeout(90),
+]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def node_environment(folder):
+    node = f"nbq{os.getpid()}@localhost"
+    # The distribution port too: the default is derived from the node port and may be taken.
+    return {
+        "PATH": SBIN,
+        "HOME": str(folder),
+        "RABBITMQ_NODENAME": node,
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(free_port()),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_PID_FILE": str(folder / "pid"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+    }
+
+
+@pytest.fixture(scope="module")
+def rabbit(servers):
+    """The URL of a private node."""
+    folder = Path(tempfile.mkdtemp(prefix="nbq."))
+    for name in ("mnesia", "log"):
+        (folder / name).mkdir()
+    (folder / "rabbitmq.conf").write_text("")
+    (folder / "plugins").write_text("[].\n")
+    environment = node_environment(folder)
+    as_user = {}
+    server, control = SERVER, CONTROL
+    if os.getuid() == 0:
+        for path in [folder, *folder.iterdir()]:
+            shutil.chown(path, "rabbitmq", "rabbitmq")
+        folder.chmod(0o755)
+        as_user = {"user": "rabbitmq", "group": "rabbitmq", "extra_groups": []}
+        # Debian's wrapper would change to the folders of the system's own node.
+        for name in ("server", "ctl"):
+            assert Path(
+                "/usr/lib/rabbitmq/bin", f"rabbitmq{'-' if name == 'server' else ''}{name}"
+            ).exists()
+        server, control = (
+            "/usr/lib/rabbitmq/bin/rabbitmq-server",
+            "/usr/lib/rabbitmq/bin/rabbitmqctl",
+        )
+    options = {"env": environment, "cwd": folder, **as_user}
+    log = (folder / "out").open("wb")
+    process = subprocess.Popen([server], stdout=log, stderr=log, start_new_session=True, **options)
+    ctl = [control, "-n", environment["RABBITMQ_NODENAME"]]
+    waiting = subprocess.run(
+        [*ctl, "wait", "--timeout", "60", folder / "pid"],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+    assert waiting.returncode == 0, waiting.stderr + (folder / "out").read_text()
+    yield f"amqp://guest:guest@127.0.0.1:{environment['RABBITMQ_NODE_PORT']}//"
+    stopping = [*ctl, "stop", folder / "pid"]
+    subprocess.run(stopping, capture_output=True, check=False, timeout=60, **options)
+    process.wait(30)
+    log.close()
+    # Erlang's port mapper is shared by all nodes of the machine and stays, as it always does.
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def backend(servers):
+    return servers.redis("s3cret-w0rd")
+
+
+@pytest.fixture(scope="module")
+def worker(servers, rabbit, backend):
+    return servers.worker(rabbit, KEY, "-c", "2", backend=backend)
+
+
+@pytest.fixture(autouse=True)
+def client(rabbit, backend, worker):
+    with nq.connect(rabbit, backend=backend, key=KEY) as made:
+        yield made
+
+
+@nq.task
+def touch(folder, i, gate=None):
+    import pathlib
+    import time
+
+    (pathlib.Path(folder) / str(i)).touch()
+    while gate is not None and not pathlib.Path(gate).exists():
+        time.sleep(0.01)
+    return i
+
+
+def test_calls_and_maps(client):
+    double = nq.task(lambda x: 2 * x)
+    assert double.submit(21).result(20) == 42
+    assert double.map(range(1_000)).result(30) == [2 * i for i in range(1_000)]
+    assert double.chunks([(i,) for i in range(10)], 3).result(20) == [2 * i for i in range(10)]
+    assert "guest:guest" not in repr(client)
+
+
+def test_errors_and_retry(tmp_path):
+    def f(path, x):
+        import pathlib
+
+        if x % 2 and not pathlib.Path(path).exists():
+            raise ValueError(x)
+        return x
+
+    path = tmp_path / "there"
+    job = nq.task(f).starmap((str(path), x) for x in range(100))
+    assert job.wait(20)
+    assert (job.counts()["SUCCESS"], job.counts()["FAILURE"]) == (50, 50)
+    path.touch()
+    assert job.retry().result(20) == list(range(100))
+
+
+def test_cancel_while_queued_and_running(tmp_path, until):
+    folder, gate = tmp_path / "ran", tmp_path / "gate"
+    folder.mkdir()
+    job = touch.map([folder] * 20, range(20), [gate] * 20)
+    until(lambda: job.counts()["STARTED"] == 2)
+    assert job.cancel() == 20
+    assert job.wait(5)
+    gate.touch()
+    assert touch.map([folder] * 2, [100, 101]).wait(20)
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_terminate(tmp_path, until):
+    folder, gate = tmp_path / "ran", tmp_path / "gate"
+    folder.mkdir()
+    job = touch.map([folder] * 4, range(4), [gate] * 4)
+    until(lambda: job.counts()["STARTED"] == 2)
+    job.cancel(terminate=True)
+    assert touch.map([folder] * 2, [100, 101]).result(20) == [100, 101]
+    assert len(list(folder.iterdir())) == 4
+    gate.touch()
+
+
+def test_a_dead_workers_items_come_back(tmp_path):
+    def once(folder, i):
+        import os
+        import pathlib
+
+        path = pathlib.Path(folder) / "died"
+        if i == 3 and not path.exists():
+            path.touch()
+            os._exit(1)
+        return i
+
+    job = nq.task(once).starmap((str(tmp_path), i) for i in range(50))
+    assert job.result(40) == list(range(50))
+
+
+def test_an_item_that_always_kills_its_worker_fails_alone():
+    def f(i):
+        import os
+
+        if i == 5:
+            os._exit(1)
+        return i
+
+    job = nq.task(f).map(range(20))
+    assert job.wait(40)
+    assert isinstance(job.exceptions()[5], nq.WorkerLost)
+    assert job.counts()["SUCCESS"] == 19
+
+
+def test_a_queue_that_nobody_listens_to_waits(client):
+    job = nq.task(lambda: 1).apply_async(queue="nobody")
+    assert job.wait(0.3) is False
+    assert job.cancel() == 1
