@@ -4,9 +4,9 @@ A thread that waits for a job reads the bell itself, and takes what it hears (`B
 when nobody waits does the follower's own thread read it. Waking another thread, and handing it the
 interpreter lock, was a sixth of a quick call's latency.
 
-Whoever reads has the *turn*. Reading and taking in happen as a whole: an interrupt (■, Ctrl-C) that
-falls into them is raised right after, or it would leave half a reply in the connection and half a
-record in a job.
+Whoever reads has the *turn*, and gives it back before it takes in what it heard: taking in runs
+callbacks, and a callback may wait for another job. An interrupt (■, Ctrl-C) that falls into either
+is raised right after, or it would leave half a reply in the connection and half a record in a job.
 """
 
 from __future__ import annotations
@@ -66,10 +66,12 @@ class Bell:
             if not self._turn.acquire(blocking=False):
                 return False
             try:
-                self._read(timeout_s, take)
+                ring = self._read(timeout_s)
             finally:
                 self._leave_alone_until = time.monotonic() + _HANDOVER_S
                 self._turn.release()
+            if ring is not None:
+                take(ring)
         return True
 
     def listen_for_others(self, timeout_s: float, take: Callable[[Ring], None]) -> None:
@@ -82,10 +84,13 @@ class Bell:
             time.sleep(_HANDOVER_S)
             return
         try:
-            if self._read(timeout_s, take) and self._waiting:
+            ring = self._read(timeout_s)
+            if ring is not None and self._waiting:
                 self._leave_alone_until = time.monotonic() + _HANDOVER_S
         finally:
             self._turn.release()
+        if ring is not None:
+            take(ring)
 
     @contextmanager
     def somebody_waits(self) -> Iterator[None]:
@@ -96,14 +101,13 @@ class Bell:
         finally:
             self._waiting -= 1
 
-    def _read(self, timeout_s: float, take: Callable[[Ring], None]) -> bool:
+    def _read(self, timeout_s: float) -> Ring | None:
         message = cast("dict[str, Any] | None", self._pubsub.get_message(timeout=timeout_s))
         if message is None or message["type"] != "message":
-            return False
+            return None
         head, _, rest = cast(bytes, message["data"]).partition(b"\n")
         job_id, before, entry_id, kind, size = head.decode().split(" ")
-        take(Ring(job_id, before, entry_id, kind, rest[: int(size)], rest[int(size) :]))
-        return True
+        return Ring(job_id, before, entry_id, kind, rest[: int(size)], rest[int(size) :])
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from nbqueue.client import listing
 from nbqueue.client.code import CodeCache
@@ -21,7 +22,7 @@ from nbqueue.core.errors import UsageError
 from nbqueue.store import arguments, broker
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
-from nbqueue.store.connection import clock_offset, redact, store_url, translated
+from nbqueue.store.connection import clock_offset, probe, redact, store_url, translated
 from nbqueue.store.connection import connect as connect_store
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
+
+_ASK_S = 0.5
+"""How long workers are given to say what they run."""
 
 _lock = threading.RLock()
 _default: Client | None = None
@@ -64,6 +68,18 @@ class Client:
         self._keepalive = keepalive
         self._pid = os.getpid()
         self._closed = False
+
+        def make() -> Client:
+            shared = connect_store(backend_url) if keepalive is not None else None
+            return Client(
+                broker_url, backend_url, keyring, name=name, folder=folder, keepalive=shared
+            )
+
+        # A closure, because attributes get printed and URLs have passwords.
+        self._make = make
+        self.lives: WeakValueDictionary[str, Live] = WeakValueDictionary()
+        """The jobs that somebody holds, by id: however often one is found, it is followed once."""
+        probe(backend_url)
         with translated(backend_url):
             store = connect_store(backend_url, client_name=f"nbqueue-client-{os.getpid()}")
             self._clock_offset_s = clock_offset(store)
@@ -83,6 +99,10 @@ class Client:
         """Folder that tasks run in: this process's, where the workers are on this machine."""
         return str(Path.cwd()) if self._keepalive is not None else ""
 
+    def again(self) -> Client:
+        """Give a client for the same broker and store: a forked process needs one of its own."""
+        return self._make()
+
     def now(self) -> float:
         """Seconds since the epoch, by the store's clock."""
         return time.time() + self._clock_offset_s
@@ -96,7 +116,8 @@ class Client:
         """
         with translated(self.store_url):
             self.follower.open_now()
-            live = Live(self, self.joblog.spec(self.joblog.find(id_or_name)))
+            job_id = self.joblog.find(id_or_name)
+            live = self.lives.get(job_id) or Live(self, self.joblog.spec(job_id))
             self.follower.follow(live, elsewhere=True)
             self.follower.catch_up(live)
         return Job(live)
@@ -112,6 +133,38 @@ class Client:
         if packed is not None:
             return arguments.read(packed, self.blobs)
         return self.arguments.get(job_id, number)
+
+    def terminate(self, job_id: str, message_ids: set[str]) -> None:
+        """Kill the worker processes that run a job's messages, those that are known and others.
+
+        With SIGKILL: what a gentler signal raises in a task, the task may swallow.
+        """
+        active = self.app.control.inspect(timeout=_ASK_S).active(safe=True) or {}
+        found = {
+            request["id"]
+            for requests in active.values()
+            for request in requests
+            if f"of job {job_id}" in str(request["args"])
+        }
+        if ids := list(message_ids | found):
+            self.app.control.terminate(ids, signal="SIGKILL")
+
+    def check(self) -> None:
+        """Raise what there is to raise before a wait on this client.
+
+        Raises:
+            UsageError: it was closed, or belongs to the process that this one was forked from.
+        """
+        if self._closed:
+            raise UsageError(
+                "the client of this job is closed, so nothing more is heard of it; "
+                "nq.job(name) brings it back with the client that is open now"
+            )
+        if self._pid != os.getpid():
+            raise UsageError(
+                "this job belongs to the process that this one was forked from; nq.job(name) "
+                "brings it back here"
+            )
 
     def close(self) -> None:
         """Disconnect; jobs that still run go on, and a line says which."""
@@ -198,8 +251,11 @@ def default_client() -> Client:
 
     A forked process gets a connection of its own.
     """
+    global _default
     with _lock:
-        if _default is None or _default._closed or _default._pid != os.getpid():
+        if _default is not None and _default._pid != os.getpid() and not _default._closed:
+            _default = _default.again()
+        if _default is None or _default._closed:
             connect()
         assert _default is not None
         return _default

@@ -41,6 +41,10 @@ class Followed(Protocol):
     """Id of the last entry that was applied."""
 
     @property
+    def feeding(self) -> AbstractContextManager[bool]:
+        """Held while records are read and taken in."""
+
+    @property
     def id(self) -> str:
         """The job's id."""
 
@@ -119,12 +123,13 @@ class Follower:
 
     def catch_up(self, job: Followed) -> None:
         """Read a job's log from where its reading stands to its end."""
-        while entries := self._joblog.read(
-            job.id, "-" if job.cursor == NOTHING_READ else job.cursor
-        ):
-            for entry in entries:
-                job.cursor = entry.id
-                job.apply(entry.record)
+        with job.feeding:
+            while entries := self._joblog.read(
+                job.id, "-" if job.cursor == NOTHING_READ else job.cursor
+            ):
+                for entry in entries:
+                    job.cursor = entry.id
+                    job.apply(entry.record)
 
     def attend(self, timeout_s: float) -> bool:
         """Listen in a thread that waits for a job; ``False`` when another thread listens."""
@@ -166,11 +171,12 @@ class Follower:
             job = self._jobs.get(ring.job_id)
         if job is None:
             return
-        if not ring.body or job.cursor != ring.before:
-            self.catch_up(job)
-            return
-        job.cursor = ring.entry_id
-        job.apply(self._joblog.verified(ring.job_id, ring.kind, ring.body, ring.signature))
+        with job.feeding:
+            if not ring.body or job.cursor != ring.before:
+                self.catch_up(job)
+                return
+            job.cursor = ring.entry_id
+            job.apply(self._joblog.verified(ring.job_id, ring.kind, ring.body, ring.signature))
 
     def _sweep(self) -> None:
         with self._lock:

@@ -160,10 +160,10 @@ class Job:
         Items that are running now run to their end, but what becomes of them is not recorded;
         with ``terminate=True`` the worker processes that run them are killed (and replaced).
         """
-        running = list(self._live.state.running.values())
+        running = {record.message_id for record in self._live.state.running.values()}
         count = self._live.cancel()
-        if terminate and running:
-            self._live.client.app.control.terminate([r.message_id for r in running])
+        if terminate:
+            self._live.client.terminate(self.id, running)
         return count
 
     def retry(self, task: AnyTask | None = None) -> Job:
@@ -195,6 +195,8 @@ class Job:
         client.follower.open_now(self.id)
         client.follower.unfollow(self._live)
         client.joblog.forget(self.id)
+        if not self._live.finished:
+            self._live.vanished()
 
     # -- looking -------------------------------------------------------------------------------
 

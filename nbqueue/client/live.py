@@ -18,9 +18,9 @@ from nbqueue.client.futures import Future
 from nbqueue.client.outcome import Outcomes
 from nbqueue.client.saying import say
 from nbqueue.core import states
-from nbqueue.core.errors import Expired, NbqueueError
+from nbqueue.core.errors import BadSignature, Expired, NbqueueError
 from nbqueue.core.fold import Changes, JobState
-from nbqueue.core.records import Cancelled, JobSpec, Record
+from nbqueue.core.records import Cancelled, Finished, JobSpec, Record
 from nbqueue.core.settings import POLL_S
 from nbqueue.store.arguments import Block
 
@@ -40,11 +40,13 @@ class Live:
         self.cursor = NOTHING_READ
         self.blocks: dict[int, bytes] = {}
         """Packed argument blocks kept from the submission."""
-        self._feeding = threading.RLock()
+        self.feeding = threading.RLock()
+        """Held while records are read and taken in, so that two threads keep their order."""
         self._futures: dict[int, Future] = {}
         self._whole: list[concurrent.futures.Future[Any]] = []
         self._over = threading.Event()
-        self._gone: Expired | None = None
+        self._gone: NbqueueError | None = None
+        client.lives[spec.id] = self
         if self.state.finished:  # no items: there is no outcome to wait for
             self._over.set()
 
@@ -73,6 +75,7 @@ class Live:
                 while not self._over.is_set():
                     if deadline is not None and time.monotonic() >= deadline:
                         return self.finished
+                    self.client.check()
                     if not self.client.follower.attend(_until(deadline)):
                         self._over.wait(_until(deadline))
         except KeyboardInterrupt:
@@ -100,7 +103,7 @@ class Live:
     # -- what came of it -----------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise `Expired` when the log went away before the job's end."""
+        """Raise why nothing more is to come, when the job has not ended."""
         if self._gone is not None:
             raise self._gone
 
@@ -166,9 +169,10 @@ class Live:
 
     def apply(self, record: Record) -> None:
         """Take the next record of the log."""
-        with self._feeding:
+        with self.feeding:
             with self.lock:
                 changes = self.state.apply(record)
+                unread = isinstance(record, Finished) and not self.state.finished
                 touched = self._touched(changes)
                 for i in [i for a, b in changes.reset for i in list(self._futures) if a <= i < b]:
                     del self._futures[i]
@@ -178,14 +182,27 @@ class Live:
                 self._resolve(future)
             if changes.finished:
                 self._end()
+            elif unread:
+                self._give_up(
+                    BadSignature(
+                        f"job {self.name!r} has ended, but the outcomes of some items are not "
+                        "signed with a key of this client; give it all keys that the workers use "
+                        "($NBQUEUE_KEY takes several, separated by commas)"
+                    )
+                )
 
     def vanished(self) -> None:
         """Take it that the log is gone and nothing more will come."""
-        with self._feeding:
-            self._gone = Expired(
+        self._give_up(
+            Expired(
                 f"job {self.name!r} is no longer in the store: it expired, was forgotten, or the "
                 "store was emptied"
             )
+        )
+
+    def _give_up(self, why: NbqueueError) -> None:
+        with self.feeding:
+            self._gone = why
             with self.lock:
                 pending = list(self._futures.values())
             for future in pending:
@@ -194,9 +211,13 @@ class Live:
 
     def _end(self) -> None:
         """Tell everybody who waits. Last, because whoever wakes wants this thread's GIL."""
+        if not self.finished:
+            return  # a callback has begun a retry meanwhile
         self.client.follower.unfollow(self)
         self._settle()
-        self._over.set()
+        with self.lock:
+            if self.finished:  # a callback may have begun a retry
+                self._over.set()
 
     def _settle(self) -> None:
         """Complete the futures of the whole job, if it is at its end."""
@@ -223,7 +244,7 @@ class Live:
 
     def _resolve(self, future: Future) -> None:
         """Bring a future up to the fold; its callbacks run here."""
-        with self._feeding:  # one thread at a time, or two would complete the same future
+        with self.feeding:  # one thread at a time, or two would complete the same future
             if future.done():
                 return
             code = self.state.states[future.index]

@@ -8,6 +8,10 @@ from pathlib import Path
 from nbqueue.client.client import Client, connect_address
 from nbqueue.client.saying import say
 from nbqueue.cluster import embedded
+from nbqueue.core.errors import UsageError
+
+_REPLY_S = 10.0
+"""How long a worker is given to confirm a new size; it may still be starting."""
 
 
 class LocalCluster:
@@ -50,6 +54,8 @@ class LocalCluster:
             self.folder, workers=workers, threads=threads, keep_alive_s=keep_alive_s
         )
         self._clients: list[Client] = []
+        self._threads = threads
+        self._workers = embedded.status(self.folder).workers or 1
 
     @property
     def broker_url(self) -> str:
@@ -61,6 +67,27 @@ class LocalCluster:
         client = connect_address(self._address, name)
         self._clients.append(client)
         return client
+
+    def scale(self, n: int) -> None:
+        """Have ``n`` worker processes from now on; those that are busy end after their item.
+
+        Raises:
+            UsageError: ``n`` is less than 1, or the cluster runs threads.
+
+        >>> with nq.LocalCluster(workers=1) as cluster:     # doctest: +CLUSTER
+        ...     cluster.scale(2)
+        """
+        if self._threads is not None:
+            raise UsageError("a cluster of threads cannot be scaled; make one with more threads")
+        if n < 1:
+            raise UsageError(f"a cluster has at least 1 worker, not {n}")
+        change = n - self._workers
+        client = self._clients[-1] if self._clients else self.connect()
+        control = client.app.control
+        if change:
+            order = control.pool_grow if change > 0 else control.pool_shrink
+            order(abs(change), reply=True, timeout=_REPLY_S, limit=1)
+        self._workers = n
 
     def close(self) -> None:
         """End its workers and its Redis; without a name, delete everything it kept."""

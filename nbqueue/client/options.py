@@ -36,9 +36,20 @@ class TaskOptions:
                 f"there are {', '.join(sorted(known))}"
             )
         new = replace(self, **options)
+        for name, kind, words in _KINDS:
+            value = getattr(new, name)
+            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+                raise UsageError(f"{name} must be {words}, not {value!r}")
         if new.chunksize is not None:
             new = replace(new, chunksize=check_chunksize(new.chunksize, "chunksize"))
         return new
+
+
+_KINDS = (
+    ("name", str, "a text"),
+    ("queue", str, "the name of a queue"),
+    ("priority", int, "a whole number"),
+)
 
 
 def check_chunksize(value: Any, name: str) -> int:

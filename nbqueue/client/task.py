@@ -33,7 +33,7 @@ class Task(Generic[P, R]):
     def __init__(self, function: Callable[P, R], options: TaskOptions) -> None:
         if not callable(function):
             raise UsageError(f"nq.task decorates a function, not {function!r}")
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.function = function
         self.options = options
         self._signature = _signature(function)
@@ -45,7 +45,7 @@ class Task(Generic[P, R]):
         own = getattr(self.function, "__name__", type(self.function).__name__)
         return self.options.name or str(own)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here, as if it had never been decorated."""
         return self.function(*args, **kwargs)
 
@@ -62,7 +62,7 @@ class Task(Generic[P, R]):
 
     # -- one call ------------------------------------------------------------------------------
 
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+    def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Send one call; ``job.result()`` is what the function returns.
 
         Raises:
@@ -75,7 +75,7 @@ class Task(Generic[P, R]):
         """
         return self._submit(args, kwargs, name=None)
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Send one call: Celery's name for `submit`."""
         return self._submit(args, kwargs, name=None)
 

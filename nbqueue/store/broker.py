@@ -111,7 +111,7 @@ class Publisher:
             "id": task_id,
             "root_id": task_id,
             "shadow": spec.task,
-            "argsrepr": f"{spec.name}[{outgoing.start}:{outgoing.stop}]",
+            "argsrepr": f"{spec.name}[{outgoing.start}:{outgoing.stop}] of job {spec.id}",
         }
         body: Any = ((message.encode(self._keyring, outgoing),), {}, self._embed)
         queue = spec.route.queue or DEFAULT_QUEUE

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from nbqueue.core.errors import BrokerUnreachable, StoreRefused, UsageError
@@ -53,6 +53,26 @@ def connect(url: str, *, client_name: str | None = None) -> redis.Redis:
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
         **options,
     )
+
+
+def probe(url: str) -> None:
+    """See that a store answers, soon.
+
+    Raises:
+        BrokerUnreachable: within a few seconds, when it does not, or wants other credentials.
+    """
+    with translated(url):
+        try:
+            first = redis.Redis.from_url(
+                store_url(url),
+                socket_connect_timeout=CONNECT_TIMEOUT_S,
+                socket_timeout=CONNECT_TIMEOUT_S,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError as exc:
+            raise UsageError(f"{redact(url)!r} is not a URL of a Redis: {exc}") from None
+        with first:
+            first.ping()
 
 
 def clock_offset(store: redis.Redis) -> float:

@@ -7,7 +7,6 @@ Outside of a worker (the same function called in the notebook) there is nobody t
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +15,9 @@ from typing import Any, TypeVar
 from nbqueue.core.records import Progressed
 from nbqueue.store.message import Message
 from nbqueue.worker.ranges import RangeRun
-from nbqueue.worker.reporter import Reporter
+from nbqueue.worker.reporter import Counter, Reporter
 
 T = TypeVar("T")
-
-_EVERY_S = 0.05
-"""`track` reports at most this often; the log gets at most what the ticker takes."""
 
 _here = threading.local()
 
@@ -107,15 +103,19 @@ def track(
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     info = {"desc": desc} if desc else {}
-    progress(0, total, **info)
-    latest, done = time.perf_counter(), 0
-    for value in iterable:
-        yield value
-        done += 1
-        if time.perf_counter() - latest >= _EVERY_S:
-            progress(done, total, **info)
-            latest = time.perf_counter()
-    progress(done, total, **info)
+    here = reporting()
+    if here is None:
+        yield from iterable
+        return
+    run, reporter = here
+    counter = Counter(run.current, total, info)
+    reporter.count(counter)
+    try:
+        for value in iterable:
+            yield value
+            counter.done += 1
+    finally:
+        reporter.count_no_more(counter)
 
 
 def _plain(value: Any) -> Any:

@@ -57,6 +57,9 @@ _TICK_S = 2 * settings.COMMIT_INTERVAL_S
 """When the ticker looks in. Later than the executor's own turn between two items, or it would take
 away a rest that the executor is about to finish or to divide better."""
 
+_OPENED_S = 2.0
+"""By when a client has opened a job that it has sent."""
+
 _MOST_DEATHS = 2
 """How often an item may be begun by a careful executor and not be heard of again."""
 
@@ -295,4 +298,10 @@ def _reject(place: Workplace, exc: Unverified) -> None:
             worker=place.name,
             reason=f"{type(BadSignature()).__name__}",
         )
-        place.joblog.commit(exc.job_id, record, place.now())
+        # The client opens the job right after it sends the message; this may have been quicker.
+        # What the message carries to open it is as little to be trusted as the rest.
+        give_up = time.monotonic() + _OPENED_S
+        while not place.joblog.commit(exc.job_id, record, place.now()).known:
+            if time.monotonic() > give_up:
+                return
+            time.sleep(0.05)

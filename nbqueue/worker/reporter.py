@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from array import array
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 
 import redis
@@ -40,6 +40,20 @@ _PATIENCE_S = 60
 """How long a worker keeps outcomes in hand for a store that is away, before it gives up on them."""
 
 
+@dataclass
+class Counter:
+    """How far a walk through an iterable is; it counts, and whoever reports looks at it."""
+
+    item: int
+    total: float | None
+    info: dict[str, str]
+    done: int = 0
+
+    def report(self) -> Progressed:
+        """Say how far it is now."""
+        return Progressed(self.item, self.done, self.total, self.info)
+
+
 class Reporter:
     """Writes what becomes of one message."""
 
@@ -51,6 +65,8 @@ class Reporter:
         self._lock = threading.RLock()
         self._in_hand: list[Outcomes] = []
         self._progress: dict[int, Progressed] = {}
+        self._counters: dict[int, Counter] = {}
+        self._counted: dict[int, Progressed] = {}
         self._printed: list[Printed] = []
         self._printed_chars: dict[int, int] = {}
         self._places = count()
@@ -71,6 +87,8 @@ class Reporter:
         with self._lock:
             if self._printed:
                 self._write_printed()
+            if self._progress:
+                self._write_progress()
             box = self._run.collect()
             if box is not None:
                 self._in_hand.append(self._batch(box))
@@ -169,6 +187,17 @@ class Reporter:
         with self._lock:
             self._progress[record.item] = record
 
+    def count(self, counter: Counter) -> None:
+        """Look at a counter from now on; a step of it must cost no more than an addition."""
+        with self._lock:
+            self._counters[counter.item] = counter
+
+    def count_no_more(self, counter: Counter) -> None:
+        """Take a counter's last word."""
+        with self._lock:
+            self._counters.pop(counter.item, None)
+            self._progress[counter.item] = counter.report()
+
     def printed(self, item: int, name: str, text: str) -> None:
         """Remember what an item prints; it is written before the item's outcome, or by a tick."""
         with self._lock:
@@ -184,6 +213,15 @@ class Reporter:
             else:
                 place = next(self._places)
                 self._printed.append(Printed(item, self._message_id, place, name, text))
+
+    def _write_progress(self) -> None:
+        for item, counter in self._counters.items():
+            report = counter.report()
+            if self._counted.get(item) != report:
+                self._progress[item] = self._counted[item] = report
+        reports, self._progress = list(self._progress.values()), {}
+        for record in reports:
+            self._note(record)
 
     def _write_printed(self) -> None:
         while self._printed:
@@ -206,9 +244,7 @@ class Reporter:
                         self._place.now(),
                     )
                 )
-            reports, self._progress = list(self._progress.values()), {}
-            for record in reports:
-                self._note(record)
+            self._write_progress()
 
     def _note(self, record: Started | Progressed | Printed) -> None:
         job_id = self._message.spec.id

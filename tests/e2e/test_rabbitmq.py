@@ -34,7 +34,8 @@ def free_port():
 
 def node_environment(folder):
     node = f"nbq{os.getpid()}@localhost"
-    # The distribution port too: the default is derived from the node port and may be taken.
+    # The distribution port too: the default is derived from the node port and may be taken. And a
+    # port mapper of its own (epmd), which would otherwise stay, shared with all nodes there are.
     return {
         "PATH": SBIN,
         "HOME": str(folder),
@@ -42,6 +43,8 @@ def node_environment(folder):
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODE_PORT": str(free_port()),
         "RABBITMQ_DIST_PORT": str(free_port()),
+        "ERL_EPMD_PORT": str(free_port()),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_PID_FILE": str(folder / "pid"),
@@ -91,8 +94,8 @@ def rabbit(servers):
     stopping = [*ctl, "stop", folder / "pid"]
     subprocess.run(stopping, capture_output=True, check=False, timeout=60, **options)
     process.wait(30)
+    subprocess.run(["epmd", "-kill"], capture_output=True, check=True, timeout=20, **options)
     log.close()
-    # Erlang's port mapper is shared by all nodes of the machine and stays, as it always does.
     shutil.rmtree(folder)
 
 
