@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 from typing import TYPE_CHECKING, Any
 
+from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.saying import say
 from nbqueue.core import states
 
@@ -41,6 +42,8 @@ class Future(concurrent.futures.Future[Any]):
             concurrent.futures.TimeoutError: the item has not ended within ``timeout`` seconds.
             concurrent.futures.CancelledError: the item was cancelled.
         """
+        if not self.done():
+            refuse_to_wait(f"item {self.index} of job {self._live.name!r}")
         try:
             super().result(timeout)
         except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.follower import NOTHING_READ
 from nbqueue.client.futures import Future
+from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.outcome import Outcomes
 from nbqueue.client.saying import say
 from nbqueue.core import states
@@ -69,6 +70,8 @@ class Live:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for the end; say whether it has come."""
+        if not self._over.is_set():
+            refuse_to_wait(f"job {self.name!r}")
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             with self.client.follower.waiting():

@@ -45,6 +45,26 @@ class TaskOptions:
         return new
 
 
+_NAME_CHARS = 200
+"""Longest name of a job; it stands in every listing and message."""
+
+
+def check_name(name: Any) -> str | None:
+    """Give the name of a job, if it is one.
+
+    Raises:
+        UsageError: it is not a text, longer than `_NAME_CHARS`, or has unprintable characters.
+    """
+    if name is None:
+        return None
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _NAME_CHARS:
+        shown = repr(name) if len(repr(name)) <= 80 else f"{repr(name)[:80]}…"
+        raise UsageError(
+            f"a job's name is a text of 1 to {_NAME_CHARS} printable characters, not {shown}"
+        )
+    return name
+
+
 _KINDS = (
     ("name", str, "a text"),
     ("queue", str, "the name of a queue"),

@@ -63,6 +63,9 @@ class Outcomes:
                 exc = None
         if not isinstance(exc, BaseException):
             exc = RemoteError(f"{error} (the exception itself could not be pickled)")
+        if not isinstance(exc, Exception):
+            # A task's sys.exit must not end the notebook, nor its KeyboardInterrupt look like ■.
+            exc = RemoteError(f"the task raised {error}")
         where = f"item {i} of job {self._state.spec.name!r}"
         if not isinstance(exc, NbqueueError) or isinstance(exc, RemoteError):
             exc.__cause__ = RemoteTraceback(f"in {where}:\n{error.traceback}")

@@ -11,7 +11,7 @@ from nbqueue.client import dispatch
 from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Job
-from nbqueue.client.options import TaskOptions, check_chunksize
+from nbqueue.client.options import TaskOptions, check_chunksize, check_name
 from nbqueue.core.errors import UsageError
 
 P = ParamSpec("P")
@@ -164,7 +164,7 @@ class Task(Generic[P, R]):
 
     def _submission(self, name: str | None) -> Submission:
         address = default_client().code.address(self.function)
-        return Submission(self.name, address, self._params, self.options, name)
+        return Submission(self.name, address, self._params, self.options, check_name(name))
 
     def _checked(self, rows: Iterable[Iterable[Any]]) -> Iterator[Row]:
         sizes: set[int] = set()

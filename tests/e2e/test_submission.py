@@ -298,3 +298,21 @@ def test_arguments_are_those_of_the_call_even_if_changed_after():
     values.append(100)
     assert job.result(20) == 3
     assert job.rerun(0) == 3
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\x1b[31m", "\ud800", "n" * 201, 5])
+def test_a_name_that_no_listing_could_show_is_refused(name):
+    with pytest.raises(nq.UsageError, match="name"):
+        double.map([1], name=name)
+
+
+def test_a_task_that_waits_for_another_job_is_told_not_to(cluster):
+    @nq.task
+    def outer(broker, key):
+        import nbqueue
+
+        with nbqueue.connect(broker, key=key):
+            return nbqueue.task(abs).submit(-1).result(5)
+
+    with pytest.raises(nq.UsageError, match="may not wait"):
+        outer.submit(cluster.broker_url, cluster._address.key).result(20)

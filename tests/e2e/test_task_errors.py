@@ -148,10 +148,6 @@ def test_all_of_many_may_fail():
         lambda: OSError(2, "No such file", "name"),
         lambda: UnicodeDecodeError("utf-8", b"x", 0, 1, "reason"),
         lambda: StopIteration(3),
-        lambda: GeneratorExit(),
-        lambda: SystemExit(3),
-        lambda: KeyboardInterrupt("stop"),
-        lambda: asyncio.CancelledError("task's own"),
         lambda: MemoryError(),
         lambda: RecursionError("deep"),
         lambda: TimeoutError("slow"),
@@ -170,6 +166,23 @@ def test_exceptions_arrive_as_themselves(make):
     exc = caught(raising(make).submit())
     assert type(exc) is type(make())
     assert str(exc) == str(make())
+    assert isinstance(exc.__cause__, nq.RemoteTraceback)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SystemExit(3),
+        lambda: KeyboardInterrupt("stop"),
+        lambda: asyncio.CancelledError("x"),
+        lambda: GeneratorExit(),
+    ],
+    ids=lambda make: type(make()).__name__,
+)
+def test_what_would_end_the_callers_own_program_arrives_as_a_remote_error(make):
+    exc = caught(raising(make).submit())
+    assert type(exc) is nq.RemoteError
+    assert type(make()).__name__ in str(exc)
     assert isinstance(exc.__cause__, nq.RemoteTraceback)
 
 
