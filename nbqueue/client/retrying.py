@@ -24,9 +24,13 @@ def retry(live: Live, task: AnyTask | None) -> None:
         TypeError: the other task does not take the items' arguments.
     """
     client, state = live.client, live.state
+    # Followed from here on: the job may be running again already, on another client's behalf.
+    client.follower.follow(live)
     client.follower.catch_up(live)
     failed = state.where(states.FAILURE_CODE)
     if not failed:
+        if live.finished:
+            client.follower.unfollow(live)
         return
     if state.current_round >= MOST_ROUNDS:
         raise UsageError(
@@ -47,8 +51,8 @@ def retry(live: Live, task: AnyTask | None) -> None:
         task=name,
         function=function,
     )
-    client.follower.follow(live)
     if client.joblog.retry(live.id, record) == 0:
+        client.follower.catch_up(live)
         raise UsageError(
             f"job {live.name!r} is being retried by another client at this moment; look at its "
             "counts() and retry what fails then"
