@@ -56,12 +56,12 @@ def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, An
     return _send(client, live, Message(client.joblog.opening(spec, inline), 0, 1, whole=True))
 
 
-def submit_rows(client: Client, sub: Submission, rows: Iterable[Row]) -> Job:
-    """Send one item a row of positional arguments."""
+def submit_rows(client: Client, sub: Submission, rows: Iterable[Any], *, bare: bool = False) -> Job:
+    """Send one item a row of positional arguments, or an argument without a tuple around it."""
     job_id = _new_id()
     upload = _Upload(client, job_id, sub.params)
     try:
-        upload.all(rows)
+        upload.all(rows, bare=bare)
     except BaseException:
         client.arguments.discard(job_id)
         raise
@@ -124,10 +124,12 @@ class _Upload:
         self.block = 0
         self.kept: dict[int, bytes] = {}
         self._kept_bytes = 0
+        self._bare = False
 
-    def all(self, rows: Iterable[Row]) -> None:
-        """Store all rows."""
-        stream: Iterator[Row] = iter(rows)
+    def all(self, rows: Iterable[Any], *, bare: bool) -> None:
+        """Store all rows; ``bare`` when they are the only arguments themselves, without a tuple."""
+        self._bare = bare
+        stream: Iterator[Any] = iter(rows)
         probe = list(islice(stream, _PROBE))
         if not probe:
             return
@@ -142,7 +144,9 @@ class _Upload:
             self.n += len(rows_)
             number += 1
 
-    def _pack(self, rows: list[Row]) -> bytes:
+    def _pack(self, rows: list[Any]) -> bytes:
+        if self._bare:
+            return arguments.pack_columns([rows], self._client.blobs, self._params, self.n)
         if len({len(row) for row in rows}) == 1 and rows[0]:
             columns = [list(column) for column in zip(*rows, strict=True)]
             return arguments.pack_columns(columns, self._client.blobs, self._params, self.n)

@@ -282,9 +282,12 @@ class Job:
             if errors == "raise" and (bad := live.first_exception()) is not None:
                 raise bad
             found = []
-            for i, code in enumerate(live.state.states):
-                if code == states.SUCCESS_CODE:
-                    found.append(live.outcomes.value(i))
-                elif errors == "return":
-                    found.append(live.outcomes.exception(i))
+            if live.state.counts[states.SUCCESS_CODE] == self.n:
+                found = live.outcomes.values()
+            else:
+                for i, code in enumerate(live.state.states):
+                    if code == states.SUCCESS_CODE:
+                        found.append(live.outcomes.value(i))
+                    elif errors == "return":
+                        found.append(live.outcomes.exception(i))
         return (found[0] if found else None) if live.state.spec.block == 0 else found

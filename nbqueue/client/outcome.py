@@ -32,6 +32,24 @@ class Outcomes:
         """Give what a successful item returned."""
         return self._column(self._state.batch_of[i] - 1)[self._state.place[i]]
 
+    def values(self) -> list[Any]:
+        """Give what all items returned, in order; all of them have succeeded."""
+        found: list[Any] = [None] * self._state.n
+        for number, batch in enumerate(self._state.batches):
+            place = 0
+            column = None
+            for a, b in batch.runs:
+                # Usually a whole run of a batch counts; else some of it came twice, or was retried.
+                if self._state.batch_of[a:b].count(number + 1) == b - a:
+                    column = column or self._column(number)
+                    found[a:b] = column.slice(place, place + b - a)
+                else:
+                    for i in range(a, b):
+                        if self._state.batch_of[i] == number + 1:
+                            found[i] = self.value(i)
+                place += b - a
+        return found
+
     def column(self, batch: int) -> Column:
         """Give the results of a whole batch."""
         return self._column(batch)

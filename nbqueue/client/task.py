@@ -122,6 +122,8 @@ class Task(Generic[P, R]):
         if not iterables:
             raise TypeError(f"{self.name}.map() needs at least one iterable")
         self._check(len(iterables))
+        if len(iterables) == 1:
+            return self._submit_rows(iterables[0], name, bare=True)
         return self._submit_rows(zip(*iterables, strict=False), name)
 
     def starmap(self, iterable: Iterable[Iterable[Any]], name: str | None = None) -> Job:
@@ -158,9 +160,9 @@ class Task(Generic[P, R]):
         client = default_client()
         return dispatch.submit_call(client, self._submission(name), args, kwargs)
 
-    def _submit_rows(self, rows: Iterable[Row], name: str | None) -> Job:
+    def _submit_rows(self, rows: Iterable[Any], name: str | None, *, bare: bool = False) -> Job:
         client = default_client()
-        return dispatch.submit_rows(client, self._submission(name), rows)
+        return dispatch.submit_rows(client, self._submission(name), rows, bare=bare)
 
     def _submission(self, name: str | None) -> Submission:
         address = default_client().code.address(self.function)

@@ -50,6 +50,10 @@ class Column:
         cell = self._cells[place]
         return cell if self._plain else unpack(cell, self._blobs)
 
+    def slice(self, start: int, stop: int) -> list[Any]:
+        """Give the values at consecutive positions."""
+        return self._cells[start:stop] if self._plain else self.pick(range(start, stop))
+
     def pick(self, places: Sequence[int]) -> list[Any]:
         """Give the values at some positions."""
         if self._plain:
