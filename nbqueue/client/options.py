@@ -45,7 +45,7 @@ class TaskOptions:
         return new
 
 
-_NAME_CHARS = 200
+_NAME_CHARS = 300
 """Longest name of a job; it stands in every listing and message."""
 
 

@@ -300,7 +300,7 @@ def test_arguments_are_those_of_the_call_even_if_changed_after():
     assert job.rerun(0) == 3
 
 
-@pytest.mark.parametrize("name", ["", "a\nb", "\x1b[31m", "\ud800", "n" * 201, 5])
+@pytest.mark.parametrize("name", ["", "a\nb", "\x1b[31m", "\ud800", "n" * 301, 5])
 def test_a_name_that_no_listing_could_show_is_refused(name):
     with pytest.raises(nq.UsageError, match="name"):
         double.map([1], name=name)
