@@ -16,12 +16,14 @@ from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
-from nbqueue.core.settings import POLL_S
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nbqueue.client.task import AnyTask
+
+_AWAIT_S = 0.02
+"""How often `await job` looks up. Higher: quick jobs come later; lower: the event loop is busy."""
 
 Errors = Literal["raise", "return", "drop"]
 
@@ -130,7 +132,7 @@ class Job:
     async def _await(self) -> Any:
         # Short sleeps: an asyncio task that waits on one future does not notice the stop button.
         while not self.finished:
-            await asyncio.sleep(min(POLL_S, 0.02))
+            await asyncio.sleep(_AWAIT_S)
         return self._results("raise")
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future]:

@@ -118,8 +118,8 @@ class Live:
     def exceptions(self) -> dict[int, BaseException]:
         """Give the exceptions of failed and cancelled items, ascending."""
         with self.lock:
-            bad = self.state.where(states.FAILURE_CODE) + self.state.where(states.REVOKED_CODE)
-            found = {i: self.outcomes.exception(i) for i in sorted(bad)}
+            bad = sorted(i for code in _BAD for i in self.state.where(code))
+            found = {i: self.outcomes.exception(i) for i in bad}
         return {i: exc for i, exc in found.items() if exc is not None}
 
     def first_exception(self) -> BaseException | None:
