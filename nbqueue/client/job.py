@@ -16,6 +16,7 @@ from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
+from nbqueue.core.outputs import settle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,12 +243,12 @@ class Job:
             return frame.build(self._live, expand=expand)
 
     @property
-    def outputs(self) -> dict[int, list[dict[str, str]]]:
-        r"""What items have printed so far, by item number, as nbformat stream outputs.
+    def outputs(self) -> dict[int, list[dict[str, Any]]]:
+        r"""What items have printed and displayed so far, by item number, as outputs of nbformat 4.
 
-        Each is ``{"output_type": "stream", "name": "stdout" or "stderr", "text": ...}``, in the
-        order in which it was written, at most 1 MB an item. Items that printed nothing are left
-        out.
+        Each is a dict with ``output_type`` (``stream``, ``display_data``, ``execute_result`` or
+        ``error``), as a notebook file has it, in the order in which it was written; at most 1 MB an
+        item. Items that printed nothing are left out.
 
         >>> @nq.task                                        # doctest: +CLUSTER
         ... def hello(name):
@@ -259,8 +260,8 @@ class Job:
         """
         with self._live.lock:
             return {
-                i: [{"output_type": "stream", "name": p.name, "text": p.text} for p in said]
-                for i, said in sorted(self._live.state.printed.items())
+                i: settle(record.output for record in said)
+                for i, said in sorted(self._live.state.outputs.items())
             }
 
     def log(self, i: int | None = None) -> list[str]:

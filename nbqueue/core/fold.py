@@ -27,7 +27,7 @@ from nbqueue.core.records import (
     Error,
     JobSpec,
     Outcomes,
-    Printed,
+    Output,
     Progressed,
     Record,
     Rejected,
@@ -79,7 +79,7 @@ class JobState:
     batches: list[Outcomes] = field(default_factory=list)
     rejections: dict[int, Rejected] = field(default_factory=dict)
     progress: dict[int, Progressed] = field(default_factory=dict)
-    printed: dict[int, list[Printed]] = field(default_factory=dict)
+    outputs: dict[int, list[Output]] = field(default_factory=dict)
     running: dict[int, Started] = field(default_factory=dict)
     counts: list[int] = field(init=False)
     """Items by state code."""
@@ -165,9 +165,9 @@ class JobState:
             self.progress[record.item] = record
         return NOTHING
 
-    def _heard(self, record: Printed) -> Changes:
+    def _heard(self, record: Output) -> Changes:
         if 0 <= record.item < self.n:
-            said = self.printed.setdefault(record.item, [])
+            said = self.outputs.setdefault(record.item, [])
             if record not in said[-_ECHO:]:
                 said.append(record)
         return NOTHING
@@ -280,7 +280,7 @@ class JobState:
             self.memory_mb[start:stop] = array("f", [_NAN]) * k
             self.worker[start:stop] = array("H", [_NOWHERE]) * k
             self._stopped(start, stop)
-            for about in (self.rejections, self.progress):
+            for about in (self.rejections, self.progress, self.outputs):
                 for i in [i for i in about if start <= i < stop]:
                     del about[i]
         return Changes(reset=record.runs)
@@ -325,7 +325,7 @@ _TAKES: dict[type, Callable[[JobState, Any], Changes]] = {
     Outcomes: JobState._outcomes,
     Started: JobState._started,
     Progressed: JobState._progressed,
-    Printed: JobState._heard,
+    Output: JobState._heard,
     Cancelled: JobState._cancelled,
     Retried: JobState._retried,
     Rejected: JobState._rejected,

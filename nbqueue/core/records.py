@@ -9,7 +9,7 @@ in stream order and of nothing else.
     started    worker       items that have been running for a while, and where
     outcomes   worker       how items ended: states, times, results, errors (`Outcomes`)
     progress   worker       how far running items are
-    output     worker       what running items print
+    output     worker       what running items print and display
     cancelled  client       items (or all that are left) will not run
     retried    client       failed items run again, in a new round, perhaps with a new function
     rejected   worker       a message was not signed with the worker's key   (unsigned!)
@@ -165,8 +165,8 @@ class Progressed:
 
 
 @dataclass(frozen=True)
-class Printed:
-    """Something that an item wrote to standard output or standard error."""
+class Output:
+    """Something that an item printed or displayed."""
 
     kind: ClassVar[str] = "output"
 
@@ -174,9 +174,10 @@ class Printed:
     message_id: str
     place: int
     """Counts what the message has written, so that a repeated record can be told from an echo."""
-    name: str
-    """``stdout`` or ``stderr``."""
-    text: str
+    output: Mapping[str, Any]
+    """An output of nbformat 4 (``stream``, ``display_data``, ``execute_result``, ``error``), or one
+    of the messages that change earlier ones (``update_display_data``, ``clear_output``); see
+    `core.outputs`."""
 
 
 @dataclass(frozen=True)
@@ -226,5 +227,5 @@ class Finished:
 
 
 Record = (
-    JobSpec | Started | Outcomes | Progressed | Printed | Cancelled | Retried | Rejected | Finished
+    JobSpec | Started | Outcomes | Progressed | Output | Cancelled | Retried | Rejected | Finished
 )

@@ -23,7 +23,7 @@ from nbqueue.core.records import (
     Finished,
     JobSpec,
     Outcomes,
-    Printed,
+    Output,
     Progressed,
     Record,
     Rejected,
@@ -158,7 +158,7 @@ class JobLog:
         )  # fmt: skip
         return Reply(*reply)
 
-    def note(self, job_id: str, record: Started | Progressed | Printed) -> Reply:
+    def note(self, job_id: str, record: Started | Progressed | Output) -> Reply:
         """Append a record that ends nothing."""
         body, sig = self._sealed(job_id, record)
         return Reply(*self._run("note", job_id, record.kind, body, sig))

@@ -19,7 +19,7 @@ from itertools import count
 import redis
 
 from nbqueue.core import splitting, states
-from nbqueue.core.records import Error, Outcomes, Printed, Progressed, Started
+from nbqueue.core.records import Error, Outcomes, Output, Progressed, Started
 from nbqueue.store import results
 from nbqueue.store.joblog import Reply
 from nbqueue.store.message import Message
@@ -67,7 +67,7 @@ class Reporter:
         self._progress: dict[int, Progressed] = {}
         self._counters: dict[int, Counter] = {}
         self._counted: dict[int, Progressed] = {}
-        self._printed: list[Printed] = []
+        self._printed: list[Output] = []
         self._printed_chars: dict[int, int] = {}
         self._places = count()
         self._noted = NO_ITEM
@@ -208,11 +208,18 @@ class Reporter:
             if so_far + len(text) > _OUTPUT_CHARS:
                 text = text[: _OUTPUT_CHARS - so_far] + _CUT
             latest = self._printed[-1] if self._printed else None
-            if latest is not None and (latest.item, latest.name) == (item, name):
-                self._printed[-1] = replace(latest, text=latest.text + text)
+            stream = {"output_type": "stream", "name": name}
+            if (
+                latest is not None
+                and latest.item == item
+                and stream.items() <= latest.output.items()
+            ):
+                said = {**stream, "text": latest.output["text"] + text}
+                self._printed[-1] = replace(latest, output=said)
             else:
+                said = {**stream, "text": text}
                 place = next(self._places)
-                self._printed.append(Printed(item, self._message_id, place, name, text))
+                self._printed.append(Output(item, self._message_id, place, said))
 
     def _write_progress(self) -> None:
         for item, counter in self._counters.items():
@@ -246,7 +253,7 @@ class Reporter:
                 )
             self._write_progress()
 
-    def _note(self, record: Started | Progressed | Printed) -> None:
+    def _note(self, record: Started | Progressed | Output) -> None:
         job_id = self._message.spec.id
         reply = self._place.joblog.note(job_id, record)
         if reply.known == 0:
