@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
-from nbqueue.store.joblog import Summary
+from nbqueue.store.catalogue import Summary
 
 if TYPE_CHECKING:
     import numpy as np

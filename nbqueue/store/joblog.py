@@ -7,17 +7,15 @@ mean.
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
 import redis
 
 from nbqueue.core import states, wire
-from nbqueue.core.errors import Expired, UnknownJob
+from nbqueue.core.errors import Expired
 from nbqueue.core.records import (
     Cancelled,
     Finished,
@@ -32,24 +30,14 @@ from nbqueue.core.records import (
 )
 from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.core.splitting import Range, undone
-from nbqueue.store import arguments, keys
+from nbqueue.store import arguments, catalogue, keys
+from nbqueue.store.catalogue import Summary
 from nbqueue.store.signing import SIZE, Keyring
 
 log = logging.getLogger("nbqueue.store")
 
 _UNSIGNED = {Rejected.kind, Finished.kind}
 _TOMBSTONE_MS = 24 * 3600 * 1000
-_SUMMARY = (
-    "n",
-    "left",
-    "success",
-    "failure",
-    "revoked",
-    "submitted",
-    "finished",
-    "name",
-    "task",
-)
 _SCRIPTS = ("open", "commit", "note", "cancel", "retry", "forget")
 
 
@@ -84,22 +72,6 @@ class Entry(NamedTuple):
 
     id: str
     record: Record
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A job as listings show it; from counters that anybody with store access could write."""
-
-    id: str
-    name: str
-    task: str
-    n: int
-    left: int
-    success: int
-    failure: int
-    revoked: int
-    submitted: float
-    finished: float | None
 
 
 class JobLog:
@@ -265,31 +237,11 @@ class JobLog:
         Raises:
             UnknownJob: there is none; the message lists near matches.
         """
-        if self._store.hexists(keys.meta(id_or_name), "n"):
-            return id_or_name
-        found = cast("bytes | None", self._store.hget(keys.NAMES, id_or_name))
-        if found is not None and self._store.hexists(keys.meta(found.decode()), "n"):
-            return found.decode()
-        names = [name.decode() for name in cast("list[bytes]", self._store.hkeys(keys.NAMES))]
-        near = difflib.get_close_matches(id_or_name, names, n=3)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "nq.jobs() lists all"
-        raise UnknownJob(f"no job with id or name {id_or_name!r}: {hint}")
+        return catalogue.find(self._store, id_or_name)
 
     def summaries(self) -> list[Summary]:
         """List all jobs, latest first; forgets the names of those that have expired."""
-        ids = [i.decode() for i in cast("list[bytes]", self._store.zrevrange(keys.JOBS, 0, -1))]
-        pipe = self._store.pipeline(transaction=False)
-        for job_id in ids:
-            pipe.hmget(keys.meta(job_id), *_SUMMARY)
-        found, expired = [], []
-        for job_id, raw in zip(ids, pipe.execute(), strict=True):
-            if raw[0] is not None:
-                found.append(_summary(job_id, raw))
-            else:
-                expired.append(job_id)
-        if expired:
-            self._store.zrem(keys.JOBS, *expired)
-        return found
+        return catalogue.summaries(self._store)
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -347,12 +299,3 @@ def _shorten(codes: bytes) -> bytes:
 
 def _source(name: str) -> str:
     return files(__package__).joinpath("lua", f"{name}.lua").read_text() + "\n"
-
-
-def _summary(job_id: str, raw: Sequence[bytes | None]) -> Summary:
-    n, left, success, failure, revoked = (int(value or 0) for value in raw[:5])
-    submitted, finished = (None if value is None else float(value) for value in raw[5:7])
-    name, task = ((value or b"").decode() for value in raw[7:])
-    return Summary(
-        job_id, name, task, n, left, success, failure, revoked, submitted or 0.0, finished
-    )

@@ -20,7 +20,7 @@ from nbqueue.core.errors import Expired
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Cancelled, Progressed, Rejected, Retried, Started
 from nbqueue.store import arguments, results
-from nbqueue.store.joblog import Summary
+from nbqueue.store.catalogue import Summary
 from nbqueue.store.packing import ATOMS, pack
 from tests.unit.builders import DictBlobs, make_outcomes, make_spec
 
