@@ -18,7 +18,7 @@ from nbqueue.client.client import Client
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions
-from nbqueue.core.records import JobSpec, Route
+from nbqueue.core.records import JobSpec, Limits, Route
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
 from nbqueue.store import arguments
 from nbqueue.store.functions import PYTHON
@@ -42,6 +42,10 @@ class Submission:
     params: tuple[str, ...]
     options: TaskOptions
     name: str | None = None
+    max_retries: int = 0
+    """How often an item that raises is run again at once."""
+    after: tuple[str, ...] = ()
+    """Ids of the jobs that must succeed first."""
 
 
 def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, Any]) -> Job:
@@ -106,6 +110,8 @@ def _spec(client: Client, sub: Submission, *, n: int, block: int, job_id: str = 
         chunksize=sub.options.chunksize,
         cwd=client.cwd(),
         route=Route(sub.options.queue, sub.options.priority),
+        limits=Limits(sub.max_retries, sub.options.soft_time_limit, sub.options.time_limit),
+        after=sub.after,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, fields, replace
+from math import inf
 from typing import Any
 
 from nbqueue.core.errors import UsageError
@@ -21,6 +22,12 @@ class TaskOptions:
     """Broker priority of the messages."""
     chunksize: int | None = None
     """Items per message; by default workers divide a job by themselves, by time."""
+    soft_time_limit: float | None = None
+    """Seconds after which an item is interrupted by Celery's SoftTimeLimitExceeded, which it may
+    catch to clean up. In a pool of threads it comes when the item next runs Python code."""
+    time_limit: float | None = None
+    """Seconds after which an item's process is killed, and the item fails with TimeLimitExceeded;
+    its neighbours do not. No effect in a pool of threads."""
 
     def updated(self, options: dict[str, Any]) -> TaskOptions:
         """Give these options with some changed.
@@ -40,6 +47,8 @@ class TaskOptions:
             value = getattr(new, name)
             if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
                 raise UsageError(f"{name} must be {words}, not {value!r}")
+        for name in ("soft_time_limit", "time_limit"):
+            check_seconds(getattr(new, name), name)
         if new.chunksize is not None:
             new = replace(new, chunksize=check_chunksize(new.chunksize, "chunksize"))
         return new
@@ -70,6 +79,14 @@ _KINDS = (
     ("queue", str, "the name of a queue"),
     ("priority", int, "a whole number"),
 )
+
+
+def check_seconds(value: Any, name: str) -> None:
+    """Raise UsageError unless a value is ``None`` or a number of seconds above 0."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < inf:
+        raise UsageError(f"{name} must be a number of seconds above 0, not {value!r}")
 
 
 def check_chunksize(value: Any, name: str) -> int:

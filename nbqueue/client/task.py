@@ -212,7 +212,8 @@ def task(
 
     Args:
         fn: The function.
-        **options: ``name``, ``queue``, ``priority``, ``chunksize`` (see `TaskOptions`).
+        **options: ``name``, ``queue``, ``priority``, ``chunksize``, ``soft_time_limit``,
+            ``time_limit`` (see `TaskOptions`).
 
     Raises:
         TypeError: there is no such option.

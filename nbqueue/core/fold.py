@@ -64,7 +64,7 @@ class JobState:
     """1 where the item's current round has ended."""
     round: bytearray = field(init=False)
     attempts: bytearray = field(init=False)
-    """How often the item's outcome was recorded, capped at 255."""
+    """How often the item was run to an outcome, retries included, capped at 255."""
     started: array[float] = field(init=False)
     """Seconds since the epoch by the store's clock; NaN before it began."""
     run_s: array[float] = field(init=False)
@@ -221,6 +221,9 @@ class JobState:
         self.batch_of[start:stop] = array("I", [batch]) * k
         self.place[start:stop] = array("I", range(place, end))
         self.attempts[start:stop] = self.attempts[start:stop].translate(_ONE_MORE)
+        for i, retries in record.retries:
+            if start <= i < stop:
+                self.attempts[i] = min(self.attempts[i] + max(retries, 0), 255)
         self._stopped(start, stop)
 
     def _stopped(self, start: int, stop: int) -> None:

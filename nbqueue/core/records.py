@@ -52,6 +52,21 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What each item of a job is allowed: Celery's options, by the item instead of the message."""
+
+    max_retries: int = 0
+    """How often an item that raises is run again, at once and by the same worker."""
+    soft_time_limit: float | None = None
+    """Seconds after which an item is interrupted by SoftTimeLimitExceeded."""
+    time_limit: float | None = None
+    """Seconds after which the process that runs an item is killed."""
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """Everything about a job that does not change while it runs."""
 
@@ -80,6 +95,9 @@ class JobSpec:
     cwd: str = ""
     """Folder to run in, where client and workers share a machine; empty leaves it alone."""
     route: Route = field(default_factory=Route)
+    limits: Limits = NO_LIMITS
+    after: tuple[str, ...] = ()
+    """Ids of the jobs that must succeed before this one begins."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,8 @@ class Outcomes:
     errors: tuple[Error, ...] = ()
     error_of: tuple[tuple[int, int], ...] = ()
     """(item, index into ``errors``) of the items that failed; empty when one error is all's."""
+    retries: tuple[tuple[int, int], ...] = ()
+    """(item, how often it was run again before this outcome) of the items that were."""
 
     @property
     def n(self) -> int:

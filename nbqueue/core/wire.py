@@ -11,7 +11,7 @@ import struct
 import sys
 from array import array
 from base64 import b64decode, b64encode
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, cast
 
 from nbqueue.core import states
@@ -19,10 +19,12 @@ from nbqueue.core.errors import NbqueueError
 from nbqueue.core.records import (
     FORMAT,
     MOST_ROUNDS,
+    NO_LIMITS,
     Cancelled,
     Error,
     Finished,
     JobSpec,
+    Limits,
     Outcomes,
     Output,
     Progressed,
@@ -37,6 +39,8 @@ from nbqueue.core.splitting import Range
 _LENGTH = struct.Struct("<I")
 _FINAL = bytes(range(states.FIRST_DONE_CODE, len(states.NAMES)))
 _BIG_ENDIAN = sys.byteorder == "big"
+_RARE = ("limits", "after")
+_READ_APART = {"route", "params", *_RARE}
 
 
 class Malformed(NbqueueError):
@@ -76,8 +80,14 @@ def decode(kind: str, body: bytes) -> Record:
 
 def _read_spec(plain: dict[str, Any]) -> JobSpec:
     route = Route(**plain["route"])
-    values = {f.name: plain[f.name] for f in fields(JobSpec) if f.name not in ("route", "params")}
-    return JobSpec(**values, params=tuple(plain["params"]), route=route)
+    values = {f.name: plain[f.name] for f in fields(JobSpec) if f.name not in _READ_APART}
+    return JobSpec(
+        **values,
+        params=tuple(plain["params"]),
+        route=route,
+        limits=Limits(**plain["limits"]) if "limits" in plain else NO_LIMITS,
+        after=tuple(plain.get("after", ())),
+    )
 
 
 def _json(plain: dict[str, Any]) -> bytes:
@@ -88,6 +98,13 @@ def _to_plain(record: Record) -> dict[str, Any]:
     plain = {f.name: getattr(record, f.name) for f in fields(record)}
     if isinstance(record, JobSpec):
         plain["route"] = {"queue": record.route.queue, "priority": record.route.priority}
+        # Most jobs have neither, and every message carries its job's spec.
+        for name in _RARE:
+            del plain[name]
+        if record.limits != NO_LIMITS:
+            plain["limits"] = asdict(record.limits)
+        if record.after:
+            plain["after"] = record.after
     return plain
 
 
@@ -164,6 +181,7 @@ def _encode_outcomes(record: Outcomes) -> bytes:
                 for e in record.errors
             ],
             "error_of": record.error_of,
+            "retries": record.retries,
         }
     )
     return b"".join(
@@ -201,4 +219,5 @@ def _decode_outcomes(body: bytes) -> Outcomes:
         results=body[head + 9 * n :],
         errors=tuple(Error(t, m, tb, b64decode(p)) for t, m, tb, p in plain["errors"]),
         error_of=tuple((i, k) for i, k in plain["error_of"]),
+        retries=tuple((int(i), int(k)) for i, k in plain.get("retries", ())),
     )

@@ -16,6 +16,7 @@ import inspect
 import logging
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from celery.exceptions import TimeLimitExceeded
 
 from nbqueue.core import settings
 from nbqueue.core.errors import (
@@ -34,13 +36,13 @@ from nbqueue.core.errors import (
     ResultNotPicklable,
     WorkerLost,
 )
-from nbqueue.core.records import Error, Rejected
+from nbqueue.core.records import NO_LIMITS, Error, Rejected
 from nbqueue.core.splitting import Range
 from nbqueue.store import arguments, keys
 from nbqueue.store.message import Message, Unverified, decode
 from nbqueue.store.packing import ATOMS, pack_native
 from nbqueue.store.results import Packed
-from nbqueue.worker import bars, capture, current
+from nbqueue.worker import bars, capture, current, limits
 from nbqueue.worker.failures import describe
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporter import Reporter
@@ -141,6 +143,8 @@ class Execution:
         soon = message.whole and message.stop - message.start > 1
         self.due = time.perf_counter() + (budget_s if soon else _TICK_S)
         ticker.watch(self, soon=soon)
+        if message.spec.limits != NO_LIMITS:
+            function = limits.within(message.spec.limits, function, self._run, self._reporter)
         with current.running(self._message, self._run, self._reporter):
             try:
                 self._loop(function, budget_s)
@@ -156,8 +160,24 @@ class Execution:
         self.due = time.perf_counter() + _TICK_S
         with self._ticking:
             if not self._over and self._run.current != NO_ITEM:
+                if time.perf_counter() > self._run.kill_at:
+                    self._kill()
                 self._reporter.tick()
                 self._pass_on_rest()
+
+    def _kill(self) -> None:
+        """End this process, whose item has overrun its hard limit.
+
+        The item's failure is recorded first; the broker delivers the message again, and whoever
+        gets it runs what is left of it.
+        """
+        item = self._run.current
+        error = TimeLimitExceeded(
+            f"the item ran for longer than its limit of {self._message.spec.limits.time_limit:g} s "
+            "and did not heed an interruption: its process was killed"
+        )
+        self._reporter.fail_all([(item, item + 1)], describe(error, self._place.blobs))
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def _pass_on_rest(self) -> None:
         if not self._may_split:
@@ -228,8 +248,7 @@ class Execution:
             ) from None
 
     def _described(self, exc: BaseException) -> Error:
-        skip = 3 if isinstance(exc, ResultNotPicklable) else 1
-        return describe(exc, self._place.blobs, skip_frames=skip)
+        return describe(exc, self._place.blobs, hide=str(Path(__file__).parent))
 
     def _load_block(self, item: int) -> None:
         """Read the argument block that an item is in; one that cannot be read fails its items."""

@@ -12,14 +12,14 @@ _MESSAGE_CHARS = 10_000
 _TRACEBACK_CHARS = 100_000
 
 
-def describe(exc: BaseException, blobs: BlobStore, *, skip_frames: int = 0) -> Error:
+def describe(exc: BaseException, blobs: BlobStore, *, hide: str = "") -> Error:
     """Give the error record of an exception.
 
-    ``skip_frames`` outer frames (the executor's own) are left out of the traceback.
+    The outer frames of the folder ``hide`` (the executor's own) are left out of the traceback.
     """
     tb: TracebackType | None = exc.__traceback__
-    for _ in range(skip_frames):
-        tb = tb.tb_next if tb is not None else None
+    while hide and tb is not None and tb.tb_frame.f_code.co_filename.startswith(hide):
+        tb = tb.tb_next
     try:
         message = str(exc)
         lines = "".join(traceback.format_exception(type(exc), exc, tb))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from nbqueue.core.records import Error
@@ -42,6 +43,8 @@ class RangeRun:
         self._outbox = Outbox()
         self.current = NO_ITEM
         """The item that is being run; read by the ticker without the lock, as a hint."""
+        self.kill_at = inf
+        """When, by the executor's clock, the item that is being run has overrun its hard limit."""
 
     def first(self) -> int:
         """Take the first item; `NO_ITEM` when there is none."""

@@ -70,6 +70,7 @@ class Reporter:
         self._printed: list[Output] = []
         self._printed_chars: dict[int, int] = {}
         self._places = count()
+        self._retries: dict[int, int] = {}
         self._noted = NO_ITEM
         # The executor's clock is monotonic; the log's is the store's.
         self._base = place.now() - time.perf_counter()
@@ -159,6 +160,9 @@ class Reporter:
             results=results.encode(box.values, self._place.blobs),
             errors=tuple(errors),
             error_of=tuple(error_of),
+            retries=tuple((i, self._retries.pop(i)) for i in box.items if i in self._retries)
+            if self._retries
+            else (),
         )
 
     def _write(self, batch: Outcomes) -> None:
@@ -197,6 +201,12 @@ class Reporter:
         with self._lock:
             self._counters.pop(counter.item, None)
             self._progress[counter.item] = counter.report()
+
+    def tries_again(self, item: int, said: str) -> None:
+        """Count a retry of an item, and say so where the item prints."""
+        with self._lock:
+            self._retries[item] = self._retries.get(item, 0) + 1
+        self.printed(item, "stderr", said)
 
     def printed(self, item: int, name: str, text: str) -> None:
         """Remember what an item prints; it is written before the item's outcome, or by a tick."""
