@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         StoreRefused,
         TaskError,
         UnknownJob,
+        UpstreamFailed,
         UsageError,
         WorkerLost,
     )
@@ -76,6 +77,7 @@ _HOMES = {
         "StoreRefused",
         "TaskError",
         "UnknownJob",
+        "UpstreamFailed",
         "UsageError",
         "WorkerLost",
     ),
@@ -104,6 +106,7 @@ __all__ = [
     "Task",
     "TaskError",
     "UnknownJob",
+    "UpstreamFailed",
     "UsageError",
     "WorkerLost",
     "__version__",

@@ -26,6 +26,7 @@ from nbqueue.store.connection import clock_offset, probe, redact, store_url, tra
 from nbqueue.store.connection import connect as connect_store
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
+from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
 
 if TYPE_CHECKING:
@@ -91,6 +92,16 @@ class Client:
         self.blobs = Blobs(store, keyring, folder, remote=keepalive is None)
         self.functions = Functions(store, keyring, self.blobs, settles_in=False)
         self.arguments = Arguments(store, keyring, self.blobs)
+        self.sequels = Sequels(
+            store,
+            keyring,
+            self.joblog,
+            self.publisher,
+            self.blobs,
+            now=self.now,
+            name=f"client {self.id}",
+        )
+        self.follower.on_sweep = self.sequels.release
         self.code = CodeCache(self.functions, self.blobs)
         self.store_url = redact(backend_url)
         """Where jobs are kept, without its password."""

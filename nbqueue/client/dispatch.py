@@ -78,6 +78,11 @@ def submit_rows(client: Client, sub: Submission, rows: Iterable[Any], *, bare: b
 def _send(client: Client, live: Live, message: Message) -> Job:
     client.follower.follow(live)
     try:
+        if message.spec.after and message.spec.n:
+            for job_id in message.spec.after:
+                client.follower.open_now(job_id)
+            client.sequels.hold(message)
+            return Job(live)
         if message.spec.n:
             client.publisher.send(message)
     except BaseException:

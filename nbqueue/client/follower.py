@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -75,6 +76,8 @@ class Follower:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._swept = time.monotonic()
+        self.on_sweep: Callable[[], None] = _nothing
+        """What else is to be looked after at each sweep."""
         self._thread = threading.Thread(target=self._loop, name="nbqueue-follower", daemon=True)
 
     def start(self) -> None:
@@ -188,4 +191,9 @@ class Follower:
                 continue  # it grows, or its worker is going to open it
             if not self._store.exists(keys.log(job.id)):
                 job.vanished()
+        self.on_sweep()
         self._swept = time.monotonic()
+
+
+def _nothing() -> None:
+    """Look after nothing else."""

@@ -198,6 +198,7 @@ class Job:
         client.follower.open_now(self.id)
         client.follower.unfollow(self._live)
         client.joblog.forget(self.id)
+        client.sequels.release()
         if not self._live.finished:
             self._live.vanished()
 

@@ -156,17 +156,19 @@ class Live:
     def cancel(self) -> int:
         """Revoke everything that has no outcome; say how much that was."""
         self.client.follower.open_now(self.id)
-        count = self.client.joblog.cancel(self.id, Cancelled(at=self.client.now()))
-        self.client.follower.catch_up(self)
-        return count
+        return self._cancel(Cancelled(at=self.client.now()))
 
     def cancel_item(self, i: int) -> bool:
         """Revoke one item, if it has no outcome."""
         self.client.follower.open_now(self.id)
-        record = Cancelled(self.client.now(), ((i, i + 1),), self.state.round[i])
+        return self._cancel(Cancelled(self.client.now(), ((i, i + 1),), self.state.round[i])) == 1
+
+    def _cancel(self, record: Cancelled) -> int:
         count = self.client.joblog.cancel(self.id, record)
         self.client.follower.catch_up(self)
-        return count == 1
+        if self.finished:
+            self.client.sequels.release()
+        return count
 
     # -- for the follower ----------------------------------------------------------------------
 

@@ -7,6 +7,7 @@
     ├── TaskError               the task itself
     │   ├── RemoteError         stands in for an exception that could not be pickled
     │   ├── ResultNotPicklable  the task ran, its result cannot travel back
+    │   ├── UpstreamFailed      a job that this one waited for did not succeed
     │   ├── FunctionNotLoadable the worker could not load the function or its arguments
     │   └── RemoteTraceback     the worker's traceback, as the ``__cause__`` of a task's exception
     ├── WorkerLost              the process that ran the item died
@@ -38,6 +39,7 @@ __all__ = [
     "StoreRefused",
     "TaskError",
     "UnknownJob",
+    "UpstreamFailed",
     "UsageError",
     "WorkerLost",
 ]
@@ -128,6 +130,14 @@ class FunctionNotLoadable(TaskError):
     Traceback (most recent call last):
     ...
     nbqueue.core.errors.FunctionNotLoadable: '<lambda>' needs the package 'a_package_that_only...
+    """
+
+
+class UpstreamFailed(TaskError):
+    """A job that this one was to follow failed, was cancelled or is gone, so it was not begun.
+
+    >>> issubclass(nq.UpstreamFailed, nq.TaskError)
+    True
     """
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import redis
 
 from nbqueue.core import states, wire
-from nbqueue.core.errors import Expired
+from nbqueue.core.errors import Expired, UnknownJob
 from nbqueue.core.records import (
     Cancelled,
     Finished,
@@ -38,7 +38,9 @@ log = logging.getLogger("nbqueue.store")
 
 _UNSIGNED = {Rejected.kind, Finished.kind}
 _TOMBSTONE_MS = 24 * 3600 * 1000
-_SCRIPTS = ("open", "commit", "note", "cancel", "retry", "forget")
+_SCRIPTS = ("open", "commit", "note", "cancel", "retry", "forget", "hold", "claim")
+_CLAIM_MS = 10_000
+"""How long a process has for sending a held message, before another may."""
 
 
 class Reply(NamedTuple):
@@ -49,6 +51,8 @@ class Reply(NamedTuple):
     recorded: int
     left: int
     cancelled: int
+    ready: int = 0
+    """1: the job has ended, and others were waiting for that; see `sequels`."""
 
 
 class Opening(NamedTuple):
@@ -104,6 +108,30 @@ class JobLog:
         spec = opening.spec
         argv = _opening_arguments(opening)
         return bool(self._run("open", spec.id, spec.submitted, self._expire_ms, *argv))
+
+    def hold(self, opening: Opening, envelope: str) -> int:
+        """Open a job and keep its message until the jobs it waits for have ended.
+
+        Gives how many have not ended yet; with 0 it is ready to be claimed.
+
+        Raises:
+            UnknownJob: one of them is not in the store; nothing was done.
+        """
+        after = opening.spec.after
+        known, value = self._run(
+            "hold", opening.spec.id, envelope, len(after), *after, *_opening_arguments(opening)
+        )
+        if known == 0:
+            raise UnknownJob(f"job {value.decode()!r} is not in the store; nothing was sent")
+        return int(value)
+
+    def claim(self, job_id: str, after: Sequence[str]) -> tuple[str, list[str]] | None:
+        """Claim a held message: its envelope, and the ids of jobs that did not succeed.
+
+        ``None`` when there is nothing to do.
+        """
+        found = self._run("claim", job_id, _CLAIM_MS, *after)
+        return (found[0].decode(), [bad.decode() for bad in found[1:]]) if found else None
 
     def commit(
         self,

@@ -8,6 +8,10 @@ r"""The Redis schema, whole.
     nbq:{id}:args      hash    block number -> signature + packed arguments
     nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died;
                                expires by itself
+    nbq:{id}:held      string  the message of a job that waits for others, until they have ended
+    nbq:{id}:then      set     ids of the jobs that wait for this one   (meta ``then``)
+    nbq:{id}:claim     string  some process is sending the held message; expires in seconds
+    nbq:ready          set     ids of held jobs to look at: one that they waited for has ended
     nbq:jobs           zset    id by time of submission
     nbq:active         zset    ids of jobs with something left to do
     nbq:names          hash    name -> id of the latest job of that name
@@ -29,6 +33,7 @@ PREFIX = "nbq:"
 JOBS = PREFIX + "jobs"
 ACTIVE = PREFIX + "active"
 NAMES = PREFIX + "names"
+READY = PREFIX + "ready"
 
 
 def base(job_id: str) -> str:
@@ -59,6 +64,16 @@ def args(job_id: str) -> str:
 def tries(job_id: str) -> str:
     """Key of the counters of items that were begun after a death."""
     return base(job_id) + ":tries"
+
+
+def held(job_id: str) -> str:
+    """Key of the message of a job that waits for others."""
+    return base(job_id) + ":held"
+
+
+def claim(job_id: str) -> str:
+    """Key of the claim on a held message."""
+    return base(job_id) + ":claim"
 
 
 def function(address: str) -> str:

@@ -84,6 +84,8 @@ def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bo
             message.spec.id, message.round, message.start, message.stop
         )
         if cancelled or not runs:
+            if redelivered:  # who recorded the last of it may have died before it began what waits
+                place.sequels.release()
             return
     run = RangeRun(runs)
     reporter = Reporter(place, message, message_id, run)

@@ -176,6 +176,8 @@ class Reporter:
             self._open()
             reply = self._place.joblog.commit(message.spec.id, batch, self._place.now())
         self._heed(reply)
+        if reply.ready:
+            self._place.sequels.release()
 
     def _open(self) -> None:
         """Open the job from its message: the client died, or has not come to it yet."""

@@ -24,6 +24,7 @@ from nbqueue.store.broker import Publisher
 from nbqueue.store.connection import clock_offset, connect
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
+from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
 
 _BLOCKS = 4
@@ -59,6 +60,15 @@ class Workplace:
             remote=wiring.folder is None,
         )
         self.joblog = JobLog(self.store, wiring.keyring, expires_s=RESULT_EXPIRES_S)
+        self.sequels = Sequels(
+            self.store,
+            wiring.keyring,
+            self.joblog,
+            self.publisher,
+            self.blobs,
+            now=self.now,
+            name=self.name,
+        )
         self.functions = Functions(self.store, wiring.keyring, self.blobs)
         self._arguments = Arguments(self.store, wiring.keyring, self.blobs)
         self._blocks: OrderedDict[tuple[str, int, int], Block] = OrderedDict()

@@ -1,7 +1,7 @@
 -- Record how items ended, each once. ARGV: kind, body, sig, round, states, now, expire_ms, how many
 -- arguments of open_job follow (9 or 0), those, and the runs as a, b, a, b ... `states` is one byte
 -- a state code an item, or a single byte when all items share it. Returns {known, newly recorded,
--- left, cancelled}; known = 0 means the job is not open (yet) and the arguments to open it were not
+-- left, cancelled}, and 1 when the job's end may begin others; known = 0 means the job is not open (yet) and the arguments to open it were not
 -- given; known = 2, that it was forgotten.
 local known = load()
 if M.gone then return {2, 0, 0, 1} end
@@ -40,7 +40,7 @@ if total > 0 then
     set('finished', ARGV[6])
     save()
     finish(ARGV[6], ARGV[7])
-    return {1, total, 0, tonumber(M.cancelled)}
+    return {1, total, 0, tonumber(M.cancelled), M.ready or 0}
   end
 end
 save()

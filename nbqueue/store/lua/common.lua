@@ -4,10 +4,11 @@
 -- latency is made of them.
 local base = KEYS[1]
 local meta, log, args = base .. ':meta', base .. ':log', base .. ':args'
+local held, followers = base .. ':held', base .. ':then'
 local job = string.match(base, '{(.*)}')
 local INLINE = 8192  -- larger records are fetched from the log, not pushed with the bell
 local FIELDS = {'n', 'left', 'round', 'cancelled', 'success', 'failure', 'revoked', 'last',
-  'origin', 'watched', 'blocks', 'gone'}
+  'origin', 'watched', 'blocks', 'gone', 'held', 'then'}
 local M, changed = {}, {}
 
 local function done_key(round) return base .. ':done:' .. round end
@@ -53,13 +54,24 @@ end
 local function each_key(f)
   f(meta); f(log)
   if M.blocks then f(args) end
+  if M.held then f(held) end
   for round = 1, tonumber(M.round) do f(done_key(round)) end
+end
+
+-- Hand over the jobs that wait for this one's end; whoever ended it looks at them (`claim`).
+local function hand_over()
+  if not M['then'] then return end
+  redis.call('SUNIONSTORE', 'nbq:ready', 'nbq:ready', followers)
+  redis.call('DEL', followers)
+  redis.call('HDEL', meta, 'then')
+  M.ready = 1
 end
 
 -- The last item is recorded: say so, and let the job's keys expire together. Call `save` before.
 local function finish(now, expire_ms)
   append('finished', '{"v":1,"at":' .. now .. '}', '', true)
   redis.call('ZREM', 'nbq:active', job)
+  hand_over()
   each_key(function(key) redis.call('PEXPIRE', key, expire_ms) end)
 end
 
