@@ -42,7 +42,13 @@ def retry(live: Live, task: AnyTask | None) -> None:
         signature = inspect.signature(task.function)
         for i in failed:
             args, kwargs = live.call(i)
-            signature.bind(*args, **kwargs)
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as exc:
+                raise TypeError(
+                    f"{task.name}{signature} does not take the arguments of item {i}: {exc}; "
+                    "nothing was retried"
+                ) from None
         name, function = task.name, client.code.address(task.function)
     record = Retried(
         round=state.current_round + 1,

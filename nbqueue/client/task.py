@@ -122,6 +122,8 @@ class Task(Generic[P, R]):
         if not iterables:
             raise TypeError(f"{self.name}.map() needs at least one iterable")
         self._check(len(iterables))
+        for iterable in iterables:
+            _check_iterable(iterable, f"{self.name}.map()", "for one call, submit() it")
         if len(iterables) == 1:
             return self._submit_rows(iterables[0], name, bare=True)
         return self._submit_rows(zip(*iterables, strict=False), name)
@@ -133,6 +135,9 @@ class Task(Generic[P, R]):
         >>> power.starmap([(2, 5), (3, 2)]).result()        # doctest: +CLUSTER
         [32, 9]
         """
+        _check_iterable(
+            iterable, f"{self.name}.starmap()", "it wants a tuple of arguments for each item"
+        )
         return self._submit_rows(self._checked(iterable), name)
 
     def chunks(self, iterable: Iterable[Iterable[Any]], n: int, name: str | None = None) -> Job:
@@ -228,6 +233,11 @@ def task(
     if fn is None:
         return lambda function: Task(function, chosen)
     return Task(fn.function if isinstance(fn, Task) else fn, chosen)
+
+
+def _check_iterable(value: Any, where: str, hint: str) -> None:
+    if not hasattr(value, "__iter__") and not hasattr(value, "__getitem__"):
+        raise TypeError(f"{where} takes iterables, not {value!r} ({hint}); nothing was sent")
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:

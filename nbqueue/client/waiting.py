@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from nbqueue.client.futures import Future
 from nbqueue.client.job import Errors, Job
+from nbqueue.core.errors import UsageError
 
 
 class DoneAndNotDone(NamedTuple):
@@ -18,12 +19,14 @@ class DoneAndNotDone(NamedTuple):
 
 
 def gather(
-    *jobs: Job | Future, errors: Errors = "raise", timeout: float | None = None
+    *jobs: Job | Future | Iterable[Job | Future],
+    errors: Errors = "raise",
+    timeout: float | None = None,
 ) -> list[Any]:
     """Give the results of several jobs or futures, in the order given.
 
     Args:
-        *jobs: Jobs and futures.
+        *jobs: Jobs and futures, or one list of them.
         errors: As in ``Job.result``, within each job; a future that failed is raised, returned or
             dropped as an item is.
         timeout: Seconds to wait for each.
@@ -34,8 +37,8 @@ def gather(
     >>> nq.gather(double.submit(1), double.map([2, 3]))     # doctest: +CLUSTER
     [2, [4, 6]]
     """
-    found = []
-    for job in jobs:
+    found: list[Any] = []
+    for job in _several(jobs):
         if isinstance(job, Job):
             found.append(job.result(timeout, errors))
         elif errors == "raise" or (failed := _failure(job, timeout)) is None:
@@ -79,6 +82,15 @@ def as_completed(jobs: Iterable[Job | Future], timeout: float | None = None) -> 
     for job in jobs:
         futures.extend(job if isinstance(job, Job) else [job])
     return cast("Iterator[Future]", concurrent.futures.as_completed(futures, timeout))
+
+
+def _several(jobs: tuple[Any, ...]) -> Iterable[Job | Future]:
+    if len(jobs) == 1 and not isinstance(jobs[0], (Job, Future)) and isinstance(jobs[0], Iterable):
+        jobs = tuple(jobs[0])
+    for job in jobs:
+        if not isinstance(job, (Job, Future)):
+            raise UsageError(f"nq.gather takes jobs and futures, not {job!r}")
+    return jobs
 
 
 def _failure(future: Future, timeout: float | None) -> BaseException | None:

@@ -245,8 +245,8 @@ class Execution:
             return Packed(pack_native(value, self._place.blobs))
         except NotPicklable as exc:
             raise ResultNotPicklable(
-                f"the task returned {exc}. Return what it is made of (numbers, arrays, a dict) or "
-                "a path to where the task saved it"
+                f"the task's result cannot travel back: {exc}. Return what it is made of "
+                "(numbers, arrays, a dict) or a path to where the task saved it"
             ) from None
 
     def _described(self, exc: BaseException) -> Error:

@@ -420,3 +420,32 @@ def test_as_completed_over_many_jobs(gate):
     assert sorted(seen[:2]) == [2, 4]
     assert seen[2] == "slow"
     assert list(nq.as_completed([])) == []
+
+
+# -- misuse that is told at once -----------------------------------------------------------------
+
+
+def test_gather_takes_one_list_as_well_as_many_arguments(cluster):
+    jobs = [nq.task(abs).submit(-1), nq.task(abs).submit(-2)]
+    assert nq.gather(jobs) == nq.gather(*jobs) == [1, 2]
+    with pytest.raises(nq.UsageError, match="jobs and futures, not 3"):
+        nq.gather(3)
+
+
+def test_map_over_something_that_is_no_iterable_says_what_to_do(cluster):
+    with pytest.raises(TypeError, match=r"abs\.map\(\) takes iterables, not 5 .*submit.*nothing"):
+        nq.task(abs).map(5)
+    with pytest.raises(TypeError, match=r"starmap\(\) takes iterables, not 5"):
+        nq.task(abs).starmap(5)
+
+
+def test_retrying_with_a_task_of_other_parameters_names_it_and_the_item(cluster):
+    job = nq.task(lambda x: 1 / 0).map([1, 2])
+    job.wait(20)
+
+    def other(a, b):
+        return a
+
+    with pytest.raises(TypeError, match=r"other\(a, b\) does not take the arguments of item 0"):
+        job.retry(nq.task(other))
+    assert job.state == "FAILURE"
