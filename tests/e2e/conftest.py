@@ -69,6 +69,14 @@ def until():
     return _until
 
 
+@pytest.fixture
+def gate(tmp_path):
+    """A path that tasks wait for; it comes to be at the test's end, so that none waits for ever."""
+    path = tmp_path / "gate"
+    yield path
+    path.touch()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def home():
     """A place for everything that is kept, so that nobody's own cluster is touched."""

@@ -43,13 +43,6 @@ def fragile(victim, how, i):
 
 
 @pytest.fixture
-def gate(tmp_path):
-    path = tmp_path / "gate"
-    yield path
-    path.touch()
-
-
-@pytest.fixture
 def warm():
     assert naps.map([0.01] * 4).wait(20)
 

@@ -43,13 +43,6 @@ def folder(tmp_path):
     return made
 
 
-@pytest.fixture
-def gate(tmp_path):
-    path = tmp_path / "gate"
-    yield path
-    path.touch()
-
-
 def ran(folder):
     return {int(path.name) for path in folder.iterdir()}
 

@@ -45,14 +45,6 @@ class Fit:
 Point = namedtuple("Point", "x y")
 
 
-@pytest.fixture
-def gate(tmp_path):
-    """A file that tasks wait for; it is there at the end of the test at the latest."""
-    path = tmp_path / "gate"
-    yield path
-    path.touch()
-
-
 # -- a job ---------------------------------------------------------------------------------------
 
 

@@ -71,13 +71,6 @@ def with_manual_bar(gate):
         bar.update(TOTAL // 2)
 
 
-@pytest.fixture
-def gate(tmp_path):
-    path = tmp_path / "gate"
-    yield path
-    path.touch()
-
-
 @pytest.mark.parametrize(
     "function",
     [

@@ -42,13 +42,6 @@ def elsewhere():
     shutil.rmtree(folder.parent)
 
 
-@pytest.fixture
-def gate(tmp_path):
-    path = tmp_path / "gate"
-    yield path
-    path.touch()
-
-
 def script(text):
     return textwrap.dedent(text)
 

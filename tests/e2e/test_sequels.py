@@ -37,7 +37,7 @@ def gated(path):
     return "through"
 
 
-def test_a_job_begins_when_all_that_it_follows_have_succeeded(tmp_path, until):
+def test_a_job_begins_when_all_that_it_follows_have_succeeded(tmp_path):
     first = gated.submit(str(tmp_path / "a"))
     second = gated.submit(str(tmp_path / "b"))
     job = follow(identity, [first, second])
@@ -105,8 +105,7 @@ def test_following_an_unknown_job_sends_nothing():
         nq.job("never")
 
 
-def test_a_held_job_begins_without_the_client_that_sent_it(notebook, tmp_path, until):
-    gate = tmp_path / "gate"
+def test_a_held_job_begins_without_the_client_that_sent_it(notebook, gate):
     process = notebook.start(
         f"""
 import time
