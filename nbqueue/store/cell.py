@@ -8,8 +8,10 @@ is a dict of the names that were asked for.
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -35,6 +37,23 @@ class Cell:
     @property
     def __name__(self) -> str:
         return self.title
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled together, all functions of one namespace get one dict of globals again. With a
+        # function of the notebook's among them that dict is at hand: it becomes `namespace`, so
+        # that a name which the cell assigns is seen by the functions that it came with.
+        values = tuple(getattr(self, f.name) for f in fields(self))
+        return _arrived, (types.FunctionType(_ANCHOR, vars(sys.modules["__main__"])), values)
+
+
+_ANCHOR = (lambda: None).__code__.replace(co_filename="<nbqueue>")
+
+
+def _arrived(anchor: types.FunctionType, values: tuple[Any, ...]) -> Cell:
+    """Rebuild a cell with its functions' globals as its namespace."""
+    given = dict(zip((f.name for f in fields(Cell)), values, strict=True))
+    anchor.__globals__.update(given["namespace"])
+    return Cell(**{**given, "namespace": anchor.__globals__})
 
 
 @dataclass(frozen=True)

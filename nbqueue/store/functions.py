@@ -20,7 +20,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import redis
 
@@ -33,8 +33,11 @@ from nbqueue.core.errors import (
 )
 from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys, localmodules
+from nbqueue.store.cell import Cell
 from nbqueue.store.packing import BlobStore, pack, unpack
 from nbqueue.store.signing import Keyring
+
+T = TypeVar("T")
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -45,7 +48,7 @@ _CACHED = 64
 versions of an edited function stay in memory with the data they captured."""
 
 
-def dump(function: Callable[..., Any], blobs: BlobStore) -> bytes:
+def dump(function: Callable[..., Any] | Cell, blobs: BlobStore) -> bytes:
     """Pickle a function, what it uses, and its source.
 
     Raises:
@@ -78,9 +81,9 @@ def dump(function: Callable[..., Any], blobs: BlobStore) -> bytes:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A function, and what it finds when it imports or fails."""
+    """A function or a cell, and what it finds when it imports or fails."""
 
-    function: Callable[..., Any]
+    function: Any
     modules: dict[str, types.ModuleType]
     sources: dict[str, str]
 
@@ -152,6 +155,7 @@ class Functions:
         self._blobs = blobs
         self._settles_in = settles_in
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._cells: OrderedDict[str, bytes] = OrderedDict()
 
     def put(self, stored: bytes) -> str:
         """Store a dumped function and give its address."""
@@ -161,23 +165,30 @@ class Functions:
             self._store.set(key, stored, ex=_TTL_S)
         return address
 
-    def get(self, address: str) -> Callable[..., Any]:
-        """Load the function at an address.
+    def get(self, address: str) -> Any:
+        """Load the function at an address; of a `Cell`, another copy each time.
 
         Raises:
             Expired: it is not in the store any more.
             BadSignature: what is stored there was not signed with a key of this process.
             FunctionNotLoadable: it cannot be loaded here; the message says what to do.
         """
-        loaded = self._loaded.get(address)
-        if loaded is None:
-            loaded = self._loaded[address] = load(self._verified(address), self._blobs)
-            if len(self._loaded) > _CACHED:
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(address)
+        if address in self._loaded:
+            self._loaded.move_to_end(address)
+        loaded = self._loaded.get(address) or self._load(address)
         if self._settles_in:
             loaded.settle_in()
         return loaded.function
+
+    def _load(self, address: str) -> Loaded:
+        stored = self._cells.get(address) or self._verified(address)
+        loaded = load(stored, self._blobs)
+        # A cell changes the values it was sent with: kept is what it is made from, verified.
+        if isinstance(loaded.function, Cell):
+            _keep(self._cells, address, stored)
+        else:
+            _keep(self._loaded, address, loaded)
+        return loaded
 
     def _verified(self, address: str) -> bytes:
         stored = cast("bytes | None", self._store.get(keys.function(address)))
@@ -189,6 +200,13 @@ class Functions:
                 "workers need the same $NBQUEUE_KEY"
             )
         return stored
+
+
+def _keep(cache: OrderedDict[str, T], address: str, value: T) -> None:
+    cache[address] = value
+    cache.move_to_end(address)
+    if len(cache) > _CACHED:
+        cache.popitem(last=False)
 
 
 def imports(code: types.CodeType, package: str) -> set[str]:
@@ -222,7 +240,7 @@ def _local(names: Iterable[str]) -> dict[str, types.ModuleType]:
 
 
 def _named(
-    function: Callable[..., Any],
+    function: Callable[..., Any] | Cell,
     modules: dict[str, types.ModuleType],
     blobs: BlobStore,
     exc: NotPicklable,
@@ -278,5 +296,5 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(const)
 
 
-def _name(function: Callable[..., Any]) -> str:
+def _name(function: Callable[..., Any] | Cell) -> str:
     return f"task {getattr(function, '__qualname__', repr(function))!r}"

@@ -1,54 +1,141 @@
-"""What a task prints, to the job's log instead of the worker's.
+"""What an item writes, to the job's log instead of the worker's.
 
 ``sys.stdout`` and ``sys.stderr`` of a worker process are replaced once by writers that ask who is
 running: inside of an item the text goes to its reporter, elsewhere to where it always went. So two
-items of two threads do not mix, and a task that prints nothing pays nothing.
+items of two threads do not mix, and a task that prints nothing pays nothing. Python's root logger
+is given back to the tasks: what the worker had set up there is moved to the loggers of its own
+libraries, so that `logging` behaves in a task as in a fresh Python.
 """
 
 from __future__ import annotations
 
+import builtins
 import io
+import logging
+import os
 import sys
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TextIO
 
 from nbqueue.worker.current import reporting
 
+_OWN_LOGGERS = ("amqp", "billiard", "celery", "kombu", "multiprocessing", "nbqueue", "redis")
+"""What a worker itself logs under; their children follow."""
+
 
 class Writer(io.TextIOBase):
-    """A text stream that writes to the log of the item that is running in this thread."""
+    """A text stream that writes to the log of the item that is running."""
 
     encoding = "utf-8"
+    errors = "replace"
 
-    def __init__(self, name: str, elsewhere: TextIO) -> None:
-        self._name = name
-        self._elsewhere = elsewhere
+    def __init__(self, name: str, elsewhere: TextIO, fd: int) -> None:
+        self.name = f"<{name}>"
+        self._stream = name
+        self._fd = fd
+        self._pid = os.getpid()
+        self.elsewhere = elsewhere
+        self.before: Callable[[], None] | None = None
+        """Called before each text: brings in what was written to descriptors until then."""
 
     def write(self, text: str) -> int:
         """Write text, to the item that is running or else to where it went before."""
         here = reporting()
         if here is None:
-            return self._elsewhere.write(text)
-        run, reporter = here
+            return self.elsewhere.write(text)
+        if os.getpid() != self._pid:
+            # A child that the item forked has no connection to write on, but the descriptor.
+            os.write(self._fd, text.encode(errors="replace"))
+            return len(text)
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:
-            reporter.printed(run.current, self._name, text)
+            if self.before is not None:
+                self.before()
+            run, reporter = here
+            reporter.printed(run.current, self._stream, text)
         return len(text)
 
     def flush(self) -> None:
         """Flush what does not belong to an item (the reporter writes by itself)."""
-        self._elsewhere.flush()
+        if os.getpid() == self._pid:
+            self.elsewhere.flush()
 
     def fileno(self) -> int:
-        """Give the descriptor of the stream that was here before, for those who need one."""
-        return self._elsewhere.fileno()
+        """Give the descriptor of the stream, for those who need one."""
+        return self._fd
 
     def writable(self) -> bool:
         """Say yes."""
         return True
 
 
+_writers: dict[str, Writer] = {}
+
+
 def install() -> None:
-    """Put the writers in place, if they are not."""
-    if not isinstance(sys.stdout, Writer):
-        sys.stdout = Writer("stdout", sys.stdout)
-    if not isinstance(sys.stderr, Writer):
-        sys.stderr = Writer("stderr", sys.stderr)
+    """Put the writers in place, if they are not; a task may have put something else there."""
+    if not _writers:
+        _writers["stdout"] = Writer("stdout", sys.stdout, 1)
+        _writers["stderr"] = Writer("stderr", sys.stderr, 2)
+        _give_back_root_logger()
+        builtins.input = _no_input
+    sys.stdout, sys.stderr = _writers["stdout"], _writers["stderr"]
+
+
+def writers() -> Mapping[str, Writer]:
+    """Give the writers by the name of their stream (after `install`)."""
+    return _writers
+
+
+def move_elsewhere(elsewhere: Callable[[str], int]) -> None:
+    """Have what is nobody's output, and the worker's own log, written to other descriptors."""
+    for name, writer in _writers.items():
+        if _descriptor(writer.elsewhere) in (1, 2):
+            writer.elsewhere = open(elsewhere(name), "w", buffering=1, closefd=False)  # noqa: SIM115
+    for own in _OWN_LOGGERS:
+        for handler in logging.getLogger(own).handlers:
+            if isinstance(handler, logging.StreamHandler) and _descriptor(handler.stream) in (1, 2):
+                handler.setStream(_writers["stderr"].elsewhere)
+
+
+def _descriptor(stream: Any) -> int | None:
+    try:
+        return int(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def put_out(output: Mapping[str, Any]) -> bool:
+    """Hand an output to the item that is running; says whether there is one."""
+    here = reporting()
+    if here is None:
+        return False
+    before = _writers["stdout"].before if _writers else None
+    if before is not None:
+        before()
+    run, reporter = here
+    reporter.output(run.current, output)
+    return True
+
+
+def _give_back_root_logger() -> None:
+    root = logging.getLogger()
+    for name in _OWN_LOGGERS:
+        logger = logging.getLogger(name)
+        if logger.propagate:
+            logger.propagate = False
+            for handler in root.handlers:
+                logger.addHandler(handler)
+            if logger.level == logging.NOTSET:
+                logger.setLevel(root.level)
+    root.handlers.clear()
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(False)  # Celery's; a task's warnings are the task's
+
+
+def _no_input(prompt: object = "", /) -> NoReturn:
+    raise EOFError(
+        f"input({str(prompt)!r}) cannot ask anybody: this runs in a worker. Ask in the notebook "
+        "and pass the answer on"
+    )

@@ -21,6 +21,11 @@ T = TypeVar("T")
 
 _here = threading.local()
 
+_Range = tuple[Message, RangeRun, Reporter]
+
+_running: list[_Range] = []
+"""The ranges of this process: one, except in a pool of threads."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -40,16 +45,27 @@ class Request:
 def running(message: Message, run: RangeRun, reporter: Reporter) -> Iterator[None]:
     """Make a range the current one of this thread."""
     before = getattr(_here, "range", None)
-    _here.range = (message, run, reporter)
+    _here.range = found = (message, run, reporter)
+    _running.append(found)
     try:
         yield
     finally:
         _here.range = before
+        _running.remove(found)
+
+
+def _found() -> _Range | None:
+    """Give the range of this thread; of a thread that an item started, the only one there is."""
+    found: _Range | None = getattr(_here, "range", None)
+    if found is None:
+        running = tuple(_running)
+        return running[0] if len(running) == 1 else None
+    return found
 
 
 def reporting() -> tuple[RangeRun, Reporter] | None:
     """Give the range that this thread is running and its reporter; ``None`` outside of items."""
-    found = getattr(_here, "range", None)
+    found = _found()
     return None if found is None else (found[1], found[2])
 
 
@@ -59,7 +75,7 @@ def current() -> Request | None:
     >>> current() is None
     True
     """
-    found = getattr(_here, "range", None)
+    found = _found()
     if found is None:
         return None
     message, run, _ = found
@@ -77,7 +93,7 @@ def progress(done: float, total: float | None = None, **info: Any) -> None:
 
     >>> progress(3, 10, loss=0.31)      # outside of a worker: nothing happens
     """
-    found = getattr(_here, "range", None)
+    found = _found()
     if found is None:
         return
     _, run, reporter = found

@@ -39,10 +39,11 @@ from nbqueue.core.errors import (
 from nbqueue.core.records import NO_LIMITS, Error, Rejected
 from nbqueue.core.splitting import Range
 from nbqueue.store import arguments, keys
+from nbqueue.store.cell import Cell
 from nbqueue.store.message import Message, Unverified, decode
 from nbqueue.store.packing import ATOMS, pack_native
 from nbqueue.store.results import Packed
-from nbqueue.worker import bars, capture, current, limits
+from nbqueue.worker import bars, capture, cells, current, limits
 from nbqueue.worker.failures import describe
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporter import Reporter
@@ -140,7 +141,7 @@ class Execution:
         bars.watch()
         capture.install()
         _enter(message.spec.cwd)
-        function = self._place.functions.get(message.function or message.spec.function)
+        function = self._function(message.function or message.spec.function)
         budget_s = settings.FIRST_SPLIT_S if message.whole else settings.COMMIT_INTERVAL_S
         soon = message.whole and message.stop - message.start > 1
         self.due = time.perf_counter() + (budget_s if soon else _TICK_S)
@@ -156,6 +157,12 @@ class Execution:
                 # has not sent yet would die with this process.
                 with self._ticking:
                     self._over = True
+
+    def _function(self, address: str) -> Callable[..., Any]:
+        function: Callable[..., Any] | Cell = self._place.functions.get(address)
+        if not isinstance(function, Cell):
+            return function
+        return cells.runner(lambda: self._place.functions.get(address), self._place.blobs)
 
     def tick(self) -> None:
         """Look in on a long item (called by the ticker's thread)."""
@@ -239,6 +246,8 @@ class Execution:
         return NO_ITEM if self._reporter.cancelled else item
 
     def _packed(self, value: Any) -> Packed:
+        if type(value) is Packed:
+            return value
         if inspect.iscoroutine(value):
             value = asyncio.run(value)
         try:

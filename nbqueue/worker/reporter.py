@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import count
+from typing import Any
 
 import redis
 
@@ -23,6 +24,7 @@ from nbqueue.core.records import Error, Outcomes, Output, Progressed, Started
 from nbqueue.store import results
 from nbqueue.store.joblog import Reply
 from nbqueue.store.message import Message
+from nbqueue.worker.outputs import Outputs
 from nbqueue.worker.ranges import NO_ITEM, Outbox, RangeRun
 from nbqueue.worker.workplace import Workplace
 
@@ -31,11 +33,6 @@ log = logging.getLogger("nbqueue.worker")
 _MB_PER_UNIT = (
     1 / 1024 if sys.platform != "darwin" else 1 / 1024**2
 )  # ru_maxrss: KiB, bytes on macOS
-_OUTPUT_CHARS = 1_000_000
-"""How much of an item's output is kept; the job's log and the notebook have to hold it."""
-
-_CUT = "\n[nbqueue: the rest of this item's output was left out; it came to more than 1 MB]\n"
-
 _PATIENCE_S = 60
 """How long a worker keeps outcomes in hand for a store that is away, before it gives up on them."""
 
@@ -67,9 +64,8 @@ class Reporter:
         self._progress: dict[int, Progressed] = {}
         self._counters: dict[int, Counter] = {}
         self._counted: dict[int, Progressed] = {}
-        self._printed: list[Output] = []
-        self._printed_chars: dict[int, int] = {}
-        self._places = count()
+        self._outputs = Outputs(message_id)
+        self._unwritten: list[Output] = []
         self._retries: dict[int, int] = {}
         self._noted = NO_ITEM
         # The executor's clock is monotonic; the log's is the store's.
@@ -86,13 +82,14 @@ class Reporter:
             redis.RedisError: the store is away; nothing is lost, call again.
         """
         with self._lock:
-            if self._printed:
-                self._write_printed()
-            if self._progress:
-                self._write_progress()
             box = self._run.collect()
             if box is not None:
                 self._in_hand.append(self._batch(box))
+                self._outputs.end(box.items)
+            if self._outputs or self._unwritten:
+                self._write_outputs()
+            if self._progress:
+                self._write_progress()
             written = sum(batch.n for batch in self._in_hand)
             while self._in_hand:
                 self._write(self._in_hand[0])
@@ -210,28 +207,14 @@ class Reporter:
             self._retries[item] = self._retries.get(item, 0) + 1
         self.printed(item, "stderr", said)
 
-    def printed(self, item: int, name: str, text: str) -> None:
-        """Remember what an item prints; it is written before the item's outcome, or by a tick."""
+    def output(self, item: int, output: Mapping[str, Any]) -> None:
+        """Remember an output (`records.Output`); it is written before the item's outcome."""
         with self._lock:
-            so_far = self._printed_chars.get(item, 0)
-            self._printed_chars[item] = so_far + len(text)
-            if so_far > _OUTPUT_CHARS:
-                return
-            if so_far + len(text) > _OUTPUT_CHARS:
-                text = text[: _OUTPUT_CHARS - so_far] + _CUT
-            latest = self._printed[-1] if self._printed else None
-            stream = {"output_type": "stream", "name": name}
-            if (
-                latest is not None
-                and latest.item == item
-                and stream.items() <= latest.output.items()
-            ):
-                said = {**stream, "text": latest.output["text"] + text}
-                self._printed[-1] = replace(latest, output=said)
-            else:
-                said = {**stream, "text": text}
-                place = next(self._places)
-                self._printed.append(Output(item, self._message_id, place, said))
+            self._outputs.add(item, output)
+
+    def printed(self, item: int, name: str, text: str) -> None:
+        """Remember what an item prints."""
+        self.output(item, {"output_type": "stream", "name": name, "text": text})
 
     def _write_progress(self) -> None:
         for item, counter in self._counters.items():
@@ -242,10 +225,11 @@ class Reporter:
         for record in reports:
             self._note(record)
 
-    def _write_printed(self) -> None:
-        while self._printed:
-            self._note(self._printed[0])
-            del self._printed[0]
+    def _write_outputs(self) -> None:
+        self._unwritten.extend(self._outputs.take())
+        while self._unwritten:
+            self._note(self._unwritten[0])
+            del self._unwritten[0]
 
     def tick(self) -> None:
         """Write what there is to say while an item is running."""

@@ -1,0 +1,96 @@
+"""Runs a `Cell` in a function's place: once for each item, each time a fresh copy.
+
+Lean: IPython is imported with the first cell, or when a task displays something (`shell`).
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nbqueue.core.errors import NotPicklable
+from nbqueue.store.cell import Cell, NotBrought
+from nbqueue.store.packing import BlobStore, pack_native
+from nbqueue.store.results import Packed
+from nbqueue.worker import capture
+from nbqueue.worker.current import reporting
+from nbqueue.worker.descriptors import Descriptors
+
+_SHELL = "nbqueue.worker.shell"
+
+_one_at_a_time = threading.RLock()
+"""``sys.modules["__main__"]``, the shell and the descriptors are the process's: in a pool of
+threads, cells run one after the other."""
+
+_descriptors: Descriptors | None = None
+
+
+def shell() -> Any:
+    """Give this process's shell, made when it is first asked for."""
+    with _one_at_a_time:
+        return importlib.import_module(_SHELL).shell()
+
+
+def runner(fresh: Callable[[], Any], blobs: BlobStore) -> Callable[..., Any]:
+    """Give a function that runs a cell with an item's arguments and gives the item's result."""
+
+    def run(*args: Any) -> Any:
+        cell: Cell = fresh()
+        names = {**dict(cell.namespace), **dict(zip(cell.params, args, strict=True))}
+        namespace = cell.namespace if isinstance(cell.namespace, dict) else {}
+        namespace.update(names)
+        namespace.setdefault("__builtins__", builtins)
+        with _one_at_a_time, _descriptors_captured():
+            value = shell().run(cell, namespace)
+        if cell.expression:
+            return value
+        return _brought({name: namespace[name] for name in cell.out if name in namespace}, blobs)
+
+    return run
+
+
+def _brought(values: dict[str, Any], blobs: BlobStore) -> Packed:
+    """Pack all values that can be pickled, together, so that what they share stays shared."""
+    try:
+        return Packed(pack_native(values, blobs))
+    except NotPicklable:
+        return Packed(pack_native({k: _or_not(v, blobs) for k, v in values.items()}, blobs))
+
+
+def _or_not(value: Any, blobs: BlobStore) -> Any:
+    try:
+        pack_native(value, blobs)
+    except NotPicklable as exc:
+        return NotBrought(type(value).__name__, str(exc))
+    return value
+
+
+@contextmanager
+def _descriptors_captured() -> Iterator[None]:
+    """Have what is written to descriptors 1 and 2 go to the item that this thread runs."""
+    global _descriptors
+    here = reporting()
+    if here is None:
+        yield
+        return
+    if _descriptors is None:
+        _descriptors = Descriptors()
+        capture.move_elsewhere(_descriptors.elsewhere)
+    run, reporter = here
+    item = run.current
+    writers = capture.writers().values()
+    with _descriptors.leading_to(lambda name, text: reporter.printed(item, name, text)):
+        for writer in writers:
+            writer.before = _descriptors.drain
+        try:
+            yield
+        finally:
+            for writer in writers:
+                writer.before = None
+            capture.install()  # the cell may have put something else in the streams' place
+            sys.stdout.flush()

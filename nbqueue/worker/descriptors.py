@@ -1,0 +1,122 @@
+"""What is written past Python, to descriptors 1 and 2, to the item that is running.
+
+Subprocesses, C code and forked children write there. While a cell runs, both descriptors lead into
+pipes, which a thread of this process reads; who writes through Python has the pipes emptied first
+(`Writer.before`), so that texts stay in order. One process, one pair of descriptors: of two items
+in two threads, only one at a time may have them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+_READ_BYTES = 65536
+_READS = 2
+
+Take = Callable[[str, str], None]
+"""Gets the name of a stream and text."""
+
+
+class _Pipe:
+    """One descriptor, where it led to before, and the pipe that it leads to for a while."""
+
+    def __init__(self, name: str, fd: int) -> None:
+        self.name = name
+        self.fd = fd
+        self.elsewhere = _duplicate(fd)
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def read(self) -> bytes:
+        """Give what is in the pipe; empty when nothing is."""
+        with suppress(BlockingIOError):
+            return os.read(self.read_end, _READ_BYTES)
+        return b""
+
+
+class Descriptors:
+    """Descriptors 1 and 2 of this process; made once, in the process that uses it."""
+
+    def __init__(self) -> None:
+        self._pipes = (_Pipe("stdout", 1), _Pipe("stderr", 2))
+        self._lock = threading.RLock()
+        self._take: Take | None = None
+        self._libc = ctypes.CDLL(None)
+        self._reader = threading.Thread(
+            target=self._read_on, name="nbqueue-descriptors", daemon=True
+        )
+        self._reader.start()
+
+    def elsewhere(self, name: str) -> int:
+        """Give a descriptor that leads to where one of the streams led before."""
+        return next(pipe.elsewhere for pipe in self._pipes if pipe.name == name)
+
+    @contextmanager
+    def leading_to(self, take: Take) -> Iterator[None]:
+        """Have ``take`` called with all that is written to the descriptors within the block."""
+        self._flush()
+        with self._lock:
+            self._take = take
+            for pipe in self._pipes:
+                os.dup2(pipe.write_end, pipe.fd)
+        try:
+            yield
+        finally:
+            self._flush()
+            with self._lock:
+                for pipe in self._pipes:
+                    os.dup2(pipe.elsewhere, pipe.fd)
+                self.drain()
+                for pipe in self._pipes:
+                    if rest := pipe.decoder.decode(b"", final=True):
+                        take(pipe.name, rest)
+                    pipe.decoder.reset()
+                self._take = None
+
+    def drain(self) -> None:
+        """Hand on what has been written until now."""
+        with self._lock:
+            for pipe in self._pipes:
+                # A pipe holds no more than this; whoever writes on and on is read by the thread.
+                for _ in range(_READS):
+                    if not (data := pipe.read()):
+                        break
+                    self._hand_on(pipe, data)
+
+    def _hand_on(self, pipe: _Pipe, data: bytes) -> None:
+        if self._take is None:  # a process that an item left behind: nobody's output any more
+            with suppress(OSError):
+                os.write(pipe.elsewhere, data)
+        elif text := pipe.decoder.decode(data):
+            self._take(pipe.name, text)
+
+    def _read_on(self) -> None:
+        poll = select.poll()
+        for pipe in self._pipes:
+            poll.register(pipe.read_end, select.POLLIN)
+        while True:
+            poll.poll()
+            self.drain()
+
+    def _flush(self) -> None:
+        """Have C's and Python's own buffers of the descriptors written."""
+        for stream in (sys.__stdout__, sys.__stderr__):
+            with suppress(OSError, ValueError):
+                if stream is not None:
+                    stream.flush()
+        self._libc.fflush(None)
+
+
+def _duplicate(fd: int) -> int:
+    try:
+        return os.dup(fd)
+    except OSError:  # this worker has no such descriptor
+        return os.open(os.devnull, os.O_WRONLY)
