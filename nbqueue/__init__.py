@@ -20,6 +20,7 @@ import this package too, and must not load a client for it.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -133,3 +134,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME_OF})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Make IPython display jobs live (``%load_ext nbqueue``)."""
+    from nbqueue.notebook.register import register
+
+    register(shell)
+
+
+if "IPython" in sys.modules:  # nobody else has anything to display
+    import_module("nbqueue.notebook.register").register_here()

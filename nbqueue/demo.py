@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
-from nbqueue.terminal import job_page, span
+from nbqueue.core.spans import span
+from nbqueue.terminal import job_page
 
 if TYPE_CHECKING:
     from nbqueue.client.job import Job

@@ -160,6 +160,11 @@ class Client:
         if ids := list(message_ids | found):
             self.app.control.terminate(ids, signal="SIGKILL")
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is heard through it: it was closed, or this process is a fork."""
+        return self._closed or self._pid != os.getpid()
+
     def check(self) -> None:
         """Raise what there is to raise before a wait on this client.
 

@@ -11,6 +11,7 @@ import concurrent.futures
 import inspect
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.follower import NOTHING_READ
@@ -43,6 +44,8 @@ class Live:
         """Packed argument blocks kept from the submission."""
         self.feeding = threading.RLock()
         """Held while records are read and taken in, so that two threads keep their order."""
+        self.on_reset: list[Callable[[], None]] = []
+        """Called when items begin again, by whichever thread reads the log: must return at once."""
         self._futures: dict[int, Future] = {}
         self._whole: list[concurrent.futures.Future[Any]] = []
         self._over = threading.Event()
@@ -185,6 +188,9 @@ class Live:
                     self._over.clear()
             for future in touched:
                 self._resolve(future)
+            if changes.reset:
+                for tell in list(self.on_reset):
+                    tell()
             if changes.finished:
                 self._end()
             elif unread:

@@ -1,0 +1,137 @@
+"""The grid and the timeline as PNG: palette images on a transparent background.
+
+Written with zlib and struct: a palette PNG is four chunks, and an imaging library would be a
+dependency for them alone (PNG, third edition, section 11).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nbqueue.core import states
+from nbqueue.notebook.picture import SOME_FAILED, Grid
+from nbqueue.notebook.views import palette
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+RGBA = tuple[int, int, int, int]
+
+WIDTH = 640
+"""Of the grid, in pixels: the width of an output in a narrow window."""
+
+_SIZES = ((16, 13), (11, 9), (8, 7), (6, 5), (4, 3), (3, 2), (2, 2))
+"""Pitch and side of a cell, the largest first."""
+
+_ROWS = 14
+"""Rows up to which larger cells are taken."""
+
+
+def grid(picture: Grid) -> bytes:
+    """Give a PNG of the grid; of no items, one transparent pixel."""
+    import numpy as np
+
+    codes = np.frombuffer(picture.codes, np.uint8)
+    if not len(codes):
+        return encode(np.zeros((1, 1), np.uint8), _colours())
+    pitch, side = _size(len(codes))
+    across = min(len(codes), WIDTH // pitch)
+    down = math.ceil(len(codes) / across)
+    cells: Pixels = np.full(across * down, len(_CODES), np.uint8)
+    cells[: len(codes)] = codes
+    tiles = _tiles(pitch, side)
+    image = tiles[cells.reshape(down, across)].transpose(0, 2, 1, 3)
+    return encode(image.reshape(down * pitch, across * pitch), _colours())
+
+
+def lane(busy: Sequence[float], height: int = 12, across: int = 3) -> bytes:
+    """Give a PNG of one worker's lane: the busier a slice of time, the more of it is filled."""
+    import numpy as np
+
+    filled = np.rint(np.asarray(busy) * height).astype(int)
+    filled[(np.asarray(busy) > 0) & (filled == 0)] = 1
+    up = np.arange(height)[::-1, None]
+    image = np.where(up < filled[None, :], 1, 2).astype(np.uint8)
+    colours = [
+        (0, 0, 0, 0),
+        (*_rgb(palette.LOOKS[states.STARTED].colour), 255),
+        (128, 128, 128, 40),
+    ]
+    return encode(np.repeat(image, across, axis=1), colours)
+
+
+def encode(pixels: Pixels, colours: Sequence[RGBA]) -> bytes:
+    """Write indices into a palette as PNG."""
+    height, width = pixels.shape
+    lines = b"".join(b"\0" + row.tobytes() for row in pixels)
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+            _chunk(b"PLTE", b"".join(bytes(colour[:3]) for colour in colours)),
+            _chunk(b"tRNS", bytes(colour[3] for colour in colours)),
+            _chunk(b"IDAT", zlib.compress(lines, 6)),
+            _chunk(b"IEND", b""),
+        )
+    )
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+_CODES = (*states.NAMES, "SOME_FAILED")
+assert _CODES[SOME_FAILED] == "SOME_FAILED"
+
+
+def _colours() -> list[RGBA]:
+    """Give the palette: a colour a code, and transparent after them."""
+    found: list[RGBA] = [(*_rgb(palette.LOOKS[name].colour), 255) for name in states.NAMES]
+    return [*found, (*_rgb(palette.SOME_FAILED), 255), (0, 0, 0, 0)]
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def _size(n: int) -> tuple[int, int]:
+    """Give the largest cells with which the grid is not taller than a glance."""
+    for pitch, side in _SIZES:
+        if math.ceil(n / (WIDTH // pitch)) <= _ROWS * (16 // pitch):
+            return pitch, side
+    return _SIZES[-1]
+
+
+def _tiles(pitch: int, side: int) -> Pixels:
+    """Give a tile a code, and an empty one after them."""
+    import numpy as np
+
+    nothing = len(_CODES)
+    tiles: Pixels = np.full((nothing + 1, pitch, pitch), nothing, np.uint8)
+    for code in range(nothing):
+        tiles[code, :side, :side] = np.where(_shape(code, side), code, nothing)
+    return tiles
+
+
+def _shape(code: int, side: int) -> Any:
+    """Give which pixels of a cell a state fills: its shape, where there is room for one."""
+    import numpy as np
+
+    down, across = np.mgrid[:side, :side]
+    edge = (down % (side - 1) == 0) | (across % (side - 1) == 0)
+    band = max(1, side // 5)
+    if code == states.PENDING_CODE:
+        return edge if side > 2 else (down + across) % 2 == 0
+    if side < 5 or code == states.SUCCESS_CODE:
+        return np.ones((side, side), bool)
+    if code == states.FAILURE_CODE:  # a cross
+        return (abs(down - across) <= band) | (abs(down + across - side + 1) <= band)
+    if code == states.REVOKED_CODE:  # a dash
+        return abs(down - side // 2) <= band
+    return edge | (across < side / 2)  # half full: under way
