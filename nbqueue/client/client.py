@@ -22,6 +22,7 @@ from nbqueue.core.errors import UsageError
 from nbqueue.store import arguments, broker
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
+from nbqueue.store.cache import ResultCache
 from nbqueue.store.connection import clock_offset, probe, redact, store_url, translated
 from nbqueue.store.connection import connect as connect_store
 from nbqueue.store.functions import Functions
@@ -91,6 +92,7 @@ class Client:
         folder = private_folder(folder / "blobs") if folder else cache_folder()
         self.blobs = Blobs(store, keyring, folder, remote=keepalive is None)
         self.functions = Functions(store, keyring, self.blobs, settles_in=False)
+        self.cache = ResultCache(store, keyring)
         self.arguments = Arguments(store, keyring, self.blobs)
         self.sequels = Sequels(
             store,
@@ -138,6 +140,15 @@ class Client:
         with translated(self.store_url):
             self.follower.open_now()
             return listing.jobs_frame(self.joblog.summaries())
+
+    def clear_cache(self) -> int:
+        """Forget all results of tasks with ``cache=True``; give how many those were.
+
+        >>> nq.connect().clear_cache() >= 0                 # doctest: +CLUSTER
+        True
+        """
+        with translated(self.store_url):
+            return self.cache.clear()
 
     def block(self, job_id: str, number: int, packed: bytes | None) -> Block:
         """Give an argument block of a job."""

@@ -46,6 +46,8 @@ class Submission:
     """How often an item that raises is run again at once."""
     after: tuple[str, ...] = ()
     """Ids of the jobs that must succeed first."""
+    cache: str = ""
+    """Digest of the function when its results may come from the cache."""
 
 
 def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, Any]) -> Job:
@@ -117,6 +119,7 @@ def _spec(client: Client, sub: Submission, *, n: int, block: int, job_id: str = 
         route=Route(sub.options.queue, sub.options.priority),
         limits=Limits(sub.max_retries, sub.options.soft_time_limit, sub.options.time_limit),
         after=sub.after,
+        cache=sub.cache,
     )
 
 

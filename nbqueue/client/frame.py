@@ -44,9 +44,10 @@ def build(live: Live, *, expand: bool) -> pd.DataFrame:
     import pandas as pd
 
     state, reader = live.state, live.outcomes
+    own = {*OWN_COLUMNS, *(["cached"] if state.spec.cache else [])}
     columns: dict[str, Any] = {}
     for name, values in _parameters(live, state).items():
-        columns[_free(name, "_arg", {*columns, *OWN_COLUMNS})] = values
+        columns[_free(name, "_arg", {*columns, *own})] = values
     columns["state"] = pd.Categorical.from_codes(
         np.frombuffer(bytearray(state.states), dtype=np.int8), categories=pd.Index(states.NAMES)
     )
@@ -55,7 +56,7 @@ def build(live: Live, *, expand: bool) -> pd.DataFrame:
     if fields is None:
         columns["result"] = results
     else:
-        own = set(OWN_COLUMNS) - {"result"}
+        own.discard("result")
         for name, values in fields.items():
             columns[_free(name, "_result", {*columns, *own})] = values
     columns["error"] = _errors(state)
@@ -63,6 +64,8 @@ def build(live: Live, *, expand: bool) -> pd.DataFrame:
     columns["worker"] = _workers(state)
     columns["attempts"] = np.frombuffer(bytes(state.attempts), dtype=np.uint8).astype(np.int64)
     columns["memory_mb"] = np.array(state.memory_mb, dtype=np.float64)
+    if state.spec.cache:
+        columns["cached"] = np.frombuffer(bytes(state.cached), dtype=np.bool_)
     index = pd.RangeIndex(state.n, name="item")
     for name, values in columns.items():
         if values.dtype == object:  # as it is: pandas would look for dates in it

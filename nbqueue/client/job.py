@@ -234,8 +234,9 @@ class Job:
         results that are dicts, named tuples or dataclasses, a column for each of their fields;
         ``error`` (text, missing when none); ``started`` (UTC); ``queue_s``, ``run_s`` (seconds);
         ``worker`` (category); ``attempts`` (0 before the first outcome); ``memory_mb`` (peak of the
-        worker process). A parameter with the name of one of these columns gets ``_arg`` appended, a
-        field ``_result``.
+        worker process); with ``cache=True``, ``cached`` (whether the result came from there). A
+        parameter with the name of one of these columns gets ``_arg`` appended, a field
+        ``_result``.
 
         Raises:
             Expired: the arguments or large results are no longer in the store.

@@ -22,6 +22,10 @@ class TaskOptions:
     """Broker priority of the messages."""
     chunksize: int | None = None
     """Items per message; by default workers divide a job by themselves, by time."""
+    cache: bool = False
+    """Whether an item that ran before, with the same code, captured values and arguments, is not
+    run again: its result and what it displayed come from the store, whichever kernel put it there.
+    Values that do not pickle the same way twice (sets of texts, say) are never found again."""
     soft_time_limit: float | None = None
     """Seconds after which an item is interrupted by Celery's SoftTimeLimitExceeded, which it may
     catch to clean up. In a pool of threads it comes when the item next runs Python code."""
@@ -45,7 +49,7 @@ class TaskOptions:
         new = replace(self, **options)
         for name, kind, words in _KINDS:
             value = getattr(new, name)
-            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            if value is not None and type(value) is not kind and not _is(value, kind):
                 raise UsageError(f"{name} must be {words}, not {value!r}")
         for name in ("soft_time_limit", "time_limit"):
             check_seconds(getattr(new, name), name)
@@ -78,7 +82,12 @@ _KINDS = (
     ("name", str, "a text"),
     ("queue", str, "the name of a queue"),
     ("priority", int, "a whole number"),
+    ("cache", bool, "True or False"),
 )
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def check_seconds(value: Any, name: str) -> None:

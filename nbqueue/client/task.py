@@ -13,6 +13,7 @@ from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions, check_chunksize, check_name
 from nbqueue.core.errors import UsageError
+from nbqueue.store.identity import identity
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -171,7 +172,10 @@ class Task(Generic[P, R]):
 
     def _submission(self, name: str | None) -> Submission:
         address = default_client().code.address(self.function)
-        return Submission(self.name, address, self._params, self.options, check_name(name))
+        cache = identity(self.function) if self.options.cache else ""
+        return Submission(
+            self.name, address, self._params, self.options, check_name(name), cache=cache
+        )
 
     def _checked(self, rows: Iterable[Iterable[Any]]) -> Iterator[Row]:
         sizes: set[int] = set()

@@ -73,6 +73,8 @@ class JobState:
     """Index into ``workers``; 0xFFFF where none."""
     batch_of: array[int] = field(init=False)
     """Index into ``batches``, plus one; 0 where there is no outcome."""
+    cached: bytearray = field(init=False)
+    """1 where the result came from the cache."""
     place: array[int] = field(init=False)
     """Position within the batch."""
     workers: list[str] = field(default_factory=list)
@@ -99,6 +101,7 @@ class JobState:
         self.done = bytearray(n)
         self.round = bytearray(b"\x01") * n
         self.attempts = bytearray(n)
+        self.cached = bytearray(n)
         self.started = array("d", [_NAN]) * n
         self.run_s = array("f", [_NAN]) * n
         self.memory_mb = array("f", [_NAN]) * n
@@ -221,6 +224,10 @@ class JobState:
         self.batch_of[start:stop] = array("I", [batch]) * k
         self.place[start:stop] = array("I", range(place, end))
         self.attempts[start:stop] = self.attempts[start:stop].translate(_ONE_MORE)
+        for a, b in record.cached:
+            a, b = max(a, start), min(b, stop)
+            if a < b:
+                self.cached[a:b] = b"\x01" * (b - a)
         for i, retries in record.retries:
             if start <= i < stop:
                 self.attempts[i] = min(self.attempts[i] + max(retries, 0), 255)
@@ -276,6 +283,7 @@ class JobState:
             k = stop - start
             self._set_states(start, stop, bytes(k))
             self.done[start:stop] = bytes(k)
+            self.cached[start:stop] = bytes(k)
             self.round[start:stop] = bytes([record.round]) * k
             self.batch_of[start:stop] = array("I", [0]) * k
             self.started[start:stop] = array("d", [_NAN]) * k

@@ -98,6 +98,8 @@ class JobSpec:
     limits: Limits = NO_LIMITS
     after: tuple[str, ...] = ()
     """Ids of the jobs that must succeed before this one begins."""
+    cache: str = ""
+    """Digest of the function (`store.identity`) when results may come from the cache."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ class Outcomes:
     """(item, index into ``errors``) of the items that failed; empty when one error is all's."""
     retries: tuple[tuple[int, int], ...] = ()
     """(item, how often it was run again before this outcome) of the items that were."""
+    cached: tuple[Range, ...] = ()
+    """Items whose results came from the cache."""
 
     @property
     def n(self) -> int:

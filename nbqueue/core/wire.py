@@ -39,7 +39,7 @@ from nbqueue.core.splitting import Range
 _LENGTH = struct.Struct("<I")
 _FINAL = bytes(range(states.FIRST_DONE_CODE, len(states.NAMES)))
 _BIG_ENDIAN = sys.byteorder == "big"
-_RARE = ("limits", "after")
+_RARE = ("limits", "after", "cache")
 _READ_APART = {"route", "params", *_RARE}
 
 
@@ -87,6 +87,7 @@ def _read_spec(plain: dict[str, Any]) -> JobSpec:
         route=route,
         limits=Limits(**plain["limits"]) if "limits" in plain else NO_LIMITS,
         after=tuple(plain.get("after", ())),
+        cache=plain.get("cache", ""),
     )
 
 
@@ -105,6 +106,8 @@ def _to_plain(record: Record) -> dict[str, Any]:
             plain["limits"] = asdict(record.limits)
         if record.after:
             plain["after"] = record.after
+        if record.cache:
+            plain["cache"] = record.cache
     return plain
 
 
@@ -182,6 +185,7 @@ def _encode_outcomes(record: Outcomes) -> bytes:
             ],
             "error_of": record.error_of,
             "retries": record.retries,
+            "cached": record.cached,
         }
     )
     return b"".join(
@@ -220,4 +224,5 @@ def _decode_outcomes(body: bytes) -> Outcomes:
         errors=tuple(Error(t, m, tb, b64decode(p)) for t, m, tb, p in plain["errors"]),
         error_of=tuple((i, k) for i, k in plain["error_of"]),
         retries=tuple((int(i), int(k)) for i, k in plain.get("retries", ())),
+        cached=_runs(plain.get("cached", ())),
     )

@@ -16,6 +16,7 @@ r"""The Redis schema, whole.
     nbq:active         zset    ids of jobs with something left to do
     nbq:names          hash    name -> id of the latest job of that name
     nbq:fn:ADDRESS     string  a pickled function
+    nbq:cache:DIGEST   string  signature + a result and what its item displayed
     nbq:blob:ADDRESS   list    chunks of a large value
     nbq:bell:CLIENT    channel "job prev id kind\\n" + signature and body of small records
     nbq:bell:job:ID    channel the same, when somebody else watches (meta ``watched``)
@@ -79,6 +80,11 @@ def claim(job_id: str) -> str:
 def function(address: str) -> str:
     """Key of a pickled function."""
     return f"{PREFIX}fn:{address}"
+
+
+def cached(digest: str) -> str:
+    """Key of a result in the cache."""
+    return f"{PREFIX}cache:{digest}"
 
 
 def blob(address: str) -> str:

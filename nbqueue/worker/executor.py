@@ -43,7 +43,7 @@ from nbqueue.store.cell import Cell
 from nbqueue.store.message import Message, Unverified, decode
 from nbqueue.store.packing import ATOMS, pack_native
 from nbqueue.store.results import Packed
-from nbqueue.worker import bars, capture, cells, current, limits
+from nbqueue.worker import bars, caching, capture, cells, current, limits
 from nbqueue.worker.failures import describe
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporter import Reporter
@@ -146,8 +146,7 @@ class Execution:
         soon = message.whole and message.stop - message.start > 1
         self.due = time.perf_counter() + (budget_s if soon else _TICK_S)
         ticker.watch(self, soon=soon)
-        if message.spec.limits != NO_LIMITS:
-            function = limits.within(message.spec.limits, function, self._run, self._reporter)
+        function = self._within(function)
         with current.running(self._message, self._run, self._reporter):
             try:
                 self._loop(function, budget_s)
@@ -163,6 +162,24 @@ class Execution:
         if not isinstance(function, Cell):
             return function
         return cells.runner(lambda: self._place.functions.get(address), self._place.blobs)
+
+    def _within(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Put around the function what its job's options ask for."""
+        spec = self._message.spec
+        if spec.limits != NO_LIMITS:
+            function = limits.within(spec.limits, function, self._run, self._reporter)
+        # (The digest is of the function that the job began with, and a retry may have another's.)
+        if spec.cache and self._message.function in ("", spec.function):
+            function = caching.within(
+                spec,
+                function,
+                self._packed,
+                self._place.cache,
+                self._place.blobs,
+                self._run,
+                self._reporter,
+            )
+        return function
 
     def tick(self) -> None:
         """Look in on a long item (called by the ticker's thread)."""
@@ -246,7 +263,7 @@ class Execution:
         return NO_ITEM if self._reporter.cancelled else item
 
     def _packed(self, value: Any) -> Packed:
-        if type(value) is Packed:
+        if type(value) is Packed:  # a cell's, or from the cache
             return value
         if inspect.iscoroutine(value):
             value = asyncio.run(value)

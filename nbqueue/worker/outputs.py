@@ -68,14 +68,17 @@ class Outputs:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, item: int, output: Mapping[str, Any]) -> None:
-        """Take one output of nbformat 4, or a message that changes earlier ones."""
+    def add(self, item: int, output: Mapping[str, Any]) -> bool:
+        """Take one output of nbformat 4, or a message that changes earlier ones.
+
+        ``False`` when it came after the cut and was left out.
+        """
         about = self._items.setdefault(item, _Item())
         kind = output["output_type"]
         chars = _chars(output)
         if about.cut and kind != "error":
             about.leave_out(output, chars)
-            return
+            return False
         about.chars -= self._drop_unseen(item, output)
         if kind == "stream":
             self._add_stream(item, about, output["name"], output["text"])
@@ -87,6 +90,7 @@ class Outputs:
         else:
             about.chars += chars
             self._waiting.append(_Entry(item, dict(output), chars))
+        return True
 
     def end(self, items: Iterable[int]) -> None:
         """Say how much was left out of the outputs of items of which no more comes."""

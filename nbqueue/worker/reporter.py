@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,6 +68,8 @@ class Reporter:
         self._outputs = Outputs(message_id)
         self._unwritten: list[Output] = []
         self._retries: dict[int, int] = {}
+        self._hits: set[int] = set()
+        self._recorded: dict[int, list[Mapping[str, Any]]] = {}
         self._noted = NO_ITEM
         # The executor's clock is monotonic; the log's is the store's.
         self._base = place.now() - time.perf_counter()
@@ -160,7 +163,18 @@ class Reporter:
             retries=tuple((i, self._retries.pop(i)) for i in box.items if i in self._retries)
             if self._retries
             else (),
+            cached=self._hits_among(box.items) if self._hits else (),
         )
+
+    def _hits_among(self, items: list[int]) -> tuple[splitting.Range, ...]:
+        hits = [item for item in items if item in self._hits]
+        self._hits.difference_update(hits)
+        return tuple(splitting.runs_of(hits))
+
+    def hit(self, item: int) -> None:
+        """Note that an item's result comes from the cache."""
+        with self._lock:
+            self._hits.add(item)
 
     def _write(self, batch: Outcomes) -> None:
         message = self._message
@@ -210,7 +224,18 @@ class Reporter:
     def output(self, item: int, output: Mapping[str, Any]) -> None:
         """Remember an output (`records.Output`); it is written before the item's outcome."""
         with self._lock:
-            self._outputs.add(item, output)
+            if self._outputs.add(item, output) and item in self._recorded:
+                self._recorded[item].append(output)
+
+    @contextmanager
+    def recording(self, item: int) -> Iterator[list[Mapping[str, Any]]]:
+        """Keep what an item puts out for the length of a block, for the cache."""
+        kept: list[Mapping[str, Any]] = []
+        self._recorded[item] = kept
+        try:
+            yield kept
+        finally:
+            del self._recorded[item]
 
     def printed(self, item: int, name: str, text: str) -> None:
         """Remember what an item prints."""

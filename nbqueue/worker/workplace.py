@@ -21,6 +21,7 @@ from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
 from nbqueue.store.broker import Publisher
+from nbqueue.store.cache import ResultCache
 from nbqueue.store.connection import clock_offset, connect
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
@@ -70,6 +71,7 @@ class Workplace:
             name=self.name,
         )
         self.functions = Functions(self.store, wiring.keyring, self.blobs)
+        self.cache = ResultCache(self.store, wiring.keyring)
         self._arguments = Arguments(self.store, wiring.keyring, self.blobs)
         self._blocks: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
 
