@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 CELLS = 10_000
 """Most cells of the grid; more items share one. More would be smaller than a person can see."""
 
-SOME_FAILED = 6
-"""Code of a cell that stands for several items, at most half of which have failed."""
+FEW_FAILED, SOME_FAILED = 6, 7
+"""Codes of cells that stand for several items, of which less than a tenth, or half, failed."""
 
 _FAILURES = 5
 _FAILURES_READ = 200
@@ -51,7 +51,7 @@ class Grid:
     """The items' states, a cell an item or several."""
 
     codes: bytes
-    """State codes, and `SOME_FAILED`."""
+    """State codes, and of cells of several items also `FEW_FAILED` and `SOME_FAILED`."""
     per_cell: int = 1
 
 
@@ -86,7 +86,6 @@ class Row:
     """One item of the table: texts in the order of the picture's columns."""
 
     item: int
-    state: str
     cells: tuple[str, ...]
 
 
@@ -312,10 +311,11 @@ class _Negative:
         rows = []
         for i, found in enumerate(calls):
             cells = _bound(params, found) if known else []
-            cells += _outcome(fields, values.get(i))
+            cells += [states.NAMES[self.codes[i]], *_outcome(fields, values.get(i))]
             cells += [cut(self.row_errors.get(i, ""), 80), self._time(i), self._where(i)]
-            rows.append(Row(i, states.NAMES[self.codes[i]], tuple(cells)))
-        columns = (*(params if known else ()), *(fields or ("result",)), "error", "run_s", "worker")
+            rows.append(Row(i, tuple(cells)))
+        columns = (*(params if known else ()), "state", *(fields or ("result",)))
+        columns += ("error", "run_s", "worker")
         return columns, tuple(rows)
 
     def _time(self, i: int) -> str:
@@ -333,8 +333,8 @@ _FAILED = states.FAILURE_CODE
 def grid(codes: bytes, cells: int = CELLS) -> Grid:
     """Give the grid of items' state codes, several items to a cell where there are many.
 
-    A cell of several is FAILURE or `SOME_FAILED` if any has failed, REVOKED if any was cancelled,
-    STARTED if they are under way, and else what all of them are.
+    A cell of several is FAILURE, `SOME_FAILED` or `FEW_FAILED` if any has failed,
+    else REVOKED if any was cancelled, STARTED if they are under way, or what all of them are.
     """
     import numpy as np
 
@@ -348,8 +348,9 @@ def grid(codes: bytes, cells: int = CELLS) -> Grid:
     same = (items == items[:, :1]).all(axis=1)
     out = np.where(same, items[:, 0], states.STARTED_CODE).astype(np.uint8)
     out[(items == states.REVOKED_CODE).any(axis=1)] = states.REVOKED_CODE
-    out[failed > 0] = SOME_FAILED
-    out[2 * failed > per] = _FAILED
+    out[failed > 0] = FEW_FAILED
+    out[10 * failed >= per] = SOME_FAILED
+    out[2 * failed >= per] = _FAILED
     return Grid(out.tobytes(), per)
 
 

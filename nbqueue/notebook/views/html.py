@@ -8,6 +8,7 @@ are not a state's are the text's own, so that it is right on a light and on a da
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 
 from nbqueue.core import states
@@ -160,15 +161,15 @@ def _failures(picture: JobPicture) -> str:
         return ""
     rows = []
     for failure in picture.failures:
-        more = f" … {failure.times:,} times" if failure.times > 1 else ""
+        more = f" and {failure.times - 1:,} more" if failure.times > 1 else ""
         rows.append([f"{failure.item:,}{more}", failure.call, failure.error])
     left = picture.failures_left
-    more = f'<div style="{_QUIET}">… and {left:,} other failed items</div>' if left else ""
+    more = f'<div style="{_QUIET}">… and {left:,} failed items besides</div>' if left else ""
     traceback = ""
     if picture.traceback:
         title = f"Traceback of item {picture.failures[0].item:,}"
         traceback = _details(title, outputs.pre(picture.traceback))
-    return _rows(("failed", "called with", "error"), rows, red=2) + more + traceback
+    return _rows(("failed", "called with", "error"), rows, red=(2,)) + more + traceback
 
 
 def _error_line(error: str) -> str:
@@ -200,15 +201,13 @@ def _table(picture: JobPicture) -> str:
     if not picture.rows or not any(picture.counts[state] for state in _ORDER):
         return ""
     used = [k for k, _ in enumerate(picture.columns) if any(row.cells[k] for row in picture.rows)]
-    head = ("item", "", *(picture.columns[k] for k in used))
-    rows = [
-        [str(row.item), palette.LOOKS[row.state].mark, *(row.cells[k] for k in used)]
-        for row in picture.rows
-    ]
+    head = ("item", *(picture.columns[k] for k in used))
+    rows = [[str(row.item), *(row.cells[k] for k in used)] for row in picture.rows]
+    red = [k for k, word in enumerate(head) if word == "error"]
     left = picture.n - len(rows)
     more = f'<div style="{_QUIET}">… {left:,} more: job.to_frame()</div>' if left else ""
     title = "Items" if not left else f"First {len(rows)} items"
-    return _details(title, _rows(head, rows) + more)
+    return _details(title, _rows(head, rows, red) + more)
 
 
 def _timeline(picture: JobPicture) -> str:
@@ -240,23 +239,38 @@ def _busy(shares: Sequence[float]) -> str:
 _TABLE = "border-collapse:collapse;border:0;margin:4px 0;font-size:12px"
 
 
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]], red: int | None = None) -> str:
-    """Give a table; texts are escaped here. The column ``red`` is an error's."""
-    titles = "".join(f'<th style="{_CELL};font-weight:bold">{quoted(word)}</th>' for word in head)
-    lines = []
-    for row in rows:
-        cells = "".join(
-            f'<td style="{_CELL}{_error_style if k == red else ""}">{quoted(cell)}</td>'
-            for k, cell in enumerate(row)
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]], red: Sequence[int] = ()) -> str:
+    """Give a table; texts are escaped here. Columns in ``red`` are errors', numbers stand right."""
+    styles = [
+        _CELL + (_RED if k in red else _RIGHT if _numeric(row[k] for row in rows) else "")
+        for k in range(len(head))
+    ]
+    titles = "".join(
+        f'<th style="{style.replace(_RED, "")};font-weight:bold">{quoted(word)}</th>'
+        for word, style in zip(head, styles, strict=True)
+    )
+    lines = "".join(
+        "<tr>"
+        + "".join(
+            f'<td style="{style}">{quoted(cell)}</td>'
+            for cell, style in zip(row, styles, strict=True)
         )
-        lines.append(f"<tr>{cells}</tr>")
+        + "</tr>"
+        for row in rows
+    )
     return (
         f'<div style="overflow-x:auto"><table style="{_TABLE}"><tr>{titles}</tr>'
-        f"{''.join(lines)}</table></div>"
+        f"{lines}</table></div>"
     )
 
 
-_error_style = f";color:{palette.LOOKS[states.FAILURE].colour};white-space:pre-wrap"
+_RED = f";color:{palette.LOOKS[states.FAILURE].colour};white-space:pre-wrap"
+_RIGHT = f";text-align:right;{_NUMBERS}"
+_NUMBER = re.compile(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|-inf|")
+
+
+def _numeric(cells: Iterable[str]) -> bool:
+    return all(_NUMBER.fullmatch(cell) for cell in cells)
 
 
 def _details(title: str, body: str, *, opened: bool = False) -> str:

@@ -30,5 +30,6 @@ LOOKS = {
     states.REVOKED: Look("cancelled", "–", "#9a6fb8"),
 }
 
-SOME_FAILED = "#e0905a"
-"""A cell of several items, some of which have failed."""
+FEW_FAILED = "#b8a13c"
+SOME_FAILED = "#e0844a"
+"""Cells of several items: between success and failure, by how many have failed."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
-from nbqueue.notebook.picture import SOME_FAILED, Grid
+from nbqueue.notebook.picture import FEW_FAILED, SOME_FAILED, Grid
 from nbqueue.notebook.views import palette
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ RGBA = tuple[int, int, int, int]
 WIDTH = 640
 """Of the grid, in pixels: the width of an output in a narrow window."""
 
-_SIZES = ((16, 13), (11, 9), (8, 7), (6, 5), (4, 3), (3, 2), (2, 2))
-"""Pitch and side of a cell, the largest first."""
+_SIZES = ((16, 13), (11, 9), (8, 7), (6, 5), (4, 4), (3, 3), (2, 2))
+"""Pitch and side of a cell, the largest first. Gaps between small cells would look like noise."""
 
 _ROWS = 14
 """Rows up to which larger cells are taken."""
@@ -43,7 +43,7 @@ def grid(picture: Grid) -> bytes:
     pitch, side = _size(len(codes))
     across = min(len(codes), WIDTH // pitch)
     down = math.ceil(len(codes) / across)
-    cells: Pixels = np.full(across * down, len(_CODES), np.uint8)
+    cells: Pixels = np.full(across * down, _DIM, np.uint8)
     cells[: len(codes)] = codes
     tiles = _tiles(pitch, side)
     image = tiles[cells.reshape(down, across)].transpose(0, 2, 1, 3)
@@ -86,14 +86,18 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-_CODES = (*states.NAMES, "SOME_FAILED")
-assert _CODES[SOME_FAILED] == "SOME_FAILED"
+_EXTRA = {FEW_FAILED: palette.FEW_FAILED, SOME_FAILED: palette.SOME_FAILED}
+_DIM = len(states.NAMES) + len(_EXTRA)
+"""Index of what waits, where a cell is too small for an outline."""
+_NOTHING = _DIM + 1
 
 
 def _colours() -> list[RGBA]:
-    """Give the palette: a colour a code, and transparent after them."""
-    found: list[RGBA] = [(*_rgb(palette.LOOKS[name].colour), 255) for name in states.NAMES]
-    return [*found, (*_rgb(palette.SOME_FAILED), 255), (0, 0, 0, 0)]
+    """Give the palette: a colour a code, then `_DIM` and `_NOTHING`."""
+    colours = [palette.LOOKS[name].colour for name in states.NAMES]
+    colours += [_EXTRA[code] for code in sorted(_EXTRA)]
+    found: list[RGBA] = [(*_rgb(colour), 255) for colour in colours]
+    return [*found, (128, 128, 128, 70), (0, 0, 0, 0)]
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
@@ -112,11 +116,15 @@ def _tiles(pitch: int, side: int) -> Pixels:
     """Give a tile a code, and an empty one after them."""
     import numpy as np
 
-    nothing = len(_CODES)
-    tiles: Pixels = np.full((nothing + 1, pitch, pitch), nothing, np.uint8)
-    for code in range(nothing):
-        tiles[code, :side, :side] = np.where(_shape(code, side), code, nothing)
+    tiles: Pixels = np.full((_DIM + 1, pitch, pitch), _NOTHING, np.uint8)
+    for code in range(_DIM):
+        ink = _DIM if code == states.PENDING_CODE and side < _OUTLINED else code
+        tiles[code, :side, :side] = np.where(_shape(code, side), ink, _NOTHING)
     return tiles
+
+
+_OUTLINED = 5
+"""From this side on there is room for shapes."""
 
 
 def _shape(code: int, side: int) -> Any:
@@ -126,10 +134,10 @@ def _shape(code: int, side: int) -> Any:
     down, across = np.mgrid[:side, :side]
     edge = (down % (side - 1) == 0) | (across % (side - 1) == 0)
     band = max(1, side // 5)
-    if code == states.PENDING_CODE:
-        return edge if side > 2 else (down + across) % 2 == 0
-    if side < 5 or code == states.SUCCESS_CODE:
+    if side < _OUTLINED or code in (states.SUCCESS_CODE, *_EXTRA):
         return np.ones((side, side), bool)
+    if code == states.PENDING_CODE:
+        return edge
     if code == states.FAILURE_CODE:  # a cross
         return (abs(down - across) <= band) | (abs(down + across - side + 1) <= band)
     if code == states.REVOKED_CODE:  # a dash
