@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 from nbqueue.client import frame, retrying
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
+from nbqueue.client.saying import waited_for
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
 from nbqueue.core.outputs import settle
@@ -133,6 +134,7 @@ class Job:
     async def _await(self) -> Any:
         # Short sleeps: an asyncio task that waits on one future does not notice the stop button.
         while not self.finished:
+            self._live.client.check()
             await asyncio.sleep(_AWAIT_S)
         return self._results("raise")
 
@@ -145,7 +147,8 @@ class Job:
         Raises:
             concurrent.futures.TimeoutError: not all have ended in time.
         """
-        return cast("Iterator[Future]", concurrent.futures.as_completed(list(self), timeout))
+        futures = concurrent.futures.as_completed(list(self), timeout)
+        return waited_for(cast("Iterator[Future]", futures), f"job {self.name!r} goes on")
 
     def done_future(self) -> concurrent.futures.Future[Any]:
         """Give a future of the whole job: done when every item is, failed when one has."""

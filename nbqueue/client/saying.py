@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def say(text: str) -> None:
     """Write one line to where the person looks, and leave standard output to the data."""
     sys.stderr.write(f"nbqueue: {text}\n")
+
+
+@contextmanager
+def said_when_interrupted(what: str) -> Iterator[None]:
+    """Say that ``what`` goes on if the block is interrupted (■, Ctrl-C): only the waiting ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped waiting; {what} (job.cancel() ends it)")
+        raise
+
+
+def waited_for(futures: Iterable[T], what: str) -> Iterator[T]:
+    """Give what an iterator that waits gives, and say that ``what`` goes on if it is interrupted.
+
+    An interrupt in the loop's body does not come here: that one is the loop's own.
+    """
+    with said_when_interrupted(what):
+        yield from futures

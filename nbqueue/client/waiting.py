@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from nbqueue.client.futures import Future
 from nbqueue.client.job import Errors, Job
+from nbqueue.client.saying import said_when_interrupted, waited_for
 from nbqueue.core.errors import UsageError
 
 
@@ -65,7 +66,8 @@ def wait(
     (1, 0)
     """
     by_future = {_whole(job): job for job in jobs}
-    done, not_done = concurrent.futures.wait(by_future, timeout, return_when)
+    with said_when_interrupted(_going_on(by_future.values())):
+        done, not_done = concurrent.futures.wait(by_future, timeout, return_when)
     return DoneAndNotDone({by_future[f] for f in done}, {by_future[f] for f in not_done})
 
 
@@ -78,10 +80,12 @@ def as_completed(jobs: Iterable[Job | Future], timeout: float | None = None) -> 
     >>> sorted(f.result() for f in nq.as_completed([double.map([1, 2])]))   # doctest: +CLUSTER
     [2, 4]
     """
+    jobs = list(jobs)
     futures: list[Future] = []
     for job in jobs:
         futures.extend(job if isinstance(job, Job) else [job])
-    return cast("Iterator[Future]", concurrent.futures.as_completed(futures, timeout))
+    completed = concurrent.futures.as_completed(futures, timeout)
+    return waited_for(cast("Iterator[Future]", completed), _going_on(jobs))
 
 
 def _several(jobs: tuple[Any, ...]) -> Iterable[Job | Future]:
@@ -98,6 +102,15 @@ def _failure(future: Future, timeout: float | None) -> BaseException | None:
         return future.exception(timeout)
     except concurrent.futures.CancelledError as cancelled:
         return cancelled
+
+
+def _going_on(jobs: Iterable[Job | Future]) -> str:
+    """Say what an interrupted wait leaves running."""
+    names = list(dict.fromkeys(repr(job._live.name) for job in jobs))
+    if len(names) == 1:
+        return f"job {names[0]} goes on"
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return f"jobs {', '.join(names[:3])}{more} go on"
 
 
 def _whole(job: Job | Future) -> concurrent.futures.Future[Any]:

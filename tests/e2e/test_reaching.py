@@ -1,5 +1,6 @@
 """Jobs seen from elsewhere: other processes and clients, an interrupted wait, a closed client."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -222,7 +223,17 @@ def test_a_callback_that_waits_for_another_job_is_served_or_refused(until):
 
 
 @pytest.mark.parametrize(
-    "wait", ["job.result()", "job.wait()", "nq.gather(job)", "job[0].result()"]
+    "wait",
+    [
+        "job.result()",
+        "job.wait()",
+        "nq.gather(job)",
+        "job[0].result()",
+        "nq.wait([job])",
+        "nq.wait(list(job))",
+        "list(nq.as_completed([job]))",
+        "list(job.as_completed())",
+    ],
 )
 def test_an_interrupt_stops_the_waiting_and_not_the_job(notebook, gate, until, wait):
     waiter = notebook.start(
@@ -275,6 +286,12 @@ def test_waiting_on_a_closed_client_is_an_error_and_no_hang(cluster, gate, until
         until(lambda: job.state == "STARTED")
     with pytest.raises(nq.NbqueueError, match="closed"):
         job.result(10)
+
+    async def awaited():
+        return await job
+
+    with pytest.raises(nq.NbqueueError, match="closed"):
+        asyncio.run(asyncio.wait_for(awaited(), 10))
 
 
 def test_closing_is_quiet_when_nothing_runs(cluster, capfd):
