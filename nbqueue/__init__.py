@@ -137,10 +137,19 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Make IPython display jobs live (``%load_ext nbqueue``)."""
+    """Bring the magics, and have IPython display jobs live (``%load_ext nbqueue``)."""
+    from nbqueue.notebook.magics import load
     from nbqueue.notebook.register import register
 
     register(shell)
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics away again (``%unload_ext nbqueue``)."""
+    from nbqueue.notebook.magics import unload
+
+    unload(shell)
 
 
 if "IPython" in sys.modules:  # nobody else has anything to display

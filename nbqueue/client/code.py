@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from nbqueue.core.settings import KEEP_EXTRA_S
 from nbqueue.store import functions, localmodules
+from nbqueue.store.cell import Cell
 from nbqueue.store.functions import Functions
 from nbqueue.store.packing import BlobStore
 
@@ -61,12 +62,14 @@ class CodeCache:
         self._clock = clock
         self._known: dict[int, tuple[Any, Fingerprint, str, float]] = {}
 
-    def address(self, function: Callable[..., Any]) -> str:
-        """Give the address of a function as it is now, storing it when it is new.
+    def address(self, function: Callable[..., Any] | Cell) -> str:
+        """Give the address of a function or cell as it is now, storing it when it is new.
 
         Raises:
             NotPicklable: it uses something that cannot travel.
         """
+        if isinstance(function, Cell):  # hardly ever the same twice
+            return self._store.put(functions.dump(function, self._blobs))
         now = self._clock()
         print_ = fingerprint(function)
         known = self._known.get(id(function))

@@ -97,6 +97,8 @@ def _signature(live: Live) -> inspect.Signature | None:
     """Give the signature that items were submitted to; ``None`` when it cannot be loaded here."""
     spec = live.state.spec
     try:
+        if live.client.functions.kind(spec.function) != "function":
+            return None  # a cell: it has parameters only, and would bring its values with it
         # Not that of a later round's function, which may name its parameters otherwise.
         signature = inspect.signature(live.client.functions.get(spec.function))
     except (NbqueueError, TypeError, ValueError):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from nbqueue.client import frame, retrying
+from nbqueue.client import frame, pulling, retrying
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
 from nbqueue.client.saying import waited_for
@@ -157,6 +157,23 @@ class Job:
     def exceptions(self) -> dict[int, BaseException]:
         """Give the exceptions of the items that have failed or were cancelled, by item number."""
         return self._live.exceptions()
+
+    def pull(self, *names: str, into: MutableMapping[str, Any] | None = None) -> dict[str, Any]:
+        """Bring back what a cell assigned (``%%enqueue``): wait, and make it variables here.
+
+        Gives a dict of the variables. In IPython they are assigned in the notebook as well. Of a
+        job with ``--for``, each is the list of all items' values, in order. A value that could not
+        be pickled stays where it was made: a line names it, and the rest arrives.
+
+        Args:
+            *names: Bring only these; without any, all that came back.
+            into: Assign them in this namespace instead of the notebook's.
+
+        Raises:
+            Exception: what the first failed item raised; nothing is assigned then.
+            UsageError: the job runs a task or an expression, or a name is not among its variables.
+        """
+        return pulling.pull(self, names, into)
 
     # -- doing ---------------------------------------------------------------------------------
 

@@ -42,6 +42,8 @@ class Analysis:
     """Names that it may read before it has assigned them, built-ins included, in order."""
     assigns: tuple[str, ...]
     """Names that it assigns and does not delete, in order; not those that it imports."""
+    borrows: tuple[str, ...]
+    """Names that its imports bind."""
     imports: tuple[str, ...]
     """Modules that it imports, packages and candidates (``a`` and ``a.b``) included."""
     unknown: tuple[str, ...]
@@ -55,7 +57,7 @@ def analyse(source: str, filename: str = "<cell>") -> Analysis:
         SyntaxError: it is not Python (after IPython's own syntax is taken care of).
     """
     found = _Findings()
-    text = TransformerManager().transform_cell(source)
+    text = transformed(source)
     tree = compile(text, filename, "exec", _FLAGS)
     # Compiled for the mistakes that only the compiler finds (a `return` at the top, say).
     code = compile(text, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
@@ -64,9 +66,16 @@ def analyse(source: str, filename: str = "<cell>") -> Analysis:
     return Analysis(
         reads=tuple(found.reads),
         assigns=tuple(found.assigned),
+        borrows=tuple(found.borrowed),
         imports=tuple(sorted(imports(code, ""))),
         unknown=tuple(found.unknown),
     )
+
+
+def transformed(source: str) -> str:
+    """Give a cell with IPython's own syntax turned into Python."""
+    manager = TransformerManager()  # type: ignore[no-untyped-call]
+    return str(manager.transform_cell(source))
 
 
 def check_expression(source: str, filename: str) -> None:
@@ -80,6 +89,7 @@ class _Findings:
     def __init__(self) -> None:
         self.reads: dict[str, None] = {}
         self.assigned: dict[str, None] = {}
+        self.borrowed: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
         self.bound: set[str] = set()
         """Names that have a value of the cell's own at this point."""
@@ -100,10 +110,13 @@ class _Findings:
         while self.waiting:
             self.call(next(iter(self.waiting)))
 
-    def bind(self, name: str, *, assigned: bool = True) -> None:
+    def bind(self, name: str) -> None:
         self.bound.add(name)
-        if assigned:
-            self.assigned.setdefault(name)
+        self.assigned.setdefault(name)
+
+    def borrow(self, name: str) -> None:
+        self.bound.add(name)
+        self.borrowed.setdefault(name)
 
     def unbind(self, name: str) -> None:
         self.read(name)
@@ -146,11 +159,17 @@ class _Walk(ast.NodeVisitor):
         if not any(name in names for names in seen):
             self._found.read(name)
 
-    def _store(self, name: str, *, assigned: bool = True) -> None:
+    def _store(self, name: str) -> None:
         if self._scopes:
             self._scopes[-1].names.add(name)
         else:
-            self._found.bind(name, assigned=assigned)
+            self._found.bind(name)
+
+    def _import(self, name: str) -> None:
+        if self._scopes:
+            self._scopes[-1].names.add(name)
+        else:
+            self._found.borrow(name)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         self.visit(node.value)
@@ -240,7 +259,7 @@ class _Walk(ast.NodeVisitor):
         if handler.type is not None:
             self.visit(handler.type)
         if handler.name is not None:
-            self._store(handler.name, assigned=False)
+            self._found.bound.add(handler.name)
         self.block(handler.body)
         if handler.name is not None:  # Python deletes it
             self._found.bound.discard(handler.name)
@@ -339,14 +358,14 @@ class _Walk(ast.NodeVisitor):
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
-            self._store(alias.asname or alias.name.partition(".")[0], assigned=False)
+            self._import(alias.asname or alias.name.partition(".")[0])
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             if alias.name == "*":
                 self._found.unknown.setdefault(f"from {node.module} import *")
             else:
-                self._store(alias.asname or alias.name, assigned=False)
+                self._import(alias.asname or alias.name)
 
     def visit_Call(self, node: ast.Call) -> None:
         text = _constant(node.args[0]) if node.args else None
@@ -423,7 +442,7 @@ class _Walk(ast.NodeVisitor):
 
     def _source(self, text: str) -> None:
         try:
-            tree = compile(TransformerManager().transform_cell(text), "<magic>", "exec", _FLAGS)
+            tree = compile(transformed(text), "<magic>", "exec", _FLAGS)
         except SyntaxError:
             return  # the magic will say so
         self.block(tree.body)

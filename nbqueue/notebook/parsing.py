@@ -113,7 +113,7 @@ def parse_cell(line: str, expand: Expand = str) -> Enqueue:
     Raises:
         UsageError: it is not as it should be; the message says which part, and what would be.
     """
-    request = _read(_expanded(_words(line), expand))
+    request = _read(_expanded(words(line), expand))
     _check_once(request.params, "--for")
     return request
 
@@ -143,14 +143,19 @@ def parse_expression(line: str, expand: Expand = str) -> Enqueue:
             word = _first_word(rest)
             options.append(word)
             rest = rest[len(word) :].lstrip()
-    words = [word for option in options for word in _words(option)]
-    request = _read(_expanded(words, expand), expression=rest)
+    given = [word for option in options for word in words(option)]
+    request = _read(_expanded(given, expand), expression=rest)
     if not request.help and not rest:
         raise UsageError("%enqueue needs an expression: %enqueue f(3); %enqueue -h explains")
     return request
 
 
-def _words(line: str) -> list[str]:
+def words(line: str) -> list[str]:
+    """Split a line as a shell does.
+
+    Raises:
+        UsageError: a quotation does not end.
+    """
     try:
         return shlex.split(line)
     except ValueError as exc:

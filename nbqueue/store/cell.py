@@ -34,6 +34,9 @@ class Cell:
     missing: tuple[str, ...] = ()
     """Names that the cell reads and the notebook did not have: for the hint on a NameError."""
 
+    imports: tuple[str, ...] = ()
+    """Modules that the source imports: those beside the notebook travel along."""
+
     @property
     def __name__(self) -> str:
         return self.title

@@ -1,9 +1,11 @@
 """Functions by value: the code a kernel has in memory, stored under its own signature.
 
-    stored  =  uint32 length | JSON {python, name, sources} | packed (function, {name: module})
+    stored  =  uint32 length | head | packed (function, {name: module})
+    head    =  JSON {python, name, kind, sources}
 
 ``sources`` maps file names to source text for every function in the pickle, so that a worker's
-traceback shows the notebook cell's own lines. The modules are local ones that some function
+traceback shows the notebook cell's own lines. ``kind`` tells functions from cells (`store.cell`)
+without unpickling them. The modules are local ones that some function
 imports in its body: a worker makes them importable before it calls.
 """
 
@@ -20,7 +22,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import redis
 
@@ -38,6 +40,7 @@ from nbqueue.store.packing import BlobStore, pack, unpack
 from nbqueue.store.signing import Keyring
 
 T = TypeVar("T")
+Kind = Literal["function", "cell", "expression"]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -56,7 +59,7 @@ def dump(function: Callable[..., Any] | Cell, blobs: BlobStore) -> bytes:
     """
     sources: dict[str, str] = {}
     modules: dict[str, types.ModuleType] = {}
-    wanted: set[str] = set()
+    wanted: set[str] = set(function.imports) if isinstance(function, Cell) else set()
 
     def look(inner: types.FunctionType) -> None:
         if localmodules.is_installed(inner):
@@ -75,8 +78,16 @@ def dump(function: Callable[..., Any] | Cell, blobs: BlobStore) -> bytes:
     except NotPicklable as exc:
         raise _named(function, modules, blobs, exc) from None
     name = getattr(function, "__qualname__", repr(function))
-    head = json.dumps({"python": PYTHON, "name": name, "sources": sources}).encode()
+    head = json.dumps(
+        {"python": PYTHON, "name": name, "kind": _kind(function), "sources": sources}
+    ).encode()
     return _LENGTH.pack(len(head)) + head + packed
+
+
+def _kind(function: Callable[..., Any] | Cell) -> Kind:
+    if not isinstance(function, Cell):
+        return "function"
+    return "expression" if function.expression else "cell"
 
 
 @dataclass(frozen=True)
@@ -113,8 +124,7 @@ def load(stored: bytes, blobs: BlobStore) -> Loaded:
     Raises:
         FunctionNotLoadable: it was pickled by another Python, or needs what is not installed here.
     """
-    (size,) = _LENGTH.unpack_from(stored)
-    head = json.loads(stored[_LENGTH.size : _LENGTH.size + size])
+    head, start = _head(stored)
     name = head["name"]
     if head["python"] != PYTHON:
         raise FunctionNotLoadable(
@@ -123,7 +133,7 @@ def load(stored: bytes, blobs: BlobStore) -> Loaded:
             "notebook's Python"
         )
     try:
-        function, modules = unpack(memoryview(stored)[_LENGTH.size + size :], blobs)
+        function, modules = unpack(memoryview(stored)[start:], blobs)
     except NbqueueError:
         raise  # a blob is gone, or was not signed with our key
     except ModuleNotFoundError as exc:
@@ -138,6 +148,12 @@ def load(stored: bytes, blobs: BlobStore) -> Loaded:
             "package versions installed there?)"
         ) from exc
     return Loaded(function, modules, head["sources"])
+
+
+def _head(stored: bytes) -> tuple[dict[str, Any], int]:
+    """Give the head of what `dump` gave, and where its pickle begins."""
+    (size,) = _LENGTH.unpack_from(stored)
+    return json.loads(stored[_LENGTH.size : _LENGTH.size + size]), _LENGTH.size + size
 
 
 class Functions:
@@ -156,6 +172,7 @@ class Functions:
         self._settles_in = settles_in
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._cells: OrderedDict[str, bytes] = OrderedDict()
+        self._kinds: OrderedDict[str, Kind] = OrderedDict()
 
     def put(self, stored: bytes) -> str:
         """Store a dumped function and give its address."""
@@ -179,6 +196,17 @@ class Functions:
         if self._settles_in:
             loaded.settle_in()
         return loaded.function
+
+    def kind(self, address: str) -> Kind:
+        """Say what is at an address, without loading it and the values that came with it.
+
+        Raises:
+            Expired, BadSignature: as in `get`.
+        """
+        if address not in self._kinds:
+            stored = self._cells.get(address) or self._verified(address)
+            _keep(self._kinds, address, cast("Kind", _head(stored)[0].get("kind", "function")))
+        return self._kinds[address]
 
     def _load(self, address: str) -> Loaded:
         stored = self._cells.get(address) or self._verified(address)
@@ -251,9 +279,10 @@ def _named(
     if found is None:
         return NotPicklable(f"{_name(function)}: {exc}")
     trail, reason = found
+    where = "in the cell" if isinstance(function, Cell) else "inside the function"
     return NotPicklable(
         f"{_name(function)} uses the variable {' of '.join(map(repr, reversed(trail)))}: {reason}. "
-        "Make it inside the function instead, or pass what it is made from"
+        f"Make it {where} instead, or pass what it is made from (a path, a URL, a list, a seed)"
     )
 
 
@@ -277,6 +306,8 @@ def _captured(value: Any) -> dict[str, Any]:
     """Name what pickles with a function or a local module."""
     if isinstance(value, types.ModuleType):
         return localmodules.contents(value)
+    if isinstance(value, Cell):
+        return dict(value.namespace)
     if not isinstance(value, types.FunctionType):
         return {}
     code, scope = value.__code__, value.__globals__
@@ -297,4 +328,6 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 
 def _name(function: Callable[..., Any] | Cell) -> str:
+    if isinstance(function, Cell):
+        return function.title
     return f"task {getattr(function, '__qualname__', repr(function))!r}"

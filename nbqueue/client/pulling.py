@@ -1,0 +1,81 @@
+"""Bringing a cell's names back: from a job's results to variables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from nbqueue.client.saying import say
+from nbqueue.core.errors import UsageError
+from nbqueue.store.cell import NotBrought
+
+if TYPE_CHECKING:
+    from nbqueue.client.job import Job
+
+
+def pull(job: Job, names: tuple[str, ...], into: MutableMapping[str, Any] | None) -> dict[str, Any]:
+    """Give what ``Job.pull`` documents, and assign it."""
+    check_is_cell(job, "pull() brings back")
+    results = job.result()
+    single = job._live.state.spec.block == 0
+    found = dict(results) if single else _columns(results)
+    if names:
+        _check(job, names, found)
+        found = {name: found[name] for name in names}
+    arrived = found
+    if single:
+        arrived = {k: v for k, v in found.items() if not isinstance(v, NotBrought)}
+    _say_what_is_missing(job, found)
+    namespace = interactive_namespace() if into is None else into
+    if namespace is not None:
+        namespace.update(arrived)
+    return arrived
+
+
+def check_is_cell(job: Job, verb: str) -> None:
+    """Raise UsageError unless a job runs a cell."""
+    live = job._live
+    kind = live.client.functions.kind(live.state.spec.function)
+    if kind != "cell":
+        what = f"the task {job.task}" if kind == "function" else "an expression"
+        raise UsageError(
+            f"{verb} the variables of a cell (%%enqueue), and job {job.name!r} runs {what}: "
+            "job.result() gives what that returned"
+        )
+
+
+def interactive_namespace() -> MutableMapping[str, Any] | None:
+    """Give the notebook's variables; ``None`` in plain Python."""
+    # Not imported: whoever runs in IPython has it.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return None if shell is None else shell.user_ns
+
+
+def _columns(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    rows = list(results)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _check(job: Job, names: tuple[str, ...], found: Mapping[str, Any]) -> None:
+    if lacking := [name for name in names if name not in found]:
+        there = ", ".join(found) or "nothing"
+        raise UsageError(
+            f"job {job.name!r} has brought back no {', '.join(map(repr, lacking))}, only: {there} "
+            "(the cell assigned no more, or --out named no more)"
+        )
+
+
+def _say_what_is_missing(job: Job, found: Mapping[str, Any]) -> None:
+    lost = {}
+    for name, value in found.items():
+        if isinstance(value, NotBrought):
+            lost[name] = f"{name} ({value.reason})"
+        elif isinstance(value, list):
+            gaps = [v for v in value if isinstance(v, NotBrought)]
+            if gaps:
+                lost[name] = f"{name} of {len(gaps)} item(s) ({gaps[0].reason})"
+    if lost:
+        say(f"job {job.name!r} could not bring back {'; '.join(lost.values())}")

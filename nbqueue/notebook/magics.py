@@ -1,0 +1,239 @@
+"""The magics: ``%%enqueue``, ``%enqueue``, ``%jobs``, ``%cancel``, ``%workers``, ``%schedules``.
+
+A thin shell: `parsing` reads the line, `analysis` the cell, `cells` sends, `display` shows. What a
+person can mend is one line, as IPython shows its own usage errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError as OneLine
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    no_var_expand,
+)
+
+from nbqueue.client.client import default_client
+from nbqueue.client.job import Job
+from nbqueue.client.reaching import job as find_job
+from nbqueue.client.reaching import jobs as list_jobs
+from nbqueue.client.saying import say
+from nbqueue.core.errors import InfrastructureError, UsageError
+from nbqueue.notebook import analysis, cells, display, parsing, shelltext, unheard
+from nbqueue.notebook.parsing import Enqueue
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class NotPython(OneLine):
+    """A cell with a syntax error; shown as IPython shows its own."""
+
+    def __init__(self, message: str, shown: list[str]) -> None:
+        super().__init__(message)
+        self._shown = shown
+
+    def _render_traceback_(self) -> list[str]:
+        return self._shown
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except (UsageError, InfrastructureError) as exc:
+        raise OneLine(str(exc)) from exc
+
+
+@magics_class
+class QueueMagics(Magics):
+    """What ``%load_ext nbqueue`` brings."""
+
+    shell: Any
+
+    @no_var_expand
+    @line_cell_magic
+    def enqueue(self, line: str, cell: str | None = None) -> Job | None:
+        """Send a cell or an expression to a worker; replaced by the text of ``-h``."""
+        with _in_one_line():
+            if cell is None:
+                return self._expression(parsing.parse_expression(line, self._expand))
+            self._cell(parsing.parse_cell(line, self._expand), cell)
+            return None
+
+    enqueue.__doc__ = parsing.HELP
+
+    def _cell(self, request: Enqueue, body: str) -> None:
+        if request.help:
+            print(parsing.HELP)
+            return
+        if not body.strip():
+            raise UsageError("the cell is empty, so there is nothing to send")
+        job = self._send(request, body)
+        if request.name is not None:
+            self.shell.user_ns[request.name] = job
+        display.show(job)
+        if request.wait:
+            job.pull()
+
+    def _expression(self, request: Enqueue) -> Job | None:
+        source = request.expression or ""
+        if request.help:
+            print(parsing.HELP)
+            return None
+        with self._shown_as_syntax_error():
+            try:
+                analysis.check_expression(source, cells.title(request))
+            except SyntaxError:
+                # As a cell it may be right, and then the advice is another.
+                analysis.analyse(source, cells.title(request))
+                raise UsageError(
+                    "%enqueue sends one expression; for statements write %%enqueue, and the cell "
+                    "below it"
+                ) from None
+        job = self._send(request, source)
+        if request.wait:
+            job.wait()
+        return job  # which IPython displays, unless it is assigned
+
+    def _send(self, request: Enqueue, source: str) -> Job:
+        if unavailable := parsing.unavailable(request):
+            raise UsageError(f"{', '.join(unavailable)} cannot be had in this version of nbqueue")
+        with self._shown_as_syntax_error():
+            found = analysis.analyse(source, cells.title(request))
+        names = self.shell.user_ns
+        cell = cells.build(source, found, request, names, self.shell.user_ns_hidden)
+        client = default_client()
+        job = cells.send(client, cell, request, names)
+        if (line := cells.unknowns(found, request)) is not None:
+            say(line)
+        if request.queue is not None:
+            unheard.warn_later(client, request.queue)
+        return job
+
+    def _expand(self, text: str) -> str:
+        return shelltext.expand(text, self.shell.user_ns)
+
+    @contextmanager
+    def _shown_as_syntax_error(self) -> Iterator[None]:
+        try:
+            yield
+        except SyntaxError as exc:
+            shown = self.shell.SyntaxTB.structured_traceback(type(exc), exc, [])
+            raise NotPython(str(exc), shown) from None
+
+    # -- looking, cancelling -----------------------------------------------------------------------
+
+    @line_magic
+    def jobs(self, line: str) -> pd.DataFrame | None:
+        """List jobs, the latest first: ``%jobs [-n N] [PATTERN]``.
+
+        PATTERN is part of a job's name, or has ``*`` and ``?`` in it; ``-n 5`` gives the latest
+        five. The result is a DataFrame, as of ``nq.jobs()``.
+        """
+        with _in_one_line():
+            words = parsing.words(line)
+            most = _option(words, "-n")
+            if words and words[0].startswith("-"):
+                raise UsageError(f"%jobs has no option {words[0]}; %jobs [-n N] [PATTERN]")
+            if len(words) > 1:
+                raise UsageError("%jobs takes one pattern: %jobs [-n N] [PATTERN]")
+            frame = list_jobs()
+            if words:
+                pattern = words[0] if set(words[0]) & set("*?[") else f"*{words[0]}*"
+                frame = frame[[fnmatchcase(str(name), pattern) for name in frame["name"]]]
+            return frame if most is None else frame.head(most)
+
+    @line_magic
+    def cancel(self, line: str) -> None:
+        """Cancel jobs: ``%cancel NAME... [--terminate]``.
+
+        NAME is a variable of the notebook's that is a job, or a job's name or id. Items that run
+        now end unrecorded; with ``--terminate`` the processes that run them are killed.
+        """
+        with _in_one_line():
+            words = parsing.words(line)
+            terminate = "--terminate" in words
+            names = [word for word in words if word != "--terminate"]
+            if not names or any(name.startswith("-") for name in names):
+                raise UsageError("%cancel takes names of jobs: %cancel NAME... [--terminate]")
+            jobs = [self._job(name) for name in names]  # all of them, before any is cancelled
+            for job in jobs:
+                count = job.cancel(terminate=terminate)
+                print(f"{job.name}: {count:,} of {job.n:,} items cancelled")
+
+    def _job(self, name: str) -> Job:
+        value = self.shell.user_ns.get(name)
+        return value if isinstance(value, Job) else find_job(name)
+
+    @line_magic
+    def workers(self, line: str) -> Any:
+        """Show the workers: what they run, and how busy they are."""
+        with _in_one_line():
+            _no_words(line, "%workers")
+            import nbqueue
+
+            listing = getattr(nbqueue, "workers", None)
+            if listing is None:
+                raise UsageError("this version of nbqueue cannot list workers")
+            return listing()
+
+    @line_magic
+    def schedules(self, line: str) -> None:
+        """List what is scheduled."""
+        with _in_one_line():
+            _no_words(line, "%schedules")
+            raise UsageError("this version of nbqueue cannot schedule tasks yet")
+
+
+def _option(words: list[str], option: str) -> int | None:
+    """Take an option with a whole number out of a magic's words."""
+    if option not in words:
+        return None
+    place = words.index(option)
+    value = words[place + 1] if place + 1 < len(words) else ""
+    if not value.isdecimal():
+        raise UsageError(f"{option} takes a whole number, not {value!r}")
+    del words[place : place + 2]
+    return int(value)
+
+
+def _no_words(line: str, magic: str) -> None:
+    if line.strip():
+        raise UsageError(f"{magic} takes no arguments, got {line.strip()!r}")
+
+
+def _help_without_a_body(lines: list[str]) -> list[str]:
+    """Let ``%%enqueue -h`` stand alone: IPython refuses a cell magic without a body."""
+    first = lines[0].split() if lines else []
+    alone = not "".join(lines[1:]).strip()
+    if alone and first[:1] == ["%%enqueue"] and {"-h", "--help"} & set(first):
+        return ["%enqueue --help\n"]
+    return lines
+
+
+def load(shell: Any) -> None:
+    """Add the magics to an IPython; any number of times."""
+    shell.register_magics(QueueMagics)
+    transforms: list[Callable[[list[str]], list[str]]] = shell.input_transformers_cleanup
+    if _help_without_a_body not in transforms:
+        transforms.append(_help_without_a_body)
+
+
+def unload(shell: Any) -> None:
+    """Take the magics away again."""
+    for kind, names in (
+        ("line", ("enqueue", "jobs", "cancel", "workers", "schedules")),
+        ("cell", ("enqueue",)),
+    ):
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    if _help_without_a_body in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.remove(_help_without_a_body)
