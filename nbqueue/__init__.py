@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from nbqueue.client.futures import Future
     from nbqueue.client.job import Job
     from nbqueue.client.local import LocalCluster
-    from nbqueue.client.reaching import job, jobs
+    from nbqueue.client.reaching import cluster, control, job, jobs, queues, workers
     from nbqueue.client.task import Task, task
     from nbqueue.client.waiting import as_completed, gather, wait
     from nbqueue.core.errors import (
@@ -60,7 +61,7 @@ _HOMES = {
     "nbqueue.client.futures": ("Future",),
     "nbqueue.client.job": ("Job",),
     "nbqueue.client.local": ("LocalCluster",),
-    "nbqueue.client.reaching": ("job", "jobs"),
+    "nbqueue.client.reaching": ("cluster", "control", "job", "jobs", "queues", "workers"),
     "nbqueue.client.task": ("Task", "task"),
     "nbqueue.client.waiting": ("as_completed", "gather", "wait"),
     "nbqueue.core.errors": (
@@ -112,15 +113,19 @@ __all__ = [
     "WorkerLost",
     "__version__",
     "as_completed",
+    "cluster",
     "connect",
+    "control",
     "current",
     "gather",
     "job",
     "jobs",
     "progress",
+    "queues",
     "task",
     "track",
     "wait",
+    "workers",
 ]
 
 
@@ -130,6 +135,25 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """This module: ``nq.cluster`` is a function here, though there is a room of that name.
+
+    Importing ``nbqueue.cluster`` for the first time binds the room to that name, as Python does;
+    the property lets that pass. (``from nbqueue.cluster import …`` does not look here.)
+    """
+
+    @property
+    def cluster(self) -> Any:
+        return import_module(_HOME_OF["cluster"]).cluster
+
+    @cluster.setter
+    def cluster(self, room: ModuleType) -> None:
+        pass
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

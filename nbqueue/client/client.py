@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from nbqueue.client import listing
+from nbqueue.client import control, listing
 from nbqueue.client.code import CodeCache
 from nbqueue.client.follower import Follower
 from nbqueue.client.job import Job
@@ -108,9 +108,19 @@ class Client:
         self.store_url = redact(backend_url)
         """Where jobs are kept, without its password."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    @property
+    def embedded(self) -> bool:
+        """Whether its cluster is a private one on this machine: one worker with many processes."""
+        return self._keepalive is not None
+
     def cwd(self) -> str:
         """Folder that tasks run in: this process's, where the workers are on this machine."""
-        return str(Path.cwd()) if self._keepalive is not None else ""
+        return str(Path.cwd()) if self.embedded else ""
 
     def again(self) -> Client:
         """Give a client for the same broker and store: a forked process needs one of its own."""
@@ -149,6 +159,14 @@ class Client:
         """
         with translated(self.store_url):
             return self.cache.clear()
+
+    def workers(self) -> pd.DataFrame:
+        """List the workers that answer; see ``nq.workers``."""
+        return listing.workers_frame(control.look(self).workers)
+
+    def queues(self) -> pd.DataFrame:
+        """List the queues; see ``nq.queues``."""
+        return listing.queues_frame(control.look(self).queues)
 
     def block(self, job_id: str, number: int, packed: bytes | None) -> Block:
         """Give an argument block of a job."""

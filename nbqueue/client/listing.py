@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from nbqueue.client.survey import Queue, Running, Worker
 from nbqueue.core import states
 from nbqueue.store.catalogue import Summary
 
@@ -32,6 +33,51 @@ def jobs_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
         },
         index=pd.Index([s.id for s in summaries], name="id", dtype=object),
     )
+
+
+def workers_frame(workers: Sequence[Worker]) -> pd.DataFrame:
+    """Give a row a worker: what ``nq.workers`` documents."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "host": _text([w.host for w in workers]),
+            "pid": _whole([w.pid for w in workers]),
+            "pool": _text([w.pool for w in workers]),
+            "processes": _whole([w.processes for w in workers]),
+            "running": _whole([w.n_running for w in workers]),
+            "runs": _text([", ".join(r.label for r in w.running) for w in workers]),
+            "longest_s": _float([_longest(w.running) for w in workers]),
+            "queues": _text([", ".join(w.queues) for w in workers]),
+            "done": _whole([w.done for w in workers]),
+            "memory_mb": _float([w.memory_mb for w in workers]),
+            "up_s": _float([w.up_s for w in workers]),
+        },
+        index=pd.Index([w.name for w in workers], name="worker", dtype=object),
+    )
+
+
+def queues_frame(queues: Sequence[Queue]) -> pd.DataFrame:
+    """Give a row a queue: what ``nq.queues`` documents."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "waiting": _whole([q.waiting for q in queues]),
+            "consumers": _whole([q.consumers for q in queues]),
+        },
+        index=pd.Index([q.name for q in queues], name="queue", dtype=object),
+    )
+
+
+def _longest(running: Sequence[Running]) -> float:
+    return max((each.for_s for each in running), default=float("nan"))
+
+
+def _float(numbers: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    import numpy as np
+
+    return np.array(numbers, dtype=np.float64)
 
 
 def _text(texts: Sequence[str]) -> Any:

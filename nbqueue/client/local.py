@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
+from nbqueue.client import control
 from nbqueue.client.client import Client, connect_address
 from nbqueue.client.saying import say
 from nbqueue.cluster import embedded
-from nbqueue.core.errors import UsageError
+from nbqueue.core.errors import ClusterError, UsageError
 
-_REPLY_S = 10.0
-"""How long a worker is given to confirm a new size; it may still be starting."""
+_ASK_S = 0.5
+"""How long one question to it is waited for. A worker that is not listening yet never hears it."""
+
+_START_S = 10.0
+"""How long a worker that is still starting is waited for before it is given another size."""
 
 
 class LocalCluster:
@@ -55,7 +60,6 @@ class LocalCluster:
         )
         self._clients: list[Client] = []
         self._threads = threads
-        self._workers = embedded.status(self.folder).workers or 1
 
     @property
     def broker_url(self) -> str:
@@ -73,6 +77,7 @@ class LocalCluster:
 
         Raises:
             UsageError: ``n`` is less than 1, or the cluster runs threads.
+            ClusterError: its worker does not answer.
 
         >>> with nq.LocalCluster(workers=1) as cluster:     # doctest: +CLUSTER
         ...     cluster.scale(2)
@@ -81,13 +86,18 @@ class LocalCluster:
             raise UsageError("a cluster of threads cannot be scaled; make one with more threads")
         if n < 1:
             raise UsageError(f"a cluster has at least 1 worker, not {n}")
-        change = n - self._workers
         client = self._clients[-1] if self._clients else self.connect()
-        control = client.app.control
-        if change:
-            order = control.pool_grow if change > 0 else control.pool_shrink
-            order(abs(change), reply=True, timeout=_REPLY_S, limit=1)
-        self._workers = n
+        control.resize(client, self._worker(client), n)
+
+    def _worker(self, client: Client) -> str:
+        give_up = time.monotonic() + _START_S
+        while not (found := control.look(client, timeout_s=_ASK_S).workers):
+            if time.monotonic() > give_up:
+                raise ClusterError(
+                    f"the worker of the cluster in {self.folder} has not answered for "
+                    f"{_START_S:g} s; worker.log in that folder says what it is at"
+                )
+        return found[0].name
 
     def close(self) -> None:
         """End its workers and its Redis; without a name, delete everything it kept."""

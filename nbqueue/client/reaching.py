@@ -1,10 +1,10 @@
-"""Reaching jobs from anywhere: `job` and `jobs` of the default client."""
+"""Reaching the default client's jobs and cluster from anywhere."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nbqueue.client.client import default_client
+from nbqueue.client.client import Client, default_client
 from nbqueue.client.job import Job
 
 if TYPE_CHECKING:
@@ -36,3 +36,71 @@ def jobs() -> pd.DataFrame:
     'listed'
     """
     return default_client().jobs()
+
+
+def workers() -> pd.DataFrame:
+    """List the workers that answer; takes about a second, on an embedded cluster a moment.
+
+    Indexed by node name (``worker``); columns ``host``, ``pid``, ``pool``, ``processes``,
+    ``running`` (how many messages it is at), ``runs`` (text: jobs and items, ``"grid 17, grid 18"``
+    ), ``longest_s`` (float: how long the one that takes longest has been running; NaN when it is
+    idle), ``queues`` (text), ``done`` (items since it started), ``memory_mb`` (float: resident
+    memory of all its processes; what they share is counted in each), ``up_s`` (float).
+
+    Raises:
+        BrokerUnreachable: the broker does not answer.
+
+    >>> double.submit(2).result()                           # doctest: +CLUSTER
+    4
+    >>> nq.workers().iloc[0][["pool", "processes", "running"]].tolist()     # doctest: +CLUSTER
+    ['prefork', 2, 0]
+    """
+    return default_client().workers()
+
+
+def queues() -> pd.DataFrame:
+    """List the queues that workers listen to or that this process has sent to.
+
+    Indexed by name (``queue``); columns ``waiting`` (messages that no worker has taken; one holds
+    an item or many) and ``consumers`` (workers that take from it).
+
+    Raises:
+        BrokerUnreachable: the broker does not answer.
+
+    >>> double.submit(2).result()                           # doctest: +CLUSTER
+    4
+    >>> nq.queues().loc["celery"].to_dict()                 # doctest: +CLUSTER
+    {'waiting': 0, 'consumers': 1}
+    """
+    return default_client().queues()
+
+
+def cluster() -> Client:
+    """Give the default client; displayed in a notebook it shows workers and queues, live.
+
+    >>> nq.cluster()                                        # doctest: +CLUSTER +ELLIPSIS
+    <Client 'default': connected, redis+socket://...>
+    """
+    return default_client()
+
+
+class Control:
+    """Celery's remote control of the default client's workers: ``nq.control``.
+
+    It has all that ``app.control`` has: ``inspect()``, ``ping()``, ``rate_limit()``,
+    ``add_consumer()`` and the others. The first use connects.
+
+    >>> list(nq.control.inspect(timeout=3, limit=1).ping().values())        # doctest: +CLUSTER
+    [{'ok': 'pong'}]
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # whoever only looks at it must not start a cluster
+            raise AttributeError(name)
+        return getattr(default_client().app.control, name)
+
+    def __repr__(self) -> str:
+        return "<Celery's remote control of the default client's workers>"
+
+
+control = Control()

@@ -92,6 +92,7 @@ class Publisher:
         self._connection: Connection | None = None
         self._producer: Producer | None = None
         self._declared: set[str] = set()
+        self._sent_to: set[str] = set()
         made = app.amqp.as_task_v2(
             "", RANGE_TASK, args=(), ignore_result=True, create_sent_event=False
         )
@@ -117,6 +118,10 @@ class Publisher:
         queue = spec.route.queue or DEFAULT_QUEUE
         with self._lock, translated(self._app):
             self._offer(body, headers, queue, spec.route.priority)
+
+    def queues(self) -> list[str]:
+        """Name the queues that messages were sent to from here, and the default one."""
+        return sorted({DEFAULT_QUEUE, *self._sent_to})
 
     def close(self) -> None:
         """Hang up."""
@@ -155,6 +160,7 @@ class Publisher:
         if queue not in self._declared:
             self._app.amqp.queues[queue].bind(self._producer.channel).declare()
             self._declared.add(queue)
+            self._sent_to.add(queue)
         return self._producer
 
     def _errors(self) -> tuple[type[BaseException], ...]:

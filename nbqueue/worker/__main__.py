@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     app = make_worker_app(wiring)
     _take_over(app)
     worker = app.Worker(
-        hostname=f"embedded-{os.getpid()}@%h",
+        hostname=f"embedded-{os.getpid()}@{socket.gethostname()}",
         pool="threads" if options.threads else "prefork",
         concurrency=options.concurrency,
         loglevel="WARNING",

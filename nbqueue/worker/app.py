@@ -15,7 +15,9 @@ from celery.exceptions import Reject
 from nbqueue.store import broker
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.worker import executor
+from nbqueue.worker import remote as remote  # its commands are known to Celery by the import
 from nbqueue.worker.bootsteps import PoolKeeper
+from nbqueue.worker.tally import Tally
 from nbqueue.worker.workplace import Wiring, Workplace
 
 
@@ -23,13 +25,14 @@ def make_worker_app(wiring: Wiring) -> Celery:
     """Make the app that a worker serves."""
     app = broker.make_app(wiring.broker_url)
     app.steps["consumer"].add(PoolKeeper)
+    app.nbqueue_tally = tally = Tally()  # before the pool forks: children share it
     places: dict[int, Workplace] = {}
 
     def place() -> Workplace:
         # By process: a forked child must not talk on its parent's connection.
         pid = os.getpid()
         if pid not in places:
-            places[pid] = Workplace(wiring, app)
+            places[pid] = Workplace(wiring, app, tally)
         return places[pid]
 
     @app.task(name=RANGE_TASK, bind=True)
@@ -45,5 +48,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
         except redis.RedisError as exc:
             # Nothing could be recorded, so nothing has happened: somebody else may have more luck.
             raise Reject(f"the store is away: {exc}", requeue=True) from exc
+        finally:
+            tally.slot().rests()
 
     return app

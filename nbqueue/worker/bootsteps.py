@@ -12,20 +12,55 @@ it takes to convict an item, were 15 s of waiting for everybody else. A look cos
 
 
 class PoolKeeper(bootsteps.StartStopStep):
-    """Notices soon when a child process has died, so that what it held comes back soon."""
+    """Notices soon when a child process has died, so that what it held comes back soon.
+
+    And makes the pool smaller without anybody's item being lost: Celery's own ``pool_shrink`` ends
+    idle processes only, and refuses when there are none, which on a busy worker is always. Here
+    the worker first takes one message fewer at a time; then a process becomes idle by itself.
+    """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._timer: Any = None
+        self.leaving = 0
+        """How many processes are to end when they are idle."""
+        consumer.nbqueue_keeper = self
 
     def start(self, consumer: Any) -> None:
         """Begin to look."""
-        self._timer = consumer.timer.call_repeatedly(_LOOK_S, consumer.pool.maintain_pool)
+        if self.leaving:  # a new connection begins with as many messages as there are processes
+            consumer.qos.decrement_eventually(self.leaving * consumer.prefetch_multiplier)
+        self._timer = consumer.timer.call_repeatedly(_LOOK_S, self._look, (consumer,))
 
     def stop(self, consumer: Any) -> None:
         """Stop looking."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def resize(self, consumer: Any, n: int) -> None:
+        """Have ``n`` processes: more at once, fewer as soon as some are idle."""
+        change = n - (consumer.pool.num_processes - self.leaving)
+        if change > 0:
+            stay = min(change, self.leaving)
+            self.leaving -= stay
+            if change > stay:
+                consumer.pool.grow(change - stay)
+        else:
+            self.leaving -= change
+        consumer._update_prefetch_count(change)
+        self._let_go(consumer)
+
+    def _look(self, consumer: Any) -> None:
+        consumer.pool.maintain_pool()
+        self._let_go(consumer)
+
+    def _let_go(self, consumer: Any) -> None:
+        while self.leaving:
+            try:
+                consumer.pool.shrink(1)
+            except ValueError:  # "All processes busy!"
+                return
+            self.leaving -= 1

@@ -71,6 +71,7 @@ class Reporter:
         self._hits: set[int] = set()
         self._recorded: dict[int, list[Mapping[str, Any]]] = {}
         self._noted = NO_ITEM
+        self._slot = place.tally.slot()  # here, in the thread that runs the items
         # The executor's clock is monotonic; the log's is the store's.
         self._base = place.now() - time.perf_counter()
         self.cancelled = False
@@ -186,6 +187,7 @@ class Reporter:
         if reply.known == 0:
             self._open()
             reply = self._place.joblog.commit(message.spec.id, batch, self._place.now())
+        self._slot.recorded(reply.recorded)
         self._heed(reply)
         if reply.ready:
             self._place.sequels.release()
@@ -263,6 +265,7 @@ class Reporter:
             item = self._run.current
             if item not in (NO_ITEM, self._noted):
                 self._noted = item
+                self._slot.runs(self._message_id, item, time.time())
                 self._note(
                     Started(
                         self._message.round,

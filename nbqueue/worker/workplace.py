@@ -27,6 +27,7 @@ from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
+from nbqueue.worker.tally import Tally
 
 _BLOCKS = 4
 """Argument blocks kept unpickled. Fewer: a block is read anew for each of its slow items; more:
@@ -47,7 +48,8 @@ class Wiring:
 class Workplace:
     """One process's share of the wiring."""
 
-    def __init__(self, wiring: Wiring, app: Celery) -> None:
+    def __init__(self, wiring: Wiring, app: Celery, tally: Tally) -> None:
+        self.tally = tally
         self.publisher = Publisher(app, wiring.keyring)
         self.keyring = wiring.keyring
         self.name = f"{socket.gethostname()}/{os.getpid()}"

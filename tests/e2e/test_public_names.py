@@ -19,7 +19,8 @@ doctest.register_optionflag("CLUSTER")
 def examples_of(thing):
     """All examples in a docstring, and for a class in its methods' docstrings."""
     finder = doctest.DocTestFinder(recurse=True)
-    return [e for found in finder.find(thing, thing.__name__, globs={}) for e in found.examples]
+    name = getattr(thing, "__name__", type(thing).__name__)
+    return [e for found in finder.find(thing, name, globs={}) for e in found.examples]
 
 
 @pytest.mark.parametrize("name", sorted(set(nq.__all__) - CONSTANTS))
@@ -33,7 +34,7 @@ def test_every_public_name_has_a_docstring_with_an_example(name):
 def test_the_names_of_the_promise_are_there():
     promised = {
         "connect", "LocalCluster", "task", "gather", "wait", "as_completed", "jobs", "job",
-        "track", "progress", "current",
+        "track", "progress", "current", "workers", "queues", "cluster", "control",
     }  # fmt: skip
     assert promised <= set(nq.__all__)
     assert set(nq.__all__) <= set(dir(nq))

@@ -1,0 +1,110 @@
+"""What a worker answers and does when a client asks: two commands beside Celery's own.
+
+``nbqueue_look`` tells in one reply what Celery spreads over four (``stats``, ``active``,
+``active_queues`` and the node's name), and what Celery does not know: items. ``nbqueue_resize``
+gives the pool a size. Both run in the worker's main process, between two messages, so they must be
+quick and must not wait.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from celery.worker import state as worker_state
+from celery.worker.control import control_command, inspect_command
+
+from nbqueue.worker.tally import Tally
+
+_RUNNING = 200
+"""How many messages a reply names. More would make a reply of a large thread pool heavy."""
+
+_RESIZABLE = ("prefork",)
+"""Pools that can be given another size while they run; Celery's threads and solo cannot."""
+
+
+@inspect_command()
+def nbqueue_look(state: Any, **_: Any) -> dict[str, Any]:
+    """Say what this worker is and what it is at."""
+    consumer = state.consumer
+    pool = consumer.pool
+    pids = _children(pool)
+    kind = _kind(pool)
+    tally: Tally = state.app.nbqueue_tally
+    items = tally.running()
+    active = list(state.tset(worker_state.active_requests))
+    leaving = consumer.nbqueue_keeper.leaving
+    return {
+        "pid": os.getpid(),
+        "pool": kind,
+        "processes": pool.num_processes - leaving,
+        "leaving": leaving,
+        "resizable": kind in _RESIZABLE and not consumer.controller.autoscaler,
+        "queues": sorted(queue.name for queue in consumer.task_consumer.queues),
+        "running": [_running(request, items, time.time()) for request in active[:_RUNNING]],
+        "n_running": len(active),
+        "done": tally.done(),
+        "memory_mb": _memory_mb([os.getpid(), *pids]),
+        "up_s": time.monotonic() - _SINCE,
+    }
+
+
+@control_command(args=[("n", int)], signature="<N>")
+def nbqueue_resize(state: Any, n: int) -> dict[str, Any]:
+    """Have N pool processes; those that are busy end after what they run."""
+    found = nbqueue_look(state)
+    if not found["resizable"]:
+        return {"error": f"a worker with this pool ({found['pool']}) keeps its size"}
+    if n < 1:
+        return {"error": f"a worker has at least 1 process, not {n}"}
+    state.consumer.nbqueue_keeper.resize(state.consumer, n)
+    return {"ok": n}
+
+
+_SINCE = time.monotonic()
+
+
+def _kind(pool: Any) -> str:
+    """Give a pool's name as ``--pool`` has it."""
+    module: str = type(pool).__module__.rpartition(".")[2]
+    return "threads" if module == "thread" else module
+
+
+def _children(pool: Any) -> list[int]:
+    found = (pool.info or {}).get("processes", [])
+    return [int(pid) for pid in found] if isinstance(found, list) else []
+
+
+def _running(request: Any, items: Mapping[str, tuple[int, float]], now: float) -> dict[str, Any]:
+    since = request.time_start or now
+    item, begun = items.get(request.id, (None, since))
+    return {
+        "id": request.id,
+        "task": request.name,
+        "what": request.argsrepr,
+        "for_s": max(now - since, 0.0),
+        "item": item,
+        "item_for_s": max(now - begun, 0.0),
+    }
+
+
+def _memory_mb(pids: Sequence[int]) -> float:
+    """Give the resident memory of processes, added up: what they share is counted in each."""
+    if Path("/proc/self/statm").exists():
+        page_mb = resource.getpagesize() / 1024**2
+        return round(sum(_pages(pid) for pid in pids) * page_mb, 1)
+    command = ["ps", "-o", "rss=", "-p", ",".join(map(str, pids))]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return round(sum(int(kib) for kib in shown.split()) / 1024, 1)
+
+
+def _pages(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0  # it has just ended

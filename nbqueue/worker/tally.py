@@ -1,0 +1,94 @@
+"""What each process of a worker's pool is at, in memory that the worker's main process can read.
+
+The main process answers questions about the worker, but knows messages only; which item of a
+message is running, and how many have ended, is known in the child that runs them. So the children
+write it where the main process can see it: in one anonymous shared mapping, made before they are
+forked, with a slot for each. Nobody waits for anybody; a reader that comes between two writes sees
+a number that is one step old.
+
+    slot:  16 bytes id of the message | uint64 items recorded | int64 item | float64 begun
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import threading
+import uuid
+from itertools import count
+
+from billiard import current_process
+
+_SLOT = struct.Struct("=16sQqd")
+_ID, _DONE, _ITEM = struct.Struct("=16s"), struct.Struct("=Q"), struct.Struct("=qd")
+_DONE_AT, _ITEM_AT = _ID.size, _ID.size + _DONE.size
+_NOTHING = bytes(_ID.size)
+
+SLOTS = 1024
+"""More processes than that share slots, and their counts come out too low."""
+
+
+class Slot:
+    """Where one process (or thread of a thread pool) writes."""
+
+    def __init__(self, memory: mmap.mmap, number: int) -> None:
+        self._memory = memory
+        self._at = number * _SLOT.size
+
+    def recorded(self, n: int) -> None:
+        """Count items whose outcomes are in the store."""
+        at = self._at + _DONE_AT
+        _DONE.pack_into(self._memory, at, _DONE.unpack_from(self._memory, at)[0] + n)
+
+    def runs(self, message_id: str, item: int, begun: float) -> None:
+        """Say which item is running; quick ones need not be said."""
+        # The id comes last: it is what makes the rest count.
+        _ITEM.pack_into(self._memory, self._at + _ITEM_AT, item, begun)
+        _ID.pack_into(self._memory, self._at, _bytes_of(message_id))
+
+    def rests(self) -> None:
+        """Say that the message is over."""
+        _ID.pack_into(self._memory, self._at, _NOTHING)
+
+
+class Tally:
+    """All slots of one worker; make it before the pool forks."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, SLOTS * _SLOT.size)
+        self._mine = threading.local()
+        self._threads = count()
+
+    def slot(self) -> Slot:
+        """Give the slot of this process, or of this thread where the pool has threads.
+
+        A child that replaces a dead one has its place in the pool, and counts on in its slot.
+        """
+        found: Slot | None = getattr(self._mine, "slot", None)
+        if found is None:
+            place = getattr(current_process(), "index", None)
+            number = next(self._threads) if place is None else place
+            found = self._mine.slot = Slot(self._memory, number % SLOTS)
+        return found
+
+    def done(self) -> int:
+        """Give how many items this worker has recorded since it started."""
+        return sum(done for _, done, _, _ in self._slots())
+
+    def running(self) -> dict[str, tuple[int, float]]:
+        """Give the item that each message is at, and since when, by the message's id."""
+        return {
+            str(uuid.UUID(bytes=raw)): (item, begun)
+            for raw, _, item, begun in self._slots()
+            if raw != _NOTHING
+        }
+
+    def _slots(self) -> list[tuple[bytes, int, int, float]]:
+        return list(_SLOT.iter_unpack(self._memory))
+
+
+def _bytes_of(message_id: str) -> bytes:
+    try:
+        return uuid.UUID(message_id).bytes
+    except ValueError:
+        return _NOTHING  # somebody else's message: whoever asks sees no item
