@@ -109,11 +109,6 @@ class Client:
         """Where jobs are kept, without its password."""
 
     @property
-    def closed(self) -> bool:
-        """Whether it was closed."""
-        return self._closed
-
-    @property
     def embedded(self) -> bool:
         """Whether its cluster is a private one on this machine: one worker with many processes."""
         return self._keepalive is not None
