@@ -23,6 +23,7 @@ from nbqueue.core.errors import UsageError
 from nbqueue.notebook.analysis import Analysis
 from nbqueue.notebook.parsing import Enqueue, Sweep
 from nbqueue.store.cell import Cell
+from nbqueue.store.identity import identity
 
 _EVERYWHERE = frozenset(
     {*dir(builtins), "get_ipython", "display", "exit", "quit", "In", "Out", "__file__"}
@@ -168,6 +169,7 @@ def send(client: Client, cell: Cell, request: Enqueue, names: dict[str, Any]) ->
         ),
         name=request.job_name or request.name,
         max_retries=request.retries or 0,
+        cache=identity(cell.meaning) if request.cache else "",
         after=tuple(_job_id(client, name, names) for name in request.after),
     )
     if arguments is None:

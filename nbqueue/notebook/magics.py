@@ -104,8 +104,6 @@ class QueueMagics(Magics):
         return job  # which IPython displays, unless it is assigned
 
     def _send(self, request: Enqueue, source: str) -> Job:
-        if unavailable := parsing.unavailable(request):
-            raise UsageError(f"{', '.join(unavailable)} cannot be had in this version of nbqueue")
         with self._shown_as_syntax_error():
             found = analysis.analyse(source, cells.title(request))
         names = self.shell.user_ns

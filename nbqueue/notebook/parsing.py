@@ -13,7 +13,7 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from nbqueue.client.options import check_name
 from nbqueue.core.errors import UsageError
@@ -288,14 +288,3 @@ def _seconds(text: str | None) -> float | None:
             f"--timeout takes seconds above 0, or a time like 90s, 10m or 2h, not {text!r}"
         )
     return seconds
-
-
-def unavailable(request: Enqueue) -> list[str]:
-    """List the options that a request uses and that this version cannot carry out."""
-    asked: dict[str, Any] = {
-        "--retries": request.retries,
-        "--timeout": request.timeout_s is not None,
-        "--after": request.after,
-        "--cache": request.cache,
-    }
-    return [option for option, value in asked.items() if value]

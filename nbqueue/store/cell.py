@@ -38,6 +38,11 @@ class Cell:
     """Modules that the source imports: those beside the notebook travel along."""
 
     @property
+    def meaning(self) -> tuple[Any, ...]:
+        """What a run of the cell depends on, for the cache: not what it is called."""
+        return self.source, dict(self.namespace), self.out, self.params, self.expression
+
+    @property
     def __name__(self) -> str:
         return self.title
 
