@@ -7,7 +7,7 @@ that never asks should not pay for them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,16 @@ from nbqueue.client import expansion
 from nbqueue.core import states
 from nbqueue.core.errors import NbqueueError
 from nbqueue.core.fold import JobState
-from nbqueue.core.records import Cancelled, Outcomes, Progressed, Record, Rejected, Retried, Started
+from nbqueue.core.records import (
+    Cancelled,
+    Outcomes,
+    Output,
+    Progressed,
+    Record,
+    Rejected,
+    Retried,
+    Started,
+)
 from nbqueue.store.joblog import JobLog
 
 if TYPE_CHECKING:
@@ -24,6 +33,9 @@ if TYPE_CHECKING:
 
     from nbqueue.client.live import Live
     from nbqueue.client.outcome import Outcomes as Reader
+
+_SAID_CHARS = 80
+"""How much of an output is shown in a line of the log."""
 
 OWN_COLUMNS = (
     "state",
@@ -226,7 +238,7 @@ def _concerns(record: Record, item: int) -> bool:
             return _within(record.runs, item)
         case Cancelled():
             return record.runs is None or _within(record.runs, item)
-        case Started() | Progressed():
+        case Started() | Progressed() | Output():
             return record.item == item
         case _:
             return True
@@ -245,6 +257,8 @@ def _line(record: Record) -> str:
             return f"{text}, {bad} FAILURE ({'; '.join(map(str, record.errors))})" if bad else text
         case Started() | Progressed():
             return f"item {record.item}: {record.kind} {_rest(record)}"
+        case Output():
+            return f"item {record.item}: {_said(record.output)}"
         case Retried() | Rejected():
             return f"items {_runs(record.runs)}: {record.kind} (round {record.round})"
         case Cancelled():
@@ -257,6 +271,18 @@ def _rest(record: Started | Progressed) -> str:
     if isinstance(record, Started):
         return f"on {record.worker}"
     return f"{record.done:g} of {record.total:g}" if record.total else f"{record.done:g}"
+
+
+def _said(output: Mapping[str, Any]) -> str:
+    """Tell an output in a few words."""
+    kind = output["output_type"]
+    if kind == "stream":
+        text = f"{output['name']} {output['text'][: _SAID_CHARS + 1]!r}"
+    elif kind == "error":
+        text = f"error {output['ename']}: {output['evalue']}"
+    else:
+        text = f"{kind} {', '.join(output.get('data', ()))}".rstrip()
+    return text if len(text) <= _SAID_CHARS else f"{text[:_SAID_CHARS]}…"
 
 
 def _runs(runs: Sequence[tuple[int, int]]) -> str:

@@ -72,8 +72,6 @@ def _take_over(app: Celery) -> None:
 def _leave_kernel() -> None:
     """Forget what the kernel that started the cluster had in its environment for itself."""
     os.environ.pop("JPY_PARENT_PID", None)
-    if os.environ.get("MPLBACKEND", "").startswith("module://matplotlib_inline"):
-        os.environ["MPLBACKEND"] = "agg"  # inline figures need IPython, and nobody sees them here
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,10 +14,15 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO
 
 from nbqueue.worker.current import reporting
+from nbqueue.worker.descriptors import Descriptors
+from nbqueue.worker.ranges import NO_ITEM, RangeRun
+from nbqueue.worker.reporter import Reporter
 
 _OWN_LOGGERS = ("amqp", "billiard", "celery", "kombu", "multiprocessing", "nbqueue", "redis")
 """What a worker itself logs under; their children follow."""
@@ -71,6 +76,8 @@ class Writer(io.TextIOBase):
 
 
 _writers: dict[str, Writer] = {}
+_descriptors: Descriptors | None = None
+_job_id = ""
 
 
 def install() -> None:
@@ -83,20 +90,63 @@ def install() -> None:
     sys.stdout, sys.stderr = _writers["stdout"], _writers["stderr"]
 
 
-def writers() -> Mapping[str, Writer]:
-    """Give the writers by the name of their stream (after `install`)."""
-    return _writers
+@contextmanager
+def descriptors(run: RangeRun, reporter: Reporter, *, alone: bool = False) -> Iterator[None]:
+    """Have what is written to descriptors 1 and 2 go to the item that runs.
+
+    They are the process's: in a pool of threads only ``alone``, for who sees to it that there is
+    only one at a time.
+    """
+    if _is_leading() or not (alone or threading.current_thread() is threading.main_thread()):
+        yield
+        return
+    made = _made()
+    latest = max(run.current, 0)
+
+    def take(name: str, text: str) -> None:
+        nonlocal latest
+        if run.current != NO_ITEM:
+            latest = run.current
+        reporter.printed(latest, name, text)
+
+    with made.leading_to(take):
+        for writer in _writers.values():
+            writer.before = made.drain
+        try:
+            yield
+        finally:
+            for writer in _writers.values():
+                writer.before = None
 
 
-def move_elsewhere(elsewhere: Callable[[str], int]) -> None:
-    """Have what is nobody's output, and the worker's own log, written to other descriptors."""
-    for name, writer in _writers.items():
-        if _descriptor(writer.elsewhere) in (1, 2):
-            writer.elsewhere = open(elsewhere(name), "w", buffering=1, closefd=False)  # noqa: SIM115
-    for own in _OWN_LOGGERS:
-        for handler in logging.getLogger(own).handlers:
-            if isinstance(handler, logging.StreamHandler) and _descriptor(handler.stream) in (1, 2):
-                handler.setStream(_writers["stderr"].elsewhere)
+def complete() -> None:
+    """Bring in what an item has written to descriptors, and put the streams back in place."""
+    install()
+    if _descriptors is not None and _descriptors.are_leading:
+        _descriptors.complete()
+
+
+def _is_leading() -> bool:
+    return _descriptors is not None and _descriptors.are_leading
+
+
+def _made() -> Descriptors:
+    """Make the descriptors; the worker's own log goes on to where it went."""
+    global _descriptors
+    if _descriptors is None:
+        _descriptors = Descriptors()
+        for name, writer in _writers.items():
+            if _descriptor(writer.elsewhere) in (1, 2):
+                fd = _descriptors.elsewhere(name)
+                writer.elsewhere = open(fd, "w", buffering=1, closefd=False)  # noqa: SIM115
+        for name in _OWN_LOGGERS:
+            for handler in logging.getLogger(name).handlers:
+                if (
+                    isinstance(handler, logging.StreamHandler)
+                    and _descriptor(handler.stream) in (1, 2)
+                ):  # fmt: skip
+                    handler.setStream(_writers["stderr"].elsewhere)
+    return _descriptors
 
 
 def _descriptor(stream: Any) -> int | None:
@@ -117,6 +167,19 @@ def put_out(output: Mapping[str, Any]) -> bool:
     run, reporter = here
     reporter.output(run.current, output)
     return True
+
+
+def begin_job(job_id: str) -> None:
+    """Give each job of a process a root logger as a fresh Python has it.
+
+    What one job sets up there would decide what the next one's ``logging.basicConfig`` does. In a
+    pool of threads jobs run at the same time, and it stays as it is.
+    """
+    global _job_id
+    if job_id != _job_id and threading.current_thread() is threading.main_thread():
+        _job_id = job_id
+        logging.root.handlers.clear()
+        logging.root.setLevel(logging.WARNING)
 
 
 def _give_back_root_logger() -> None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from nbqueue.core.errors import NotPicklable
@@ -19,15 +18,12 @@ from nbqueue.store.packing import BlobStore, pack_native
 from nbqueue.store.results import Packed
 from nbqueue.worker import capture
 from nbqueue.worker.current import reporting
-from nbqueue.worker.descriptors import Descriptors
 
 _SHELL = "nbqueue.worker.shell"
 
 _one_at_a_time = threading.RLock()
 """``sys.modules["__main__"]``, the shell and the descriptors are the process's: in a pool of
 threads, cells run one after the other."""
-
-_descriptors: Descriptors | None = None
 
 
 def shell() -> Any:
@@ -45,8 +41,11 @@ def runner(fresh: Callable[[], Any], blobs: BlobStore) -> Callable[..., Any]:
         namespace = cell.namespace if isinstance(cell.namespace, dict) else {}
         namespace.update(names)
         namespace.setdefault("__builtins__", builtins)
-        with _one_at_a_time, _descriptors_captured():
-            value = shell().run(cell, namespace)
+        with _one_at_a_time, _descriptors():
+            try:
+                value = shell().run(cell, namespace)
+            finally:
+                capture.complete()
         if cell.expression:
             return value
         return _brought({name: namespace[name] for name in cell.out if name in namespace}, blobs)
@@ -70,27 +69,7 @@ def _or_not(value: Any, blobs: BlobStore) -> Any:
     return value
 
 
-@contextmanager
-def _descriptors_captured() -> Iterator[None]:
+def _descriptors() -> AbstractContextManager[None]:
     """Have what is written to descriptors 1 and 2 go to the item that this thread runs."""
-    global _descriptors
     here = reporting()
-    if here is None:
-        yield
-        return
-    if _descriptors is None:
-        _descriptors = Descriptors()
-        capture.move_elsewhere(_descriptors.elsewhere)
-    run, reporter = here
-    item = run.current
-    writers = capture.writers().values()
-    with _descriptors.leading_to(lambda name, text: reporter.printed(item, name, text)):
-        for writer in writers:
-            writer.before = _descriptors.drain
-        try:
-            yield
-        finally:
-            for writer in writers:
-                writer.before = None
-            capture.install()  # the cell may have put something else in the streams' place
-            sys.stdout.flush()
+    return nullcontext() if here is None else capture.descriptors(*here, alone=True)

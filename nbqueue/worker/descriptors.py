@@ -4,12 +4,17 @@ Subprocesses, C code and forked children write there. While a cell runs, both de
 pipes, which a thread of this process reads; who writes through Python has the pipes emptied first
 (`Writer.before`), so that texts stay in order. One process, one pair of descriptors: of two items
 in two threads, only one at a time may have them.
+
+A process that an item leaves behind keeps writing to the pipe: to whichever item runs then, or
+between items to where the descriptors led before. What a dying process wrote last is lost with it,
+except the interpreter's own report of a crash, which goes to the worker's log.
 """
 
 from __future__ import annotations
 
 import codecs
 import ctypes
+import faulthandler
 import os
 import select
 import sys
@@ -54,6 +59,7 @@ class Descriptors:
             target=self._read_on, name="nbqueue-descriptors", daemon=True
         )
         self._reader.start()
+        faulthandler.enable(self.elsewhere("stderr"))
 
     def elsewhere(self, name: str) -> int:
         """Give a descriptor that leads to where one of the streams led before."""
@@ -80,6 +86,16 @@ class Descriptors:
                         take(pipe.name, rest)
                     pipe.decoder.reset()
                 self._take = None
+
+    @property
+    def are_leading(self) -> bool:
+        """Whether somebody takes what is written."""
+        return self._take is not None
+
+    def complete(self) -> None:
+        """Hand on what has been written until now, buffers included."""
+        self._flush()
+        self.drain()
 
     def drain(self) -> None:
         """Hand on what has been written until now."""

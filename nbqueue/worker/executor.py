@@ -43,7 +43,7 @@ from nbqueue.store.cell import Cell
 from nbqueue.store.message import Message, Unverified, decode
 from nbqueue.store.packing import ATOMS, pack_native
 from nbqueue.store.results import Packed
-from nbqueue.worker import bars, caching, capture, cells, current, limits
+from nbqueue.worker import caching, capture, cells, current, limits, surroundings
 from nbqueue.worker.failures import describe
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporter import Reporter
@@ -65,6 +65,9 @@ _OPENED_S = 2.0
 
 _MOST_DEATHS = 2
 """How often an item may be begun by a careful executor and not be heard of again."""
+
+_NUMBERS = frozenset({type(None), bool, int, float})
+"""Results of these types are handed in as they are, without another look."""
 
 _JOB_ID = re.compile(r"[0-9a-z-]{1,64}\Z")
 
@@ -138,8 +141,7 @@ class Execution:
         if message.spec.chunksize is not None and self._may_split:
             self._reporter.send_rest(self._run.give_away())  # divide at once: sizes are fixed
             return
-        bars.watch()
-        capture.install()
+        surroundings.settle_in(message.spec.id)
         _enter(message.spec.cwd)
         function = self._function(message.function or message.spec.function)
         budget_s = settings.FIRST_SPLIT_S if message.whole else settings.COMMIT_INTERVAL_S
@@ -147,7 +149,10 @@ class Execution:
         self.due = time.perf_counter() + (budget_s if soon else _TICK_S)
         ticker.watch(self, soon=soon)
         function = self._within(function)
-        with current.running(self._message, self._run, self._reporter):
+        with (
+            current.running(self._message, self._run, self._reporter),
+            capture.descriptors(self._run, self._reporter),
+        ):
             try:
                 self._loop(function, budget_s)
             finally:
@@ -166,6 +171,8 @@ class Execution:
     def _within(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Put around the function what its job's options ask for."""
         spec = self._message.spec
+        if spec.cache:
+            function = surroundings.bringing_in(function)  # it is to be kept with the result
         if spec.limits != NO_LIMITS:
             function = limits.within(spec.limits, function, self._run, self._reporter)
         # (The digest is of the function that the job began with, and a retry may have another's.)
@@ -236,9 +243,12 @@ class Execution:
             begun = clock()
             try:
                 value = function(*args, **kwargs)
-                if type(value) not in ATOMS or _is_large(value):
-                    value = self._packed(value)
+                if type(value) not in _NUMBERS:
+                    value = self._handed_in(value)
                 ended = clock()
+                if ended - begun > surroundings.QUICK_S:
+                    surroundings.bring_in()
+                    ended = clock()
             except BaseException as exc:  # also SystemExit: a task's exit is not the worker's
                 item = run.failed(item, begun, clock(), self._described(exc))
                 ended = clock()
@@ -262,6 +272,12 @@ class Execution:
     def _after_rest(self, item: int) -> int:
         return NO_ITEM if self._reporter.cancelled else item
 
+    def _handed_in(self, value: Any) -> Any:
+        """Pack a value, unless it is an atom of a size that travels as it is."""
+        if type(value) in ATOMS and not _is_large(value):
+            return value
+        return self._packed(value)
+
     def _packed(self, value: Any) -> Packed:
         if type(value) is Packed:  # a cell's, or from the cache
             return value
@@ -276,6 +292,7 @@ class Execution:
             ) from None
 
     def _described(self, exc: BaseException) -> Error:
+        surroundings.bring_in()
         return describe(exc, self._place.blobs, hide=str(Path(__file__).parent))
 
     def _load_block(self, item: int) -> None:

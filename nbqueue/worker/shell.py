@@ -31,12 +31,11 @@ from traitlets.config import Config
 
 from nbqueue.store.cell import Cell
 from nbqueue.worker import capture
+from nbqueue.worker.figures import INLINE, PYPLOT
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _TITLES = 64
 """Cells whose source lines are kept for tracebacks of functions that they defined."""
-
-_INLINE = "module://matplotlib_inline.backend_inline"
 
 _IPYTHON = str(Path(IPython.__file__).parent)
 
@@ -167,8 +166,8 @@ class CellShell(InteractiveShell):
         self.displayhook.value = None
         self.compile.title = cell.title
         self.compile.reset_compiler_flags()
-        os.environ["MPLBACKEND"] = _INLINE
-        _use_inline()
+        os.environ["MPLBACKEND"] = INLINE
+        self._draw_inline()
         try:
             yield
         finally:
@@ -182,11 +181,24 @@ class CellShell(InteractiveShell):
             self._cell = self.displayhook.cell = None
             self._forget()
 
+    def _draw_inline(self) -> None:
+        """Have figures go to the notebook, where a task has had matplotlib do otherwise."""
+        matplotlib = sys.modules.get("matplotlib")
+        if matplotlib is None:
+            return  # then the environment decides, if the cell imports it
+        matplotlib.interactive(True)  # the cell before may have said plt.ioff()
+        if PYPLOT not in sys.modules:
+            matplotlib.rcParams["backend"] = INLINE
+        elif "inline" not in sys.modules[PYPLOT].get_backend():
+            self.enable_matplotlib("inline")
+
     def _forget(self) -> None:
         """Let go of what the cell had in its hands."""
         self.user_module, self.user_ns = self.prepare_user_module(None, {})
         self.last_execution_result = None
         self.InteractiveTB.tb = None
+        if PYPLOT in sys.modules:
+            sys.modules[PYPLOT].close("all")  # what the cell kept open ends with it
         for name in ("last_type", "last_value", "last_traceback", "last_exc"):
             sys.__dict__.pop(name, None)
 
@@ -234,18 +246,6 @@ class CellShell(InteractiveShell):
                 "traceback": list(stb),
             }
         )
-
-
-def _use_inline() -> None:
-    """Have figures go to the notebook, where a task has had matplotlib do otherwise."""
-    matplotlib = sys.modules.get("matplotlib")
-    if matplotlib is None:
-        return  # then the environment decides, if the cell imports it
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is None:
-        matplotlib.rcParams["backend"] = _INLINE
-    elif "inline" not in matplotlib.rcParams._get("backend"):
-        pyplot.switch_backend(_INLINE)
 
 
 def put_out(

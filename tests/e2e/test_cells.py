@@ -1,5 +1,8 @@
 """Cells on real workers: what they put out, what they bring back, and what they leave behind."""
 
+import os
+import signal
+
 import pytest
 
 import nbqueue as nq
@@ -116,3 +119,323 @@ def test_an_error_shows_the_cells_own_lines_and_fails_the_item():
     assert "\x1b[" not in plain
     assert "IPython" not in plain
     assert "nbqueue" not in plain
+
+
+def test_stdout_and_stderr_stay_in_order_with_what_passes_python_by():
+    source = (
+        "import ctypes, os, subprocess, sys\n"
+        "print('one')\nos.system('echo two')\nprint('three')\n"
+        "subprocess.run(['echo', 'four'], stdout=sys.stdout)\nos.write(1, b'five\\n')\n"
+        "print('six', file=sys.stderr)\nos.system('echo seven >&2')\nprint('eight')"
+    )
+    assert outputs(source) == [
+        stream("one\ntwo\nthree\nfour\nfive\n"),
+        stream("six\nseven\n", "stderr"),
+        stream("eight\n"),
+    ]
+
+
+def test_what_c_code_prints_is_there_at_the_end():
+    assert outputs("import ctypes\nctypes.CDLL(None).printf(b'from c\\n');") == [stream("from c\n")]
+
+
+def test_a_forked_child_and_a_thread_print_into_their_cell():
+    source = (
+        "import os, threading\n"
+        "t = threading.Thread(target=lambda: print('thread'))\nt.start(); t.join()\n"
+        "pid = os.fork()\n"
+        "if not pid:\n    print('child')\n    os._exit(0)\n"
+        "os.waitpid(pid, 0)\nprint('parent')"
+    )
+    assert text(outputs(source)) == "thread\nchild\nparent\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("!echo shouted", "shouted"),
+        ("x = !echo kept\nprint(x)", "['kept']"),
+        ("%%bash\necho from bash", "from bash"),
+        ("%time 1", "Wall time"),
+        ("import asyncio\nawait asyncio.sleep(0)\nprint('awaited')", "awaited"),
+        ("len?", "Return the number of items"),
+    ],
+)
+def test_ipythons_own_ways(source, words):
+    assert words in text(outputs(source))
+
+
+def test_displays_updates_and_clearing():
+    source = (
+        "from IPython.display import HTML, clear_output, display\n"
+        "display('gone')\nclear_output()\n"
+        "handle = display(HTML('<b>1</b>'), display_id=True)\nprint('between')\n"
+        "handle.update(HTML('<b>2</b>'))"
+    )
+    first, second = outputs(source)
+    assert first["data"]["text/html"] == "<b>2</b>"
+    assert "transient" not in first
+    assert second == stream("between\n")
+
+
+def test_display_needs_no_import():
+    assert outputs("display(1)")[0]["data"] == {"text/plain": "1"}
+
+
+def test_data_frames_are_shown_as_html():
+    (output,) = outputs("import pandas as pd\npd.DataFrame({'a': [1]})")
+    assert output["output_type"] == "execute_result"
+    assert "<table" in output["data"]["text/html"]
+
+
+def test_a_widget_leaves_its_text_and_no_view():
+    (output,) = outputs("import ipywidgets\nipywidgets.IntSlider()")
+    assert list(output["data"]) == ["text/plain"]
+
+
+def test_figures_come_at_the_end_or_where_they_are_shown():
+    source = "import matplotlib.pyplot as plt\nplt.plot([1, 2]){}\nprint('after')"
+    kinds = [o["output_type"] for o in outputs(source.format(";"))]
+    assert kinds == ["stream", "display_data"]
+    said = outputs("%matplotlib inline\n" + source.format("\nplt.show()"))
+    assert [o["output_type"] for o in said] == ["display_data", "stream"]
+    assert said[0]["data"]["image/png"].startswith("iVBOR")
+
+
+def test_a_figure_left_open_is_not_the_next_items():
+    source = "import matplotlib.pyplot as plt\nplt.ioff()\nplt.figure()\nn = len(plt.get_fignums())"
+    job = send(source, out=["n"], params=["i"], rows=[(i,) for i in range(4)])
+    assert job.result(60) == [{"n": 1}] * 4
+
+
+def test_a_worker_that_drew_for_a_task_draws_for_a_cell():
+    def draw():
+        import matplotlib.pyplot as plt
+
+        plt.plot([1, 2])
+        return plt.get_backend()
+
+    drawn = nq.task(draw).starmap([()] * 8)
+    drawn.result(60)
+    assert all(len(said) == 1 for said in drawn.outputs.values())
+    for source in ["import matplotlib.pyplot as plt\nplt.plot([1]);"] * 4:
+        (output,) = outputs(source)
+        assert output["data"]["image/png"].startswith("iVBOR")
+    again = nq.task(draw).starmap([()] * 8)
+    again.result(60)
+    assert all(len(again.outputs[i]) == 1 for i in range(8))
+
+
+# -- errors ----------------------------------------------------------------------------------------
+
+
+def test_a_syntax_error_fails_the_item_and_is_shown():
+    job = send("x = = 1")
+    with pytest.raises(SyntaxError):
+        job.result(30)
+    assert job.outputs[0][0]["ename"] == "SyntaxError"
+
+
+def test_a_name_that_was_not_sent_is_a_name_error_with_a_hint():
+    job = send("secret")
+    with pytest.raises(NameError, match="--in secret"):
+        job.result(30)
+    assert "--in secret" in job.outputs[0][0]["evalue"]
+
+
+def test_a_name_that_the_notebook_did_not_have_is_to_be_defined_there():
+    with pytest.raises(NameError, match="define it there first"):
+        send("nothing", missing=("nothing",)).result(30)
+
+
+def test_a_name_that_the_cell_deleted_gets_no_hint():
+    with pytest.raises(NameError, match=r"not defined$"):
+        send("del a\na", {"a": 1}).result(30)
+
+
+def test_nobody_answers_input():
+    with pytest.raises(EOFError, match="cannot ask anybody"):
+        send("input('who? ')").result(30)
+
+
+@pytest.mark.parametrize("source", ["import sys\nsys.exit(3)", "raise SystemExit(3)", "exit"])
+def test_leaving_is_an_error_of_the_item_and_not_the_workers_end(source):
+    job = send(source)
+    with pytest.raises(nq.TaskError, match="SystemExit"):
+        job.result(30)
+    assert [o["output_type"] for o in job.outputs[0]] == ["error"]
+    assert send("1").result(30) == {}
+
+
+def test_a_soft_limit_interrupts_a_cell(cluster):
+    client = clients.default_client()
+    cell = Cell("import time\ntime.sleep(60)", "<cell>")
+    address = client.functions.put(functions.dump(cell, client.blobs))
+    options = TaskOptions().updated({"soft_time_limit": 0.3})
+    job = dispatch.submit_call(client, Submission("cell", address, (), options), (), {})
+    with pytest.raises(Exception, match=r"0\.3 s"):
+        job.result(30)
+
+
+def test_exceptions_of_the_cells_own_classes_arrive():
+    with pytest.raises(Exception, match="mine") as caught:
+        send("class Mine(Exception): pass\nraise Mine('mine')").result(30)
+    assert type(caught.value).__name__ == "Mine"
+
+
+def test_several_errors_at_once_are_shown_plainly():
+    source = "raise ExceptionGroup('several', [ValueError(1), KeyError(2)])"
+    if not hasattr(__builtins__, "ExceptionGroup") and "ExceptionGroup" not in __builtins__:
+        pytest.skip("this Python has no groups of exceptions")
+    job = send(source)
+    with pytest.raises(Exception, match="several"):
+        job.result(30)
+    assert "ValueError" in str(job.outputs[0])
+
+
+# -- bad behaviour ---------------------------------------------------------------------------------
+
+
+def test_too_much_output_is_cut_once_and_counted():
+    said = outputs("!head -c 5000000 /dev/zero | tr '\\0' x\nprint('more')")
+    assert len(text(said)) == 1_000_000
+    notice = said[-1]["data"]["text/plain"]
+    assert "more than 1 MB" in notice
+    assert "characters" in notice
+    assert len(said) == 2
+
+
+def test_bytes_that_are_no_text_are_replaced():
+    said = text(outputs("import os\nos.write(1, b'\\xff\\xfe caf\\xc3\\xa9 \\xe2\\x82');"))
+    assert said == "\ufffd\ufffd café \ufffd"
+
+
+def test_halves_of_a_character_that_come_apart_are_joined():
+    said = outputs("import os\nos.write(1, b'\\xe2\\x82'); print(end=''); os.write(1, b'\\xac');")
+    assert text(said) == "€"
+
+
+def test_lone_surrogates_can_be_printed():
+    assert text(outputs("print('\\ud800')")) == "\ud800\n"
+
+
+def test_a_cell_that_replaces_stdout_harms_only_itself():
+    job = send("import io, sys\nsys.stdout = io.StringIO()\nprint('hidden')")
+    job.result(30)
+    assert job.outputs == {}
+    for _ in range(4):
+        assert text(outputs("print('seen')")) == "seen\n"
+
+
+def test_a_cell_that_closes_its_descriptors_harms_only_itself():
+    job = send("import os\nos.close(1); os.close(2)\nprint('still')")
+    job.result(30)
+    assert text(job.outputs[0]) == "still\n"
+    for _ in range(4):
+        assert text(outputs("!echo alive")).strip() == "alive"
+
+
+def test_a_process_left_behind_does_not_hold_the_item():
+    job = send("import subprocess\np = subprocess.Popen(['sleep', '30'])\npid = p.pid", out=["pid"])
+    os.kill(job.result(20)["pid"], signal.SIGKILL)
+
+
+def test_output_is_seen_while_the_cell_runs(tmp_path, until):
+    gate = tmp_path / "gate"
+    source = (
+        "!echo begun\nimport time, pathlib\nwhile not pathlib.Path(gate).exists(): time.sleep(.01)"
+    )
+    job = send(source, {"gate": str(gate)})
+    until(lambda: "begun" in str(job.outputs))
+    assert not job.finished
+    gate.touch()
+    job.result(30)
+
+
+def test_a_cell_whose_process_is_killed_runs_again(tmp_path):
+    flag = tmp_path / "flag"
+    source = (
+        "import os, pathlib, signal\nprint('begun')\n"
+        "if not pathlib.Path(flag).exists():\n"
+        "    pathlib.Path(flag).touch()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "done = True"
+    )
+    job = send(source, {"flag": str(flag)}, out=["done"])
+    assert job.result(60) == {"done": True}
+    assert text(job.outputs[0]) == "begun\n"
+
+
+def test_main_is_the_workers_again_after_a_cell():
+    send("x = 1").result(30)
+    found = nq.task(lambda: hasattr(__import__("sys").modules["__main__"], "x")).starmap([()] * 8)
+    assert not any(found.result(30))
+
+
+def test_main_is_the_cell_while_it_runs():
+    job = send("x = 1\nimport __main__, pickle\ny = __main__.x\ndef f(): return x\n"
+               "z = pickle.loads(pickle.dumps(f))()", out=["y", "z"])  # fmt: skip
+    assert job.result(30) == {"y": 1, "z": 1}
+
+
+def test_functions_of_the_notebook_see_what_the_cell_assigns(notebook):
+    script = """
+from nbqueue.client import client as clients, dispatch
+from nbqueue.client.options import TaskOptions
+from nbqueue.store import functions
+from nbqueue.store.cell import Cell
+level = 1
+calls = []
+def show():
+    calls.append(level)
+    return level
+class Thing:
+    def level(self):
+        return level
+client = clients.default_client()
+source = "a = show()\\nlevel = 2\\nb = show()\\nc = Thing().level()\\nn = list(calls)"
+cell = Cell(source, "<cell>", {"show": show, "Thing": Thing, "calls": calls}, ("a", "b", "c", "n"))
+address = client.functions.put(functions.dump(cell, client.blobs))
+sub = dispatch.Submission("cell", address, ("i",), TaskOptions())
+print(dispatch.submit_rows(client, sub, []).n)
+cell = Cell(source, "<cell>", cell.namespace, cell.out, ("i",))
+address = client.functions.put(functions.dump(cell, client.blobs))
+sub = dispatch.Submission("cell", address, ("i",), TaskOptions())
+for result in dispatch.submit_rows(client, sub, [(1,), (2,)]).result(30):
+    print(result)
+"""
+    expected = {"a": 1, "b": 2, "c": 2, "n": [1, 2]}
+    assert notebook.run(script).splitlines() == ["0", str(expected), str(expected)]
+
+
+# -- a pool of threads -----------------------------------------------------------------------------
+
+
+def test_cells_of_one_process_take_turns(local_cluster):
+    with local_cluster(threads=4) as made:
+        made.connect()
+        source = (
+            "import os, time\nprint('py', i)\nos.system(f'echo sh {i}')\ntime.sleep(.02)\nj = i"
+        )
+        job = send(source, out=["j"], params=["i"], rows=[(i,) for i in range(8)])
+        assert job.result(60) == [{"j": i} for i in range(8)]
+        assert {i: text(said) for i, said in job.outputs.items()} == {
+            i: f"py {i}\nsh {i}\n" for i in range(8)
+        }
+
+
+# -- lean ------------------------------------------------------------------------------------------
+
+
+def test_ipython_is_loaded_with_the_first_cell_and_not_before(local_cluster):
+    def loaded():
+        import sys
+
+        print("something")
+        names = ("IPython", "matplotlib", "pandas", "ipywidgets", "traitlets")
+        return [name for name in names if name in sys.modules]
+
+    with local_cluster(workers=1) as made:
+        made.connect()
+        assert nq.task(loaded).submit().result(20) == []
+        send("x = 1").result(30)
+        assert nq.task(loaded).submit().result(20) == ["IPython", "traitlets"]
