@@ -58,15 +58,15 @@ def build(live: Live, *, expand: bool) -> pd.DataFrame:
     state, reader = live.state, live.outcomes
     own = {*OWN_COLUMNS, *(["cached"] if state.spec.cache else [])}
     columns: dict[str, Any] = {}
-    for name, values in _parameters(live, state).items():
+    for name, values in parameters(live, state).items():
         columns[_free(name, "_arg", {*columns, *own})] = values
     columns["state"] = pd.Categorical.from_codes(
         np.frombuffer(bytearray(state.states), dtype=np.int8), categories=pd.Index(states.NAMES)
     )
-    results = _results(state, reader)
-    fields = expansion.expand(results) if expand else None
+    returned = results(state, reader)
+    fields = expansion.expand(returned) if expand else None
     if fields is None:
-        columns["result"] = results
+        columns["result"] = returned
     else:
         own.discard("result")
         for name, values in fields.items():
@@ -92,7 +92,7 @@ def _free(name: str, suffix: str, taken: set[str]) -> str:
     return name
 
 
-def _parameters(live: Live, state: JobState) -> dict[str, Any]:
+def parameters(live: Live, state: JobState) -> dict[str, Any]:
     """Give a column for each parameter: what each item was called with, defaults included."""
     spec = state.spec
     signature = _signature(live)
@@ -118,7 +118,7 @@ def _signature(live: Live) -> inspect.Signature | None:
     return signature if tuple(signature.parameters) == spec.params else None
 
 
-def _results(state: JobState, reader: Reader) -> Any:
+def results(state: JobState, reader: Reader) -> Any:
     """Give the results in item order: a numeric column when all are numbers, else objects."""
     import numpy as np
 

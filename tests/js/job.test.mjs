@@ -1,0 +1,142 @@
+// The job widget's pure parts: the wire, the grid's layout and pixels, numbers as text.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import test from "node:test";
+
+// The package has no package.json to say that its .js files are modules: loaded as the notebook does.
+const source = await readFile(new URL("../../nbqueue/notebook/static/job.js", import.meta.url), "utf8");
+const job = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
+
+const { SUCCESS, FAILURE, STARTED, PENDING, REVOKED, RETRY } = job;
+const words = (...numbers) => new DataView(Uint32Array.from(numbers).buffer);
+const summary = (changes) => ({
+  state: "STARTED", counts: [0, 0, 0, 0, 0, 0], done: 0, finished: false, gone: false, busy: "", ...changes,
+});
+
+test("a snapshot holds two items a byte, and an odd one at the end", () => {
+  const view = new DataView(Uint8Array.from([7, 0, 0, 0, 3, 0, 0, 0, 0x43, 0x05]).buffer);
+  const { seq, states } = job.readSnapshot(view);
+  assert.equal(seq, 7);
+  assert.deepEqual([...states], [SUCCESS, FAILURE, REVOKED]);
+});
+
+test("a delta in turn is applied, an old one ignored, a gap found and left alone", () => {
+  const board = { seq: 4, states: new Uint8Array(10) };
+  assert.equal(job.applyDelta(board, words(5, (9 << 4) | SUCCESS, (2 << 4) | FAILURE)), "applied");
+  assert.deepEqual([board.seq, board.states[9], board.states[2]], [5, SUCCESS, FAILURE]);
+  assert.equal(job.applyDelta(board, words(5, (1 << 4) | SUCCESS)), "old");
+  assert.equal(job.applyDelta(board, words(7, (1 << 4) | SUCCESS)), "gap");
+  assert.equal(job.applyDelta(board, new DataView(new ArrayBuffer(0))), "old");
+  assert.deepEqual([board.seq, board.states[1]], [5, PENDING]);
+});
+
+test("an item's number may be large", () => {
+  const board = { seq: 0, states: new Uint8Array(1_000_000) };
+  job.applyDelta(board, words(1, ((999_999 << 4) | REVOKED) >>> 0));
+  assert.equal(board.states[999_999], REVOKED);
+});
+
+test("every item to 100,000 has a cell of its own, at any width", () => {
+  for (const ratio of [1, 1.25, 2])
+    for (const width of [320, 640, 900, 1400])
+      for (const n of [1, 10, 1000, 9999, 100_000]) {
+        const g = job.fit(n, width, ratio);
+        assert.equal(g.perCell, 1);
+        assert.ok(g.cols * g.rows >= n, `${n} in ${width}`);
+        assert.ok(g.cols * g.pitch <= width * ratio);
+      }
+});
+
+test("a million items share cells, and all of them are in one", () => {
+  const g = job.fit(1_000_000, 800);
+  assert.ok(g.perCell > 1);
+  assert.ok(g.cells * g.perCell >= 1_000_000 && (g.cells - 1) * g.perCell < 1_000_000);
+  assert.deepEqual(job.itemsOf(g, g.cells - 1, 1_000_000)[1], 1_000_000);
+  assert.ok(g.rows * g.pitch <= 360);
+});
+
+test("a cell of several items shows the worst of them", () => {
+  const order = [FAILURE, REVOKED, STARTED, RETRY, PENDING, SUCCESS];
+  for (let k = 1; k < order.length; k++) {
+    const states = Uint8Array.from(order.slice(k - 1).reverse());
+    assert.equal(job.worst(states, 0, states.length), order[k - 1]);
+  }
+});
+
+test("states differ in shape where a cell has room for one", () => {
+  for (const d of [4, 5, 6, 7, 8, 10]) {
+    const seen = new Set([0, 1, 2, 3, 4, 5].map((code) => job.stamp(code, d, 1).join("")));
+    assert.equal(seen.size, 6, `side ${d}`);
+  }
+  for (const d of [2, 3]) {
+    assert.ok(job.stamp(FAILURE, d, 1).every((p) => p === 1));
+    assert.notDeepEqual(job.stamp(PENDING, d, 1), job.stamp(SUCCESS, d, 1));
+  }
+});
+
+test("cells are painted row by row, and nothing beyond the last", () => {
+  const states = Uint8Array.from([SUCCESS, FAILURE, SUCCESS]);
+  const g = { cols: 2, rows: 2, pitch: 2, cells: 3, perCell: 1 };
+  const pixels = new Uint32Array(16).fill(9);
+  const stamps = [0, 0, 0, 3, 4, 0].map((c) => new Uint32Array(4).fill(c));
+  job.paint(pixels, states, g, stamps);
+  assert.deepEqual([...pixels], [3, 3, 4, 4, 3, 3, 4, 4, 3, 3, 0, 0, 3, 3, 0, 0]);
+});
+
+test("arrow keys stay within the grid; F finds the next failure and goes round", () => {
+  const states = new Uint8Array(10);
+  states[2] = states[7] = FAILURE;
+  const g = { cols: 4, rows: 3, pitch: 10, cells: 10, perCell: 1 };
+  assert.equal(job.walk("ArrowRight", -1, g, states), 0);
+  assert.equal(job.walk("ArrowDown", 1, g, states), 5);
+  assert.equal(job.walk("ArrowDown", 7, g, states), 7);
+  assert.equal(job.walk("ArrowLeft", 0, g, states), 0);
+  assert.equal(job.walk("End", 0, g, states), 9);
+  assert.equal(job.walk("f", -1, g, states), 2);
+  assert.equal(job.walk("f", 2, g, states), 7);
+  assert.equal(job.walk("f", 7, g, states), 2);
+  assert.equal(job.walk("x", 3, g, states), 3);
+});
+
+test("a scrolled table shows the right rows, also more of them than a browser can lay out", () => {
+  assert.deepEqual(job.visibleRows(48, 240, 1000, 24), { first: 2, count: 11, height: 24000, top: 48 });
+  const end = job.visibleRows(8_000_000 - 240, 240, 1_000_000, 24);
+  assert.equal(end.first + 10, 1_000_000);
+  assert.equal(job.visibleRows(0, 240, 1_000_000, 24).first, 0);
+  assert.equal(job.visibleRows(500, 240, 3, 24).first, 0);
+});
+
+test("durations, rates and shares read as a person says them", () => {
+  const said = [0.0004, 0.05, 0.32, 12.4, 59.7, 187, 3723, 187_200].map(job.duration);
+  assert.deepEqual(said, ["400 µs", "50 ms", "0.3 s", "12 s", "1:00", "3:07", "1:02:03", "2 d 4 h"]);
+  assert.equal(job.duration(null), "");
+  assert.equal(job.duration(NaN), "");
+  assert.deepEqual([12345, 4.26, 0.5, 0.01, null].map(job.pace), ["12,345/s", "4.3/s", "30/min", "36/h", ""]);
+  assert.equal(job.percent(99_999, 100_000), "99 %");
+  assert.equal(job.percent(0, 0), "100 %");
+  assert.equal(job.grouped(1234567), "1,234,567");
+  assert.equal(job.middle("abcdefghij", 5), "ab…ij");
+  assert.equal(job.withoutAnsi("\u001b[0;31mred\u001b[0m"), "red");
+});
+
+test("the headline says what is so, failures before anything", () => {
+  const word = (changes, n = 10) => job.headline(summary(changes), n).word;
+  assert.equal(word({ state: "PENDING" }), "waiting");
+  assert.equal(word({}), "running");
+  assert.equal(word({ busy: "cancel" }), "cancelling");
+  assert.equal(word({ finished: true, counts: [0, 0, 0, 8, 2, 0] }), "finished, 2 failed");
+  assert.equal(word({ finished: true, counts: [0, 0, 0, 0, 10, 0] }), "failed");
+  assert.equal(word({ finished: true, counts: [0, 0, 0, 5, 0, 5] }), "cancelled");
+  assert.equal(word({ finished: true, counts: [0, 0, 0, 10, 0, 0] }), "succeeded");
+  assert.equal(word({ finished: true, gone: true }), "no longer in the store");
+  assert.equal(
+    job.spoken(summary({ counts: [5, 1, 0, 3, 1, 0], done: 4 }), "grid", 10),
+    "grid: running, 4 of 10 items done (3 succeeded, 1 failed, 1 running)",
+  );
+});
+
+test("an axis has round steps", () => {
+  assert.deepEqual(job.ticks(10, 5), [0, 2, 4, 6, 8, 10]);
+  assert.deepEqual(job.ticks(240, 5), [0, 60, 120, 180, 240]);
+  assert.ok(job.ticks(0.5, 8).length >= 4);
+});
