@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client import expansion
+from nbqueue.client.part import Part, block_of
 from nbqueue.core import states
 from nbqueue.core.errors import NbqueueError
 from nbqueue.core.fold import JobState
@@ -50,15 +51,16 @@ OWN_COLUMNS = (
 )
 
 
-def build(live: Live, *, expand: bool) -> pd.DataFrame:
-    """Give what ``Job.to_frame`` documents."""
+def build(live: Live, *, expand: bool, items: Sequence[int] | None = None) -> pd.DataFrame:
+    """Give what ``Job.to_frame`` documents, of all items or of some."""
     import numpy as np
     import pandas as pd
 
-    state, reader = live.state, live.outcomes
+    reader = live.outcomes
+    state: JobState | Part = live.state if items is None else Part(live.state, items)
     own = {*OWN_COLUMNS, *(["cached"] if state.spec.cache else [])}
     columns: dict[str, Any] = {}
-    for name, values in parameters(live, state).items():
+    for name, values in parameters(live, items).items():
         columns[_free(name, "_arg", {*columns, *own})] = values
     columns["state"] = pd.Categorical.from_codes(
         np.frombuffer(bytearray(state.states), dtype=np.int8), categories=pd.Index(states.NAMES)
@@ -78,7 +80,11 @@ def build(live: Live, *, expand: bool) -> pd.DataFrame:
     columns["memory_mb"] = np.array(state.memory_mb, dtype=np.float64)
     if state.spec.cache:
         columns["cached"] = np.frombuffer(bytes(state.cached), dtype=np.bool_)
-    index = pd.RangeIndex(state.n, name="item")
+    index = (
+        pd.RangeIndex(state.n, name="item")
+        if items is None
+        else pd.Index(list(items), dtype="int64", name="item")
+    )
     for name, values in columns.items():
         if values.dtype == object:  # as it is: pandas would look for dates in it
             columns[name] = pd.Series(values, index=index, dtype=object, copy=False)
@@ -92,14 +98,15 @@ def _free(name: str, suffix: str, taken: set[str]) -> str:
     return name
 
 
-def parameters(live: Live, state: JobState) -> dict[str, Any]:
+def parameters(live: Live, items: Sequence[int] | None = None) -> dict[str, Any]:
     """Give a column for each parameter: what each item was called with, defaults included."""
-    spec = state.spec
+    spec = live.state.spec
     signature = _signature(live)
     parts: dict[str, list[Any]] = {name: [] for name in spec.params}
     # Block by block, so that the arguments of a million items are never objects all at once.
-    for number in range(-(-state.n // (spec.block or 1))):
-        block = live.block(number)
+    numbers = range(-(-spec.n // (spec.block or 1)))
+    blocks = map(live.block, numbers) if items is None else [block_of(live, items)]
+    for block in blocks:
         for name, values in expansion.bind(spec.params, signature, block).items():
             parts.setdefault(name, []).append(expansion.column(values))
     return {name: expansion.join(columns) for name, columns in parts.items()}
@@ -118,7 +125,7 @@ def _signature(live: Live) -> inspect.Signature | None:
     return signature if tuple(signature.parameters) == spec.params else None
 
 
-def results(state: JobState, reader: Reader) -> Any:
+def results(state: JobState | Part, reader: Reader) -> Any:
     """Give the results in item order: a numeric column when all are numbers, else objects."""
     import numpy as np
 
@@ -136,7 +143,7 @@ def results(state: JobState, reader: Reader) -> Any:
     return expansion.scatter(state.n, pieces)
 
 
-def _errors(state: JobState) -> Any:
+def _errors(state: JobState | Part) -> Any:
     import numpy as np
     import pandas as pd
 
@@ -146,7 +153,7 @@ def _errors(state: JobState) -> Any:
     return pd.Series(texts, dtype=pd.Series([""]).dtype).array  # text, as this pandas has it
 
 
-def _times(state: JobState) -> dict[str, Any]:
+def _times(state: JobState | Part) -> dict[str, Any]:
     import numpy as np
     import pandas as pd
 
@@ -160,7 +167,7 @@ def _times(state: JobState) -> dict[str, Any]:
     }
 
 
-def _workers(state: JobState) -> Any:
+def _workers(state: JobState | Part) -> Any:
     import numpy as np
     import pandas as pd
 
@@ -169,7 +176,7 @@ def _workers(state: JobState) -> Any:
     return pd.Categorical.from_codes(codes, categories=pd.Index(state.workers))
 
 
-def _queued(state: JobState) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _queued(state: JobState | Part) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Give the seconds from the asking for each item's round to its beginning."""
     import numpy as np
 

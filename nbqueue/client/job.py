@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 from nbqueue.client import frame, pulling, retrying
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
+from nbqueue.client.live_frame import LiveFrame
 from nbqueue.client.saying import waited_for
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
@@ -247,7 +248,11 @@ class Job:
         with self._live.lock:
             return frame.progress_frame(self._live.state)
 
-    def to_frame(self, expand: bool = True) -> pd.DataFrame:
+    @overload
+    def to_frame(self, expand: bool = True, *, live: Literal[False] = False) -> pd.DataFrame: ...
+    @overload
+    def to_frame(self, expand: bool = True, *, live: Literal[True]) -> LiveFrame: ...
+    def to_frame(self, expand: bool = True, *, live: bool = False) -> pd.DataFrame | LiveFrame:
         """Give one row an item, in order; usable while the job runs.
 
         Columns: the task's parameters; ``state`` (category); ``result``, or with ``expand`` and
@@ -258,9 +263,16 @@ class Job:
         parameter with the name of one of these columns gets ``_arg`` appended, a field
         ``_result``.
 
+        Args:
+            expand: Give results that are dicts, named tuples or dataclasses a column a field.
+            live: Give a `LiveFrame`, which a notebook displays and keeps up to date until the job
+                ends. Its ``to_frame()`` gives the DataFrame.
+
         Raises:
             Expired: the arguments or large results are no longer in the store.
         """
+        if live:
+            return LiveFrame(self._live, expand=expand)
         with self._live.lock:
             return frame.build(self._live, expand=expand)
 

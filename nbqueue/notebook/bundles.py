@@ -1,7 +1,7 @@
-"""What is put into an output: the forms of a job by MIME type, for whoever reads the notebook.
+"""What is put into an output: the forms of a thing by MIME type, for whoever reads the notebook.
 
-The static forms are the same three from the first display to the last: HTML for front ends, the
-grid as PNG, text for terminals, diffs and ``nbval`` (which compares the names of the forms).
+The static forms of a job are the same three from the first display to the last: HTML for front
+ends, the grid as PNG, text for terminals, diffs and ``nbval`` (which compares the names of forms).
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.notebook import picture
+from nbqueue.notebook.area import Bundle
+from nbqueue.notebook.views import frame as frames
 from nbqueue.notebook.views import html, png, text
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
-
-Bundle = dict[str, Any]
+    from nbqueue.client.live_frame import LiveFrame
 
 
 def job(live: Live, note: str = "") -> Bundle:
@@ -25,6 +26,21 @@ def job(live: Live, note: str = "") -> Bundle:
         "text/plain": text.page(taken),
         "text/html": html.page(taken),
         "image/png": base64.b64encode(png.grid(taken.grid)).decode(),
+    }
+
+
+def frame(shown: LiveFrame, note: str = "") -> Bundle:
+    """Give a job's DataFrame as it is now; of a long one, the rows that pandas would show."""
+    most, few = frames.limits()
+    n = len(shown)
+    if n <= most:
+        rows, cut = shown.to_frame(), None
+    else:
+        cut = few - few // 2
+        rows = shown.rows([*range(cut), *range(n - few // 2, n)])
+    return {
+        "text/plain": frames.text(rows, cut, n),
+        "text/html": frames.html(rows, cut, n, note),
     }
 
 

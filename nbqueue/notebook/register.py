@@ -1,12 +1,14 @@
 """Tells IPython how to display nbqueue's things, without importing them.
 
 Formatters are registered by name and import what they need when they are first used, so that
-``import nbqueue`` stays cheap.
+``import nbqueue`` stays cheap. In a terminal IPython shows reprs by itself.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 
@@ -24,12 +26,44 @@ def register_here() -> None:
 def register(shell: Any) -> None:
     """Register with an IPython; any number of times."""
     formatter = shell.display_formatter
-    if getattr(shell, "kernel", None) is not None:  # a terminal's Out[] shows reprs
-        formatter.ipython_display_formatter.for_type_by_name("nbqueue.client.job", "Job", _job)
+    html = formatter.formatters["text/html"]
+    for module, name, view in _HTML:
+        html.for_type_by_name(module, name, _view(view))
+    formatter.formatters["text/plain"].for_type_by_name(*_FRAME, _frame_text)
+    if getattr(shell, "kernel", None) is None:
+        return
+    for module, name, way in _LIVE:
+        formatter.ipython_display_formatter.for_type_by_name(module, name, _live(way))
 
 
-def _job(job: Any) -> None:
-    from nbqueue.notebook.display import show_live
+_FRAME = ("nbqueue.client.live_frame", "LiveFrame")
 
-    if not show_live(job):
-        raise NotImplementedError  # has IPython go on to the plain text
+_LIVE = (("nbqueue.client.job", "Job", "show_live"), (*_FRAME, "show_frame"))
+"""Displayed by themselves: class, and the function of `display` that does it."""
+
+_HTML = (
+    ("nbqueue.client.task", "Task", "task"),
+    ("nbqueue.client.futures", "Future", "future"),
+    ("nbqueue.client.client", "Client", "client"),
+)
+"""Displayed as HTML: class, and the function of `views.things` that makes it."""
+
+
+def _view(name: str) -> Callable[[Any], str]:
+    def view(shown: Any) -> str:
+        made: str = getattr(import_module("nbqueue.notebook.views.things"), name)(shown)
+        return made
+
+    return view
+
+
+def _live(name: str) -> Callable[[Any], None]:
+    def display(shown: Any) -> None:
+        if not getattr(import_module("nbqueue.notebook.display"), name)(shown):
+            raise NotImplementedError  # has IPython go on to the other forms
+
+    return display
+
+
+def _frame_text(frame: Any, printer: Any, _cycle: bool) -> None:
+    printer.text(import_module("nbqueue.notebook.bundles").frame(frame)["text/plain"])

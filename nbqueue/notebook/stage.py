@@ -17,6 +17,9 @@ log = logging.getLogger("nbqueue.notebook")
 TICK_S = 0.1
 """Displays are brought up to date this often: smoother than that nobody sees."""
 
+_EXIT_S = 1.0
+"""A step that takes longer than this is not waited for when the process ends."""
+
 
 class Act(Protocol):
     """Something live on display."""
@@ -42,6 +45,12 @@ class Stage:
         self._thread: threading.Thread | None = None
         atexit.register(self.close)
 
+    def begin(self, act: Act) -> None:
+        """Step an act for the first time, in this thread, and from then on until it rests."""
+        with self._stepping:  # the thread must not be first: the output is this cell's
+            self.enter(act)
+            self.step(act)
+
     def enter(self, act: Act) -> None:
         """Step an act from now on, until it rests."""
         with self._lock:
@@ -58,14 +67,19 @@ class Stage:
         with self._lock:
             acts = list(self._acts)
         for act in acts:
-            self._step(act)
+            self.step(act)
 
     def close(self) -> None:
         """Let everything become static."""
         with self._lock:
             acts, self._acts = list(self._acts), {}
-        for act in acts:
-            self._leave(act)
+        held = self._stepping.acquire(timeout=_EXIT_S)
+        try:
+            for act in acts:
+                self._leave(act)
+        finally:
+            if held:
+                self._stepping.release()
 
     @property
     def live(self) -> int:
@@ -81,7 +95,8 @@ class Stage:
                     self._wanted.clear()
             threading.Event().wait(TICK_S)
 
-    def _step(self, act: Act) -> None:
+    def step(self, act: Act) -> None:
+        """Step one act now, in this thread; one that fails is logged and leaves."""
         with self._stepping:
             asked = self._acts.get(act)
             if asked is None:
@@ -89,7 +104,7 @@ class Stage:
             try:
                 rests = not act.step()
             except Exception:
-                log.exception("a display could not be brought up to date; it stays as it is")
+                log.exception("a display could not be brought up to date and is not live any more")
                 self._leave(act)
                 rests = True
             if rests:
@@ -101,4 +116,4 @@ class Stage:
         try:
             act.leave()
         except Exception:
-            log.exception("a display could not be made static")
+            log.debug("a display could not be made static", exc_info=True)

@@ -134,7 +134,7 @@ class Table:
 
     def _argument_columns(self) -> list[Column]:
         if self._parameters is None:  # what items were called with does not change
-            self._parameters = list(frame.parameters(self._live, self._live.state).values())
+            self._parameters = list(frame.parameters(self._live).values())
         return self._parameters
 
     def _matches(self, text: str) -> Column:

@@ -1,9 +1,12 @@
 """Small things that many tests build: specs, batches, and a blob store in a dict."""
 
 import hashlib
+import threading
 from array import array
+from types import SimpleNamespace
 
 from nbqueue.core import states
+from nbqueue.core.fold import JobState
 from nbqueue.core.records import Error, JobSpec, Outcomes
 from nbqueue.core.splitting import count
 from nbqueue.store import results
@@ -68,3 +71,35 @@ def make_outcomes(runs, *, round=1, failed=(), values=None, worker="w1", at=1001
         errors=errors,
         error_of=tuple((i, k) for k, i in enumerate(i for i in items if i in failed)),
     )
+
+
+def make_live(state, *, blocks=None, now=1010.0, closed=False):
+    """A job as displays know it: its fold, a lock, and a clock that stands."""
+    return FakeLive(state, blocks or {}, now, closed)
+
+
+class FakeLive:
+    """What `Live` is to the notebook room."""
+
+    def __init__(self, state, blocks, now, closed):
+        self.state = state
+        self.blocks = blocks
+        self.lock = threading.RLock()
+        self.client = SimpleNamespace(now=lambda: now, closed=closed)
+        self.on_reset = []
+
+    @property
+    def name(self):
+        return self.state.spec.name
+
+    @property
+    def finished(self):
+        return self.state.finished
+
+
+def make_state(n=10, *records, **changes):
+    """The fold of some records."""
+    state = JobState(make_spec(n, **changes))
+    for record in records:
+        state.apply(record)
+    return state
