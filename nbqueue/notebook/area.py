@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -20,9 +21,20 @@ class Area:
         """Display something there, in the place of what was there; nothing if it is the same."""
         from IPython.display import publish_display_data
 
+        data = {kind: _encodable(value) for kind, value in data.items()}
         if data == self._shown:
             return
         update, self._shown = self._shown is not None, data
         publish_display_data(  # type: ignore[no-untyped-call]
             data, metadata, transient={"display_id": self._id}, update=update
         )
+
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def _encodable(value: Any) -> Any:
+    """Give a text without halves of characters, which a message cannot carry."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return _SURROGATE.sub("\ufffd", value)

@@ -111,7 +111,7 @@ class WidgetDisplay(PageDisplay):
 
     def _open(self, live: Live, now: float, *, over: bool) -> None:
         self._view = self._make_view(live)
-        self._seen = life.Seen(over=over, shown_at=now, over_at=now)
+        self._seen = life.Seen(over=over, late=over, shown_at=now, over_at=now)
         self._area.put(*bundles.with_widget(self._make(live, ""), self._view))
 
     def _look(self, live: Live, now: float, *, over: bool) -> life.Seen:
@@ -123,6 +123,7 @@ class WidgetDisplay(PageDisplay):
             failed=live.state.counts[states.FAILURE_CODE] > 0,
             attended=view.attended,
             expected=modes.front_end_expected(),
+            late=self._seen.late and over,
             shown_at=self._seen.shown_at,
             over_at=self._seen.over_at if over and self._seen.over else now,
             touched_at=view.touched_at,

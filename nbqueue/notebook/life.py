@@ -55,6 +55,8 @@ class Seen:
     """A front end shows it."""
     expected: bool = False
     """A front end is known to be there, though it may not have come to showing it."""
+    late: bool = False
+    """It was displayed after its end: somebody wants to look at it."""
     shown_at: float = 0.0
     over_at: float = 0.0
     touched_at: float = -inf
@@ -69,8 +71,7 @@ def decide(seen: Seen, now: float) -> Step:
         return Step.KEEP
     if seen.closed:
         return Step.SETTLE
-    late = seen.over_at <= seen.shown_at  # somebody wants to look at a job that has ended
-    if not (seen.failed or late or now - seen.touched_at < LINGER_S):
+    if not (seen.failed or seen.late or now - seen.touched_at < LINGER_S):
         return Step.SETTLE
     if not seen.attended:
         waits = seen.expected and now - max(seen.shown_at, seen.over_at) < ATTACH_S

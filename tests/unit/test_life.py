@@ -47,7 +47,7 @@ def test_a_front_end_that_is_known_gets_time_to_show_what_ended_quickly():
 
 
 def test_a_job_that_is_displayed_after_its_end_is_there_to_be_used():
-    late = replace(GOOD, shown_at=500.0, over_at=500.0)
+    late = replace(GOOD, late=True, shown_at=500.0, over_at=500.0)
     assert decide(late, 500.0 + LINGER_S - 0.1) is Step.KEEP
     assert decide(late, 500.0 + LINGER_S) is Step.SETTLE
     assert decide(replace(late, attended=False), 500.0) is Step.SETTLE

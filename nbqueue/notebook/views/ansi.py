@@ -24,7 +24,7 @@ _COLOURS = (
 
 def plain(text: str) -> str:
     """Give the text without escapes and control characters, with carriage returns played out."""
-    return _CONTROL.sub("", _overwritten(_ESCAPE.sub("", text)))
+    return _CONTROL.sub("", _ESCAPE.sub("", _overwritten(text)))
 
 
 def html(text: str) -> str:

@@ -31,8 +31,9 @@ def html(rows: pd.DataFrame, cut: int | None, n: int, note: str = "") -> str:
     )
     if cut is not None:
         table = _with_ellipsis(table, cut)
-    said = f"<p>{quoted(note)}</p>" if note else ""
-    return f"{table}\n<p>{n:,} rows × {rows.shape[1]} columns</p>{said}"
+    said = f"<p>{quoted(note)}</p>\n" if note else ""
+    inner = table.rstrip().removesuffix("</div>")  # where pandas has its own line of dimensions
+    return f"{inner}<p>{n} rows × {rows.shape[1]} columns</p>\n{said}</div>"
 
 
 def text(rows: pd.DataFrame, cut: int | None, n: int) -> str:

@@ -139,8 +139,9 @@ def balanced(text: str) -> bool:
     """
     parser = _Balance()
     parser.feed(text)
+    unread = "<" in parser.rawdata  # a tag or a comment that does not end
     parser.close()
-    return not parser.stray and not parser.rawdata and all(t in _OPTIONAL for t in parser.open)
+    return not parser.stray and not unread and all(tag in _OPTIONAL for tag in parser.open)
 
 
 def quoted(text: str) -> str:

@@ -26,7 +26,7 @@ def page(picture: JobPicture) -> str:
     """Give a job's line, the errors that came first, and what a single call printed."""
     lines = [line(picture)]
     if picture.note:
-        lines.append(picture.note)
+        lines.append(plain(picture.note))
     for failure in picture.failures:
         more = f"  (and {failure.times - 1:,} more like it)" if failure.times > 1 else ""
         error = (plain(failure.error).splitlines() or [""])[0]
