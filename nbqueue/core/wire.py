@@ -40,7 +40,7 @@ _LENGTH = struct.Struct("<I")
 _FINAL = bytes(range(states.FIRST_DONE_CODE, len(states.NAMES)))
 _BIG_ENDIAN = sys.byteorder == "big"
 _RARE = ("limits", "after", "cache")
-_READ_APART = {"route", "params", *_RARE}
+_SPEC_FIELDS = tuple(f.name for f in fields(JobSpec) if f.name not in _RARE)
 
 
 class Malformed(NbqueueError):
@@ -79,24 +79,26 @@ def decode(kind: str, body: bytes) -> Record:
 
 
 def _read_spec(plain: dict[str, Any]) -> JobSpec:
-    route = Route(**plain["route"])
-    values = {f.name: plain[f.name] for f in fields(JobSpec) if f.name not in _READ_APART}
-    return JobSpec(
-        **values,
-        params=tuple(plain["params"]),
-        route=route,
-        limits=Limits(**plain["limits"]) if "limits" in plain else NO_LIMITS,
-        after=tuple(plain.get("after", ())),
-        cache=plain.get("cache", ""),
-    )
+    values = {name: plain[name] for name in _SPEC_FIELDS}
+    values["params"] = tuple(values["params"])
+    values["route"] = Route(**values["route"])
+    if "limits" in plain:
+        values["limits"] = Limits(**plain["limits"])
+    if "after" in plain:
+        values["after"] = tuple(plain["after"])
+    return JobSpec(**values, cache=plain.get("cache", ""))
+
+
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+"""`json.dumps` would make an encoder for each record."""
 
 
 def _json(plain: dict[str, Any]) -> bytes:
-    return json.dumps(plain, separators=(",", ":")).encode()
+    return _compact(plain).encode()
 
 
 def _to_plain(record: Record) -> dict[str, Any]:
-    plain = {f.name: getattr(record, f.name) for f in fields(record)}
+    plain = dict(vars(record))
     if isinstance(record, JobSpec):
         plain["route"] = {"queue": record.route.queue, "priority": record.route.priority}
         # Most jobs have neither, and every message carries its job's spec.

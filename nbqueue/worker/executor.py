@@ -20,7 +20,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -341,7 +340,7 @@ class Execution:
 
 def _enter(folder: str) -> None:
     """Go where the client is, so that a task finds files by the names that the notebook uses."""
-    if folder and Path(folder) != Path.cwd():
+    if folder and folder != os.getcwd():  # noqa: PTH109 - once a message, and pathlib is slow
         try:
             os.chdir(folder)
         except OSError as exc:
