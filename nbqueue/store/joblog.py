@@ -32,11 +32,15 @@ from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.core.splitting import Range, undone
 from nbqueue.store import arguments, catalogue, keys
 from nbqueue.store.catalogue import Summary
+from nbqueue.store.line import Line
 from nbqueue.store.signing import SIZE, Keyring
 
 log = logging.getLogger("nbqueue.store")
 
 _UNSIGNED = {Rejected.kind, Finished.kind}
+_CALL = ((0, 1),)
+"""The runs of a single call."""
+
 _TOMBSTONE_MS = 24 * 3600 * 1000
 _SCRIPTS = ("open", "commit", "note", "cancel", "retry", "forget", "hold", "claim")
 _CLAIM_MS = 10_000
@@ -85,10 +89,12 @@ class JobLog:
         self, store: redis.Redis, keyring: Keyring, *, expires_s: float = RESULT_EXPIRES_S
     ) -> None:
         self._store = store
+        self._line = Line(store)
         self._keyring = keyring
         self._expire_ms = int(expires_s * 1000)
         common = _source("common")
         self._scripts = {name: store.register_script(common + _source(name)) for name in _SCRIPTS}
+        self._scripts["call"] = store.register_script(_source("call"))
         self.bad_signatures = 0
         """How many records were refused because of their signature."""
 
@@ -152,6 +158,12 @@ class JobLog:
         )
         body, sig = self._sealed(job_id, record)
         first = _opening_arguments(opening) if opening else []
+        if opening and opening.call and record.round == 1 and record.runs == _CALL:
+            reply = self._run(
+                "call", job_id, record.kind, body, sig, codes, at, self._expire_ms, *first
+            )
+            if reply:
+                return Reply(*reply)
         reply = self._run(
             "commit", job_id, record.kind, body, sig, record.round, codes, at, self._expire_ms,
             len(first), *first, *_flat(record.runs),
@@ -280,7 +292,11 @@ class JobLog:
         return body, self._keyring.sign(_context(job_id, record.kind), body)
 
     def _run(self, script: str, job_id: str, *argv: Any) -> Any:
-        return self._scripts[script](keys=[keys.base(job_id)], args=argv)
+        made = self._scripts[script]
+        try:
+            return self._line.ask("EVALSHA", made.sha, 1, keys.base(job_id), *argv)
+        except redis.exceptions.NoScriptError:
+            return made(keys=[keys.base(job_id)], args=argv)
 
     def _known(self, job_id: str, count: int) -> int:
         if count < 0:

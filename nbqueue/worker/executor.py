@@ -68,6 +68,7 @@ _MOST_DEATHS = 2
 _NUMBERS = frozenset({type(None), bool, int, float})
 """Results of these types are handed in as they are, without another look."""
 
+_HERE = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is imported for nothing else here
 _JOB_ID = re.compile(r"[0-9a-z-]{1,64}\Z")
 
 ticker = Ticker()
@@ -292,7 +293,7 @@ class Execution:
 
     def _described(self, exc: BaseException) -> Error:
         surroundings.bring_in()
-        return describe(exc, self._place.blobs, hide=str(Path(__file__).parent))
+        return describe(exc, self._place.blobs, hide=_HERE)
 
     def _load_block(self, item: int) -> None:
         """Read the argument block that an item is in; one that cannot be read fails its items."""

@@ -164,6 +164,38 @@ def test_an_outcome_may_bring_what_opens_its_job(store, joblog):
     assert_counters_equal_the_fold(store, joblog, spec)
 
 
+@pytest.mark.parametrize("failed", [[], [0]])
+@pytest.mark.parametrize("results", [b"", b"r" * 9000])
+def test_a_call_in_one_go_leaves_what_opening_and_committing_leave(store, joblog, failed, results):
+    left = []
+    for in_one_go in (True, False):
+        spec = make_spec(1, block=0, name="same")
+        opening = joblog.opening(spec, b"Pxyz")
+        bell = store.pubsub()
+        bell.subscribe(keys.bell(spec.origin))
+        while bell.get_message(timeout=5)["type"] != "subscribe":
+            pass
+        if not in_one_go:
+            assert joblog.open(opening)
+        outcome = replace(make_outcomes([(0, 1)], failed=failed), results=results)
+        reply = joblog.commit(spec.id, outcome, 1001.0, opening=opening)
+        rung = bell.get_message(timeout=5)["data"].split(b" ", 3)
+        bell.close()
+        meta = store.hgetall(keys.meta(spec.id))
+        last = meta.pop(b"last")
+        assert rung.pop(2) == last
+        ttls = [store.pttl(key) > 0 for key in store.keys(keys.base(spec.id) + "*")]
+        entries = [entry.record for entry in joblog.read(spec.id)]
+        listed = store.zscore(keys.JOBS, spec.id), store.hget(keys.NAMES, "same")
+        done = store.get(keys.done(spec.id, 1))
+        left.append((reply, rung, meta, ttls, entries, listed, done, store.zcard(keys.ACTIVE)))
+        assert joblog.commit(spec.id, outcome, 1002.0, opening=opening).recorded == 0
+        store.flushall()
+    zeros = {b"success": b"0", b"failure": b"0"}
+    assert {**zeros, **left[0][2]} == {**zeros, **left[1][2]}
+    assert left[0][:2] + left[0][3:] == left[1][:2] + left[1][3:]
+
+
 def test_an_outcome_that_opens_but_does_not_finish_a_job_leaves_it_active(store, joblog):
     spec = make_spec(2)
     joblog.commit(spec.id, make_outcomes([(0, 1)]), 1001.0, opening=joblog.opening(spec, b""))
