@@ -23,6 +23,7 @@ from nbqueue.core.settings import CONNECT_TIMEOUT_S
 from nbqueue.store import message, transport
 from nbqueue.store.connection import redact
 from nbqueue.store.message import RANGE_TASK, Message
+from nbqueue.store.mould import Mould, Words, marks
 from nbqueue.store.signing import Keyring
 
 DEFAULT_QUEUE = "celery"
@@ -76,6 +77,10 @@ def _own_transport(url: str) -> str:
     return f"{transport.ALIAS}://{rest}" if scheme == "redis" else url
 
 
+_Address = tuple[str, int | None]
+"""Queue and priority."""
+
+
 class Publisher:
     """Publishes messages, over one connection that it keeps.
 
@@ -93,6 +98,7 @@ class Publisher:
         self._producer: Producer | None = None
         self._declared: set[str] = set()
         self._sent_to: set[str] = set()
+        self._moulds: dict[_Address, Mould | None] = {}
         made = app.amqp.as_task_v2(
             "", RANGE_TASK, args=(), ignore_result=True, create_sent_event=False
         )
@@ -106,18 +112,14 @@ class Publisher:
             BrokerUnreachable: the broker does not take it.
         """
         spec = outgoing.spec
-        task_id = uuid()
-        headers = {
-            **self._headers,
-            "id": task_id,
-            "root_id": task_id,
-            "shadow": spec.task,
-            "argsrepr": f"{spec.name}[{outgoing.start}:{outgoing.stop}] of job {spec.id}",
-        }
-        body: Any = ((message.encode(self._keyring, outgoing),), {}, self._embed)
-        queue = spec.route.queue or DEFAULT_QUEUE
+        words = Words(
+            task_id=uuid(),
+            shadow=spec.task,
+            argsrepr=f"{spec.name}[{outgoing.start}:{outgoing.stop}] of job {spec.id}",
+            envelope=message.encode(self._keyring, outgoing),
+        )
         with self._lock, translated(self._app):
-            self._offer(body, headers, queue, spec.route.priority)
+            self._offer(words, (spec.route.queue or DEFAULT_QUEUE, spec.route.priority))
 
     def queues(self) -> list[str]:
         """Name the queues that messages were sent to from here, and the default one."""
@@ -128,25 +130,51 @@ class Publisher:
         with self._lock:
             self._hang_up()
 
-    def _offer(self, body: Any, headers: dict[str, Any], queue: str, priority: int | None) -> None:
+    def _offer(self, words: Words, to: _Address) -> None:
         for left in reversed(range(_TRIES)):
             try:
-                producer = self._ready(queue)
-                producer.publish(
-                    body,
-                    exchange="",
-                    routing_key=queue,
-                    serializer="json",
-                    headers=headers,
-                    correlation_id=headers["id"],
-                    priority=priority,
-                )
+                self._publish(words, to)
                 return
             except self._errors():
                 # A message that was taken before the broker hung up is recorded once all the same.
                 self._hang_up()
                 if not left:
                     raise
+
+    def _publish(self, words: Words, to: _Address) -> None:
+        producer = self._ready(to[0])
+        if to not in self._moulds:
+            self._moulds[to] = self._mould(producer, to)
+        mould = self._moulds[to]
+        if mould is None:
+            self._through_kombu(producer, words, to)
+        else:
+            producer.channel.push(mould.key, mould.cast(words))
+
+    def _mould(self, producer: Producer, to: _Address) -> Mould | None:
+        if not isinstance(producer.channel, transport.Channel):
+            return None
+        marked = marks()
+        caught = producer.channel.catch(lambda: self._through_kombu(producer, marked, to))
+        return None if caught is None else Mould(*caught, marked)
+
+    def _through_kombu(self, producer: Producer, words: Words, to: _Address) -> None:
+        queue, priority = to
+        producer.publish(
+            ((words.envelope,), {}, self._embed),
+            exchange="",
+            routing_key=queue,
+            serializer="json",
+            headers={
+                **self._headers,
+                "id": words.task_id,
+                "root_id": words.task_id,
+                "shadow": words.shadow,
+                "argsrepr": words.argsrepr,
+            },
+            correlation_id=words.task_id,
+            priority=priority,
+        )
 
     def _ready(self, queue: str) -> Producer:
         if self._producer is None or self._pid != os.getpid():
@@ -157,6 +185,7 @@ class Publisher:
             )
             self._producer = Producer(self._connection)
             self._declared = set()
+            self._moulds = {}
         if queue not in self._declared:
             self._app.amqp.queues[queue].bind(self._producer.channel).declare()
             self._declared.add(queue)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -25,6 +26,8 @@ from kombu import transport as kombu_transport
 from kombu.transport import redis as kombu_redis
 from kombu.transport.virtual import QoS as VirtualQoS
 
+from nbqueue.store.line import Line
+
 ALIAS = "nbqredis"
 """Scheme under which kombu finds this transport."""
 
@@ -32,6 +35,9 @@ _FITS = all(
     hasattr(owner, name)
     for owner, name in [
         (kombu_redis.Channel, "_create_client"),
+        (kombu_redis.Channel, "_put"),
+        (kombu_redis.Channel, "_q_for_pri"),
+        (kombu_redis.Channel, "_get_message_priority"),
         (kombu_redis.Channel, "pool"),
         (kombu_redis.QoS, "unacked_key"),
         (kombu_redis.QoS, "unacked_index_key"),
@@ -111,6 +117,31 @@ class Channel(kombu_redis.Channel):
 
     QoS = QoS
     _kept: Any = None
+    _line: Line | None = None
+    _caught: list[tuple[str, dict[str, Any]]] | None = None
+
+    def catch(self, publish: Callable[[], None]) -> tuple[str, dict[str, Any]] | None:
+        """Give what publishing would have put where; ``None`` where more is to do than to put."""
+        self._caught = []
+        try:
+            publish()
+            (caught,) = self._caught
+        finally:
+            self._caught = None
+        return None if self._expires or self.global_keyprefix else caught
+
+    def push(self, key: str, text: str) -> None:
+        """Put a message into a queue."""
+        if self._line is None:
+            self._line = Line(self._create_client())
+        self._line.ask("LPUSH", key, text)
+
+    def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        if self._caught is None:
+            super()._put(queue, message, **options)
+        else:
+            priority = self._get_message_priority(message, reverse=False)
+            self._caught.append((self._q_for_pri(queue, priority), message))
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
