@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import redis
 
@@ -47,6 +47,7 @@ class Bell:
         self._turn = threading.Lock()
         self._leave_alone_until = 0.0
         self._waiting = 0
+        self._broken = False
 
     def subscribe(self, *channels: str) -> None:
         """Listen to more channels; at first, to the client's own."""
@@ -102,12 +103,31 @@ class Bell:
             self._waiting -= 1
 
     def _read(self, timeout_s: float) -> Ring | None:
-        message = cast("dict[str, Any] | None", self._pubsub.get_message(timeout=timeout_s))
-        if message is None or message["type"] != "message":
+        said = self._hear(timeout_s)
+        if said is None:
             return None
-        head, _, rest = cast(bytes, message["data"]).partition(b"\n")
+        head, _, rest = said.partition(b"\n")
         job_id, before, entry_id, kind, size = head.decode().split(" ")
         return Ring(job_id, before, entry_id, kind, rest[: int(size)], rest[int(size) :])
+
+    def _hear(self, timeout_s: float) -> bytes | None:
+        """Give what was said on a channel.
+
+        ``get_message`` does it too, wrapped for retries and measurements, in three times the time;
+        it is needed where a connection has to be made anew, with its subscriptions.
+        """
+        connection = self._pubsub.connection
+        if self._broken or connection is None:
+            message = self._pubsub.get_message(timeout=timeout_s)
+            self._broken = False
+            said = None if message is None else [message["type"].encode(), "", message["data"]]
+        else:
+            self._broken = True
+            said = None
+            if connection.can_read(timeout=timeout_s):
+                said = connection.read_response(disconnect_on_error=False, push_request=True)
+            self._broken = False
+        return said[2] if said is not None and said[0] == b"message" else None
 
 
 @contextmanager
