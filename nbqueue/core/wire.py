@@ -63,7 +63,7 @@ def decode(kind: str, body: bytes) -> Record:
     try:
         if kind == Outcomes.kind:
             return _decode_outcomes(body)
-        plain = json.loads(body)
+        plain = json.loads(body.decode())
         _check_version(plain)
         return cast(Record, _READERS[kind](plain))
     except (
@@ -205,7 +205,7 @@ def _encode_outcomes(record: Outcomes) -> bytes:
 def _decode_outcomes(body: bytes) -> Outcomes:
     (size,) = _LENGTH.unpack_from(body)
     head = _LENGTH.size + size
-    plain = json.loads(body[_LENGTH.size : head])
+    plain = json.loads(body[_LENGTH.size : head].decode())
     _check_version(plain)
     runs = _runs(plain["runs"])
     n = sum(b - a for a, b in runs)

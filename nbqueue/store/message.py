@@ -92,7 +92,7 @@ def decode(keyring: Keyring, envelope: str) -> Message:
         sealed = b64decode(envelope)
         size, spec_size = _LENGTHS.unpack_from(sealed, SIZE)
         start = _LENGTHS.size + size
-        head = json.loads(sealed[SIZE + _LENGTHS.size : SIZE + start])
+        head = json.loads(sealed[SIZE + _LENGTHS.size : SIZE + start].decode())
         claim = (str(head["job"]), int(head["a"]), int(head["b"]), int(head["round"]))
     except (ValueError, TypeError, KeyError, struct.error) as exc:
         raise Unverified(f"a damaged message of {len(envelope)} characters: {exc!r}") from None
