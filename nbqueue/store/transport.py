@@ -49,6 +49,7 @@ _FITS = all(
 class QoS(kombu_redis.QoS):
     """The record of messages that this process holds, written without waiting."""
 
+    _client: Any = None
     _connection: Any = None
     _owed = 0
     """Replies that have not been read yet."""
@@ -96,7 +97,11 @@ class QoS(kombu_redis.QoS):
 
     def _send(self, commands: tuple[tuple[Any, ...], ...]) -> None:
         if self._connection is None:
-            self._connection = self.channel.pool.get_connection()
+            # (The pool itself is asked differently from one redis-py to the next.)
+            self._client = redis.Redis(
+                connection_pool=self.channel.pool, single_connection_client=True
+            )
+            self._connection = self._client.connection
         self._connection.send_packed_command(self._connection.pack_commands(commands))
         self._owed += len(commands)
 
@@ -109,7 +114,7 @@ class QoS(kombu_redis.QoS):
         connection, self._connection, self._owed = self._connection, None, 0
         if connection is not None:
             connection.disconnect()
-            self.channel.pool.release(connection)
+            self._client.close()
 
 
 class Channel(kombu_redis.Channel):
@@ -128,7 +133,8 @@ class Channel(kombu_redis.Channel):
             (caught,) = self._caught
         finally:
             self._caught = None
-        return None if self._expires or self.global_keyprefix else caught
+        more_to_do = getattr(self, "_expires", None) or self.global_keyprefix
+        return None if more_to_do else caught
 
     def push(self, key: str, text: str) -> None:
         """Put a message into a queue."""
