@@ -51,7 +51,7 @@ def make_live(function, rows, records=(), *, block=3, kwargs=None, loadable=True
         state=state,
         outcomes=Reader(state, blobs),
         block=lambda k: arguments.read(blocks[k], blobs),
-        client=SimpleNamespace(functions=SimpleNamespace(get=get)),
+        client=SimpleNamespace(functions=SimpleNamespace(get=get, kind=lambda address: "function")),
     )
 
 
@@ -427,7 +427,9 @@ def make_million(function=f):
         state=state,
         outcomes=Reader(state, blobs),
         block=read,
-        client=SimpleNamespace(functions=SimpleNamespace(get=lambda address: function)),
+        client=SimpleNamespace(
+            functions=SimpleNamespace(get=lambda address: function, kind=lambda address: "function")
+        ),
     )
 
 
