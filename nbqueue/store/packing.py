@@ -17,6 +17,7 @@ Unpacking runs code, as unpickling does: only verified bytes may come here.
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import json
 import pickle
@@ -146,8 +147,11 @@ class _Pickler(cloudpickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.FunctionType) and self._on_function is not None:
             self._on_function(obj)
-        if isinstance(obj, types.ModuleType) and localmodules.is_local(obj):
-            return localmodules.reduce(obj)
+        if isinstance(obj, types.ModuleType):
+            if localmodules.is_local(obj):
+                return localmodules.reduce(obj)
+            if type(obj) is not types.ModuleType:  # nbqueue itself, and others that load lazily
+                return importlib.import_module, (obj.__name__,)
         return _decorated(obj) or super().reducer_override(obj)
 
 

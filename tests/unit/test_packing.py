@@ -9,6 +9,7 @@ import io
 import pickle
 import socket
 import threading
+import types
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nbqueue
 from nbqueue.core.errors import BadSignature, InfrastructureError, NotPicklable
 from nbqueue.core.settings import BLOB_BYTES
 from nbqueue.store import arguments, results
@@ -343,3 +345,8 @@ def test_blocks_wait_an_hour_from_the_last_for_their_job(store):
 
 def test_io_is_read_from_where_it_stands(blobs):
     assert unpack(pack(io.BytesIO(b"abc"), blobs), blobs).read() == b"abc"
+
+
+def test_modules_of_a_class_of_their_own_travel_by_name(blobs):
+    assert type(nbqueue) is not types.ModuleType
+    assert unpack(pack({"nq": nbqueue}, blobs), blobs)["nq"] is nbqueue
