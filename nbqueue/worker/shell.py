@@ -26,9 +26,11 @@ from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets import Type
+from IPython.core.profiledir import ProfileDir
+from traitlets import Type, observe
 from traitlets.config import Config
 
+from nbqueue.store.blobs import cache_folder, private_folder
 from nbqueue.store.cell import Cell
 from nbqueue.worker import capture
 from nbqueue.worker.figures import INLINE, PYPLOT
@@ -100,6 +102,12 @@ class Publisher(DisplayPublisher):
     def clear_output(self, wait: bool = False) -> None:
         """Clear what the item has displayed."""
         capture.put_out({"output_type": "clear_output", "wait": bool(wait)})
+
+
+class _Profile(ProfileDir):
+    @observe("location")
+    def _location_changed(self, change: Any) -> None:
+        """Make none of the folders of a profile."""
 
 
 class Compiler(CachingCompiler):
@@ -208,7 +216,10 @@ class CellShell(InteractiveShell):
         """Have no folder of settings."""
 
     def init_profile_dir(self, profile_dir: Any) -> None:
-        """Have no profile."""
+        """Have a profile of no files; IPython 8 wants a folder for its store of values."""
+        self.profile_dir = _Profile(
+            location=str(private_folder(cache_folder().with_name("ipython")))
+        )
 
     def init_virtualenv(self) -> None:
         """Leave the path alone."""

@@ -260,3 +260,23 @@ def test_a_log_entry_that_was_forged_is_ignored(url, client):
     with nq.connect(url, key=KEY) as other:
         assert other.job(job.id).counts()["SUCCESS"] == 0
         assert other.joblog.bad_signatures >= 1
+
+
+@pytest.mark.usefixtures("client")
+def test_what_tasks_put_out_comes_from_celerys_own_workers_too():
+    def f():
+        import logging
+        import subprocess
+        import warnings
+
+        print("one")
+        subprocess.run(["echo", "two"], check=True)
+        logging.getLogger("mine").warning("three")
+        warnings.warn("four", stacklevel=1)
+
+    job = nq.task(f).submit()
+    job.result(20)
+    first, second = job.outputs[0]
+    assert first["text"] == "one\ntwo\n"
+    assert second["text"].startswith("three\n")
+    assert "UserWarning: four" in second["text"]
