@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nbqueue.client.futures import Future
     from nbqueue.client.job import Job
     from nbqueue.client.local import LocalCluster
-    from nbqueue.client.reaching import cluster, control, job, jobs, queues, workers
+    from nbqueue.client.reaching import cluster, control, job, jobs, put, queues, workers
     from nbqueue.client.task import Task, task
     from nbqueue.client.waiting import as_completed, gather, wait
     from nbqueue.core.errors import (
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         UsageError,
         WorkerLost,
     )
+    from nbqueue.store.refs import Ref
     from nbqueue.worker.current import current, progress, track
 
 _HOMES = {
@@ -61,7 +62,7 @@ _HOMES = {
     "nbqueue.client.futures": ("Future",),
     "nbqueue.client.job": ("Job",),
     "nbqueue.client.local": ("LocalCluster",),
-    "nbqueue.client.reaching": ("cluster", "control", "job", "jobs", "queues", "workers"),
+    "nbqueue.client.reaching": ("cluster", "control", "job", "jobs", "put", "queues", "workers"),
     "nbqueue.client.task": ("Task", "task"),
     "nbqueue.client.waiting": ("as_completed", "gather", "wait"),
     "nbqueue.core.errors": (
@@ -83,6 +84,7 @@ _HOMES = {
         "UsageError",
         "WorkerLost",
     ),
+    "nbqueue.store.refs": ("Ref",),
     "nbqueue.worker.current": ("current", "progress", "track"),
 }
 
@@ -101,6 +103,7 @@ __all__ = [
     "LocalCluster",
     "NbqueueError",
     "NotPicklable",
+    "Ref",
     "RemoteError",
     "RemoteTraceback",
     "ResultNotPicklable",
@@ -121,6 +124,7 @@ __all__ = [
     "job",
     "jobs",
     "progress",
+    "put",
     "queues",
     "task",
     "track",

@@ -21,6 +21,7 @@ from nbqueue.store import functions, localmodules
 from nbqueue.store.cell import Cell
 from nbqueue.store.functions import Functions
 from nbqueue.store.packing import BlobStore
+from nbqueue.store.refs import Ref
 
 _IMMUTABLE = frozenset(
     {
@@ -33,6 +34,7 @@ _IMMUTABLE = frozenset(
         type(None),
         types.CodeType,
         types.EllipsisType,
+        Ref,
     }
 )
 """Exact types: an instance of a subclass may carry anything."""

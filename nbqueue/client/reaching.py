@@ -1,4 +1,4 @@
-"""Reaching the default client's jobs and cluster from anywhere."""
+"""Reaching the default client from anywhere: its jobs, its cluster, and its store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.client import Client, default_client
 from nbqueue.client.job import Job
+from nbqueue.store import refs
+from nbqueue.store.refs import Ref
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +24,23 @@ def job(id_or_name: str) -> Job:
     [2, 4]
     """
     return default_client().job(id_or_name)
+
+
+def put(value: Any) -> Ref:
+    """Send a value to the store once, for any number of tasks and cells to use.
+
+    Equal values have one place there. What is over 1 MB in an argument or a captured variable goes
+    there by itself; ``put`` is for smaller ones that are used often, and for keeping a large one
+    at hand without hashing it for each job.
+
+    Raises:
+        NotPicklable: it cannot travel.
+
+    >>> table = nq.put({"one": 1, "two": 2})                # doctest: +CLUSTER
+    >>> nq.task(lambda d, k: d[k]).map([table] * 2, ["one", "two"]).result()   # doctest: +CLUSTER
+    [1, 2]
+    """
+    return refs.put(value, default_client().blobs)
 
 
 def jobs() -> pd.DataFrame:

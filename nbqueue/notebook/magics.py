@@ -26,7 +26,7 @@ from nbqueue.client.reaching import job as find_job
 from nbqueue.client.reaching import jobs as list_jobs
 from nbqueue.client.saying import say
 from nbqueue.core.errors import InfrastructureError, UsageError
-from nbqueue.notebook import analysis, cells, display, parsing, shelltext, unheard
+from nbqueue.notebook import analysis, cells, completion, display, parsing, shelltext, unheard
 from nbqueue.notebook.parsing import Enqueue
 
 if TYPE_CHECKING:
@@ -223,6 +223,7 @@ def load(shell: Any) -> None:
     transforms: list[Callable[[list[str]], list[str]]] = shell.input_transformers_cleanup
     if _help_without_a_body not in transforms:
         transforms.append(_help_without_a_body)
+    completion.install(shell)
 
 
 def unload(shell: Any) -> None:
@@ -233,5 +234,6 @@ def unload(shell: Any) -> None:
     ):
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
+    completion.remove(shell)
     if _help_without_a_body in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.remove(_help_without_a_body)

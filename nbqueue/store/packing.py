@@ -9,6 +9,9 @@ Three ways in, cheapest first:
   out-of-band buffers and become blobs; so do large strings and containers, found in a second pass
   that is made only when the first came out too large.
 
+- what is in the store by itself (`Stored`: the Ref of ``nq.put``) is written as its address, and
+  read as the value.
+
     packed  =  "P" pickle  |  "B" uint32 length | JSON list of blob addresses | pickle
 
 Unpacking runs code, as unpickling does: only verified bytes may come here.
@@ -24,7 +27,7 @@ import pickle
 import struct
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import cloudpickle
 import redis
@@ -50,6 +53,14 @@ class BlobStore(Protocol):
 
     def get(self, address: str) -> memoryview:
         """Give stored bytes, verified, as private memory that may be changed."""
+
+
+class Stored:
+    """Something that is in the store already, and travels as its address (`refs.Ref`)."""
+
+    def address_in(self, blobs: BlobStore) -> str:
+        """Give the address of the packed value in this store."""
+        raise NotImplementedError
 
 
 def all_atoms(values: Iterable[Any]) -> bool:
@@ -147,6 +158,9 @@ class _Pickler(cloudpickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.FunctionType) and self._on_function is not None:
             self._on_function(obj)
+        if isinstance(obj, Stored):
+            self.has_references = True
+            return _opened, (obj.address_in(self._blobs),)
         if isinstance(obj, types.ModuleType):
             if localmodules.is_local(obj):
                 return localmodules.reduce(obj)
@@ -217,11 +231,21 @@ class _FindingPickler(_Pickler):
         return self._blobs.put(body)
 
 
+def _opened(address: str) -> NoReturn:
+    """Stand in a pickle for a value in the store; `_Unpickler` puts its own method here."""
+    raise NotImplementedError(address)
+
+
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, blobs: BlobStore, buffers: Iterable[memoryview]) -> None:
         super().__init__(file, buffers=buffers)
         self._blobs = blobs
         self._values: dict[str, Any] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name == _opened.__name__ and module == __name__:
+            return self.persistent_load
+        return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
         if pid not in self._values:  # one object stays one, however often it is referred to

@@ -35,6 +35,7 @@ def test_the_names_of_the_promise_are_there():
     promised = {
         "connect", "LocalCluster", "task", "gather", "wait", "as_completed", "jobs", "job",
         "track", "progress", "current", "workers", "queues", "cluster", "control",
+        "put", "Ref",
     }  # fmt: skip
     assert promised <= set(nq.__all__)
     assert set(nq.__all__) <= set(dir(nq))
@@ -53,8 +54,9 @@ def test_the_names_of_the_promise_are_there():
         (
             "Job",
             "id name state n __len__ __getitem__ __iter__ result wait __await__ as_completed "
-            "exceptions cancel retry to_frame timings counts progress log rerun forget",
+            "exceptions cancel retry pull to_frame timings counts progress log rerun forget",
         ),
+        ("Ref", "get"),
         ("LocalCluster", "connect close broker_url __enter__ __exit__"),
         ("Future", "result exception cancel cancelled done running add_done_callback"),
     ],
