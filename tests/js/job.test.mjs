@@ -83,6 +83,21 @@ test("cells are painted row by row, and nothing beyond the last", () => {
   assert.deepEqual([...pixels], [3, 3, 4, 4, 3, 3, 4, 4, 3, 3, 0, 0, 3, 3, 0, 0]);
 });
 
+test("a rare failure among tiny cells is drawn larger than its cell, many are not", () => {
+  const g = { cols: 20, rows: 10, pitch: 2, cells: 200, perCell: 1 };
+  const stamps = [0, 0, 0, 3, 4, 0].map((c) => new Uint32Array(4).fill(c));
+  const red = (failures) => {
+    const states = new Uint8Array(200).fill(SUCCESS);
+    for (const i of failures) states[i] = FAILURE;
+    const pixels = new Uint32Array(40 * 20);
+    job.paint(pixels, states, g, stamps);
+    return pixels.reduce((k, p) => k + (p === 4 ? 1 : 0), 0);
+  };
+  assert.equal(red([105]), 36);
+  assert.equal(red([0]), 16); // in the corner
+  assert.equal(red([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), 40);
+});
+
 test("arrow keys stay within the grid; F finds the next failure and goes round", () => {
   const states = new Uint8Array(10);
   states[2] = states[7] = FAILURE;

@@ -88,7 +88,7 @@ export function duration(s) {
   if (s === null || s === undefined || !Number.isFinite(s) || s < 0) return "";
   if (s < 0.001) return s === 0 ? "0 s" : `${(s * 1e6).toFixed(0)} µs`;
   if (s < 0.1) return `${Number((s * 1e3).toPrecision(2))} ms`;
-  if (s < 9.95) return `${s.toFixed(1)} s`;
+  if (s < 9.95) return Number.isInteger(s) ? `${s} s` : `${s.toFixed(1)} s`;
   if (s < 59.5) return `${Math.round(s)} s`;
   const whole = Math.round(s);
   const two = (/** @type {number} */ k) => String(k).padStart(2, "0");
@@ -216,6 +216,9 @@ export function stamp(code, d, rgba) {
   return out;
 }
 
+/** Cells below this many device pixels are too small for a shape: rare failures are drawn larger. */
+const SMALL = 5;
+
 /**
  * Paint all cells into an image's pixels.
  * @param {Uint32Array} pixels @param {Uint8Array} states @param {Layout} g @param {Uint32Array[]} stamps
@@ -225,10 +228,13 @@ export function paint(pixels, states, g, stamps) {
   const width = cols * pitch;
   pixels.fill(0);
   const n = states.length;
+  const bad = [];
+  const most = pitch < SMALL ? cells / 50 : -1;
   for (let cell = 0, col = 0, top = 0; cell < cells; cell++) {
     const code =
       perCell === 1 ? states[cell] : worst(states, cell * perCell, Math.min(n, (cell + 1) * perCell));
     const tile = stamps[code];
+    if (code === FAILURE && bad.length <= most) bad.push(cell);
     let to = top + col * pitch;
     for (let from = 0; from < tile.length; to += width - pitch) {
       for (let x = 0; x < pitch; x++) pixels[to++] = tile[from++];
@@ -237,6 +243,16 @@ export function paint(pixels, states, g, stamps) {
       col = 0;
       top += width * pitch;
     }
+  }
+  if (bad.length > most) return; // so many that they are seen anyway
+  const rgba = stamps[FAILURE][0];
+  const height = pixels.length / width;
+  for (const cell of bad) {
+    const left = (cell % cols) * pitch;
+    const up = Math.floor(cell / cols) * pitch;
+    for (let y = Math.max(0, up - 2); y < Math.min(height, up + pitch + 2); y++)
+      for (let x = Math.max(0, left - 2); x < Math.min(width, left + pitch + 2); x++)
+        pixels[y * width + x] = rgba;
   }
 }
 
@@ -613,7 +629,7 @@ function header({ board, root, n, name, signal }) {
     const end = s.finished ? "" : " elapsed";
     say(figures.elapsed, `${s.finished ? "took " : ""}${duration(board.elapsed)}${end}`);
     const left = s.eta_s === null ? null : Math.max(0, s.eta_s - (performance.now() - board.heardAt) / 1000);
-    say(figures.eta, s.finished || left === null ? "" : `${duration(Math.max(1, left))} left`);
+    say(figures.eta, s.finished || left === null ? "" : `${duration(Math.max(1, Math.round(left)))} left`);
     if (notice && performance.now() > noticeUntil) say(said, (notice = ""));
   };
   const update = (/** @type {Summary} */ s) => {
@@ -933,7 +949,9 @@ function makeStamps(root, d, ratio) {
   canvas.width = canvas.height = d;
   const ink = canvas.getContext("2d", { willReadFrequently: true });
   return LOOKS.map(({ name, path }, code) => {
-    const colour = style.getPropertyValue(`--nbq-${name}`).trim();
+    // A field of tiny cells is one large surface, which wants to be quieter.
+    const quiet = d / ratio < 4 && code === SUCCESS ? "-field" : "";
+    const colour = style.getPropertyValue(`--nbq-${name}${quiet}`).trim();
     ink.setTransform(1, 0, 0, 1, 0, 0);
     ink.clearRect(0, 0, d, d);
     ink.fillStyle = colour;
