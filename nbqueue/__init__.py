@@ -156,6 +156,10 @@ class _Package(ModuleType):
     def cluster(self, room: ModuleType) -> None:
         pass
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tasks use the package (``nq.track``); cloudpickle knows modules by their very type only.
+        return import_module, (__name__,)
+
 
 sys.modules[__name__].__class__ = _Package
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nbqueue
 from nbqueue.core.errors import BadSignature, Expired, FunctionNotLoadable, NotPicklable
 from nbqueue.store import functions, keys, localmodules
 from nbqueue.store.functions import Functions, dump, imports, load
@@ -177,6 +178,12 @@ def test_anything_callable_is_loaded_as_it_was(function, blobs):
     if arguments is None:
         arguments = ("101",) if isinstance(function, functools.partial) else ([1, 2],)
     assert loaded(*arguments) == function(*arguments)
+
+
+def test_a_function_that_uses_the_package_itself_imports_it(notebook, blobs):
+    source = "import nbqueue as nq\ndef f():\n    return nq"
+    f = notebook(source)["f"]
+    assert call(f, blobs) is nbqueue
 
 
 def test_cached_functions_and_properties_run_elsewhere(notebook, blobs, tmp_path):
