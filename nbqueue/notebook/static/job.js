@@ -86,7 +86,9 @@ export const grouped = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, 
 /** Seconds as a person says them: 0.35 s, 12 s, 3:07, 1:02:03, 2 d 4 h. @param {?number} s */
 export function duration(s) {
   if (s === null || s === undefined || !Number.isFinite(s) || s < 0) return "";
-  if (s < 0.001) return s === 0 ? "0 s" : `${(s * 1e6).toFixed(0)} µs`;
+  if (s === 0) return "0 s";
+  if (s < 1e-6) return "<1 µs";
+  if (s < 0.001) return `${(s * 1e6).toFixed(0)} µs`;
   if (s < 0.1) return `${Number((s * 1e3).toPrecision(2))} ms`;
   if (s < 9.95) return Number.isInteger(s) ? `${s} s` : `${s.toFixed(1)} s`;
   if (s < 59.5) return `${Math.round(s)} s`;
@@ -140,13 +142,16 @@ export function headline(s, n) {
   return { code: SUCCESS, word: n ? "succeeded" : "finished, no items" };
 }
 
+/** How many items have run to an end of their own; a cancelled item has not. @param {Summary} s */
+export const ran = (s) => s.counts[SUCCESS] + s.counts[FAILURE];
+
 /** One line for those who listen. @param {Summary} s @param {string} name @param {number} n */
 export function spoken(s, name, n) {
   const { word } = headline(s, n);
   const rest = SEGMENTS.filter((c) => s.counts[c] && c !== PENDING)
     .map((c) => `${grouped(s.counts[c])} ${LOOKS[c].word}`)
     .join(", ");
-  return `${name}: ${word}, ${grouped(s.done)} of ${grouped(n)} items done${rest ? ` (${rest})` : ""}`;
+  return `${name}: ${word}, ${grouped(ran(s))} of ${grouped(n)} items done${rest ? ` (${rest})` : ""}`;
 }
 
 // -- the grid -------------------------------------------------------------------------------------
@@ -245,13 +250,14 @@ export function paint(pixels, states, g, stamps) {
     }
   }
   if (bad.length > most) return; // so many that they are seen anyway
+  const more = bad.length > cells / 500 ? 1 : 2; // the more there are, the less each may claim
   const rgba = stamps[FAILURE][0];
   const height = pixels.length / width;
   for (const cell of bad) {
     const left = (cell % cols) * pitch;
     const up = Math.floor(cell / cols) * pitch;
-    for (let y = Math.max(0, up - 2); y < Math.min(height, up + pitch + 2); y++)
-      for (let x = Math.max(0, left - 2); x < Math.min(width, left + pitch + 2); x++)
+    for (let y = Math.max(0, up - more); y < Math.min(height, up + pitch + more); y++)
+      for (let x = Math.max(0, left - more); x < Math.min(width, left + pitch + more); x++)
         pixels[y * width + x] = rgba;
   }
 }
@@ -646,8 +652,8 @@ function header({ board, root, n, name, signal }) {
     });
     bar.setAttribute("aria-valuenow", String(s.done));
     bar.setAttribute("aria-valuetext", `${grouped(s.done)} of ${grouped(n)}`);
-    say(figures.done, n ? `${grouped(s.done)} of ${grouped(n)}` : "no items");
-    const average = s.finished && s.elapsed_s > 0 && n > 1 ? s.done / s.elapsed_s : null;
+    say(figures.done, n ? `${grouped(ran(s))} of ${grouped(n)}` : "no items");
+    const average = s.finished && s.elapsed_s > 0 && n > 1 ? ran(s) / s.elapsed_s : null;
     say(figures.rate, s.finished ? pace(average) : n > 1 ? pace(s.rate) : "");
     for (const { code: c, chip, count } of chips) {
       chip.hidden = !s.counts[c];
@@ -697,10 +703,14 @@ function copyTable(board, root, done) {
     }),
   );
   const clip = navigator.clipboard;
-  // A promise inside the item keeps the click's permission while the kernel makes the text.
+  // A promise inside the item keeps the click's permission while the kernel makes the text. A
+  // browser that wants to be asked first, and is not, would leave us waiting: hence the timer.
   const written = clip?.write && window.ClipboardItem
-    ? clip.write([new ClipboardItem({
-        "text/plain": text.then((t) => new Blob([t], { type: "text/plain" })) })])
+    ? Promise.race([
+        clip.write([new ClipboardItem({
+          "text/plain": text.then((t) => new Blob([t], { type: "text/plain" })) })]),
+        text.then(() => new Promise((_, reject) => setTimeout(reject, 3000, new Error("no answer")))),
+      ])
     : Promise.reject(new Error("this page may not write to the clipboard"));
   written.then(() => done(said)).catch(async () => {
     let value;
