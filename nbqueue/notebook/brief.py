@@ -35,6 +35,18 @@ _short = _Short()
 _short.maxstring = _short.maxother = _short.maxlong = _CHARACTERS
 
 
+class _Full(_Short):
+    """As above, for when there is room: strings and numbers whole, a hundred of a container."""
+
+    def repr1(self, x: Any, level: int) -> str:
+        return repr(x) if type(x) is float else super().repr1(x, level)
+
+
+_full = _Full()
+_full.maxstring = _full.maxother = _full.maxlong = 20_000
+_full.maxlist = _full.maxtuple = _full.maxdict = _full.maxset = _full.maxfrozenset = 100
+
+
 def brief(value: Any, characters: int = _CHARACTERS) -> str:
     r"""Give a value as one line of at most so many characters.
 
@@ -46,6 +58,18 @@ def brief(value: Any, characters: int = _CHARACTERS) -> str:
     except Exception:  # it is the user's code: anything may come out
         text = f"<{type(value).__qualname__}>"
     return cut(" ".join(text.split()), characters)
+
+
+def full(value: Any, characters: int) -> str:
+    """Give a value as it would be written, where there is room for many characters.
+
+    >>> full({"auc": 0.123456789, "fold": list(range(8))}, 100)
+    "{'auc': 0.123456789, 'fold': [0, 1, 2, 3, 4, 5, 6, 7]}"
+    """
+    try:
+        return cut(_full.repr(value), characters)
+    except Exception:  # as above
+        return brief(value)
 
 
 def call(params: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:

@@ -178,7 +178,7 @@ class JobWidget(anywidget.AnyWidget):
         elif kind in ("cancel", "retry"):
             self.touched_at = time.monotonic()
             self._act(kind)
-        elif kind in _ANSWERS:
+        elif isinstance(kind, str) and kind in _ANSWERS:
             self._later(lambda: self._answer(message))
 
     def _act(self, kind: str) -> None:

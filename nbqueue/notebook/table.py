@@ -16,7 +16,7 @@ import numpy as np
 
 from nbqueue.client import frame
 from nbqueue.core import states
-from nbqueue.notebook.brief import brief, cut
+from nbqueue.notebook.brief import brief, cut, full
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
@@ -34,7 +34,7 @@ _BLOCKS = 8
 
 _CELL = 120
 _ERROR = 300
-_VALUE = 4_000
+_WHOLE = 4_000
 _TRACEBACK = 20_000
 _NOWHERE = 0xFFFF
 
@@ -80,7 +80,7 @@ class Table:
             "run_s": lambda: np.array(live.state.run_s, dtype=np.float64),
             "attempts": lambda: _bytes(live.state.attempts),
             "worker": self._workers,
-            "error": lambda: np.array(self._errors(), dtype=object),
+            "error": lambda: np.array([text or None for text in self._errors()], dtype=object),
             "result": lambda: frame.results(live.state, live.outcomes),
         }
 
@@ -103,7 +103,7 @@ class Table:
         said = any(record.output.get("output_type") == "error" for record in self._outputs(i))
         error = state.error(i)
         return {
-            **dict(zip(_KEYS, self._row(i, _VALUE), strict=True)),
+            **dict(zip(_KEYS, self._row(i, whole=True), strict=True)),
             "params": list(state.spec.params),
             # What the item has displayed ends in its traceback already.
             "traceback": "" if error is None or said else cut(error.traceback, _TRACEBACK),
@@ -170,7 +170,7 @@ class Table:
         return found
 
     def _workers(self) -> Column:
-        names = np.array([*self._live.state.workers, ""], dtype=object)
+        names = np.array([*self._live.state.workers, None], dtype=object)
         at = np.array(self._live.state.worker, dtype=np.uint16).astype(np.int64)
         at[at == _NOWHERE] = len(names) - 1
         named: Column = names[at]
@@ -178,15 +178,17 @@ class Table:
 
     # -- what they say -------------------------------------------------------------------------
 
-    def _row(self, i: int, characters: int = _CELL) -> list[Any]:
+    def _row(self, i: int, *, whole: bool = False) -> list[Any]:
         state = self._live.state
         code, worker = state.states[i], state.worker[i]
+        room = _WHOLE if whole else _CELL
+        failed = code == states.FAILURE_CODE
         return [
             i,
-            self._call(i, characters),
+            self._call(i, room),
             code,
-            self._result(i, characters) if code == states.SUCCESS_CODE else "",
-            cut(_error(state, i), max(characters, _ERROR)) if code == states.FAILURE_CODE else "",
+            self._result(i, room) if code == states.SUCCESS_CODE else "",
+            cut(_error(state, i), max(room, _ERROR)) if failed else "",
             _number(state.started[i]),
             _number(state.run_s[i]),
             "" if worker == _NOWHERE else state.workers[worker],
@@ -203,21 +205,21 @@ class Table:
             return [f"({type(exc).__name__}: {cut(str(exc), characters)})"]
         cells = [""] * len(params)
         for k, value in enumerate(args[: len(params) + 8]):
-            text = brief(value, characters)
+            text = _said(value, characters)
             if k < len(params):
                 cells[k] = text
             elif cells:
                 cells[-1] += f", {text}"
         for name, value in kwargs.items():
             if name in params:
-                cells[params.index(name)] = brief(value, characters)
+                cells[params.index(name)] = _said(value, characters)
             elif cells:
-                cells[-1] += f"{', ' if cells[-1] else ''}{name}={brief(value, characters)}"
+                cells[-1] += f"{', ' if cells[-1] else ''}{name}={_said(value, characters)}"
         return [cut(cell, characters) for cell in cells]
 
     def _result(self, i: int, characters: int) -> str:
         try:
-            return brief(self._live.value(i), characters)
+            return _said(self._live.value(i), characters)
         except Exception as exc:  # as for arguments
             return f"({type(exc).__name__}: {cut(str(exc), characters)})"
 
@@ -253,6 +255,10 @@ def _order(column: Column, descending: bool) -> Column:
 
 def _error(state: Any, i: int) -> str:
     return "BadSignature" if i in state.rejections else str(state.error(i) or "")
+
+
+def _said(value: Any, characters: int) -> str:
+    return brief(value, characters) if characters <= _CELL else full(value, characters)
 
 
 def _plain(value: Any) -> str:
