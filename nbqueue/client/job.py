@@ -93,7 +93,8 @@ class Job:
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{k} {v:,}" for k, v in self.counts().items() if v)
-        return f"<Job {self.name!r}: {self.state}, {self.n:,} items ({shown})>"
+        items = "1 item" if self.n == 1 else f"{self.n:,} items"
+        return f"<Job {self.name!r}: {self.state}, {items}{f' ({shown})' if shown else ''}>"
 
     # -- waiting -------------------------------------------------------------------------------
 

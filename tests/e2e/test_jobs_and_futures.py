@@ -95,7 +95,7 @@ def test_looking_never_waits_for_the_network(gate, cluster):
     for _ in range(100):
         repr(job), repr(job[0]), job.state, job.counts(), len(job)
     assert time.monotonic() - began < 0.5
-    assert "1 items" in repr(job)
+    assert ", 1 item (" in repr(job)
     assert job.name in repr(job)
 
 
