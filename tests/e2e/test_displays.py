@@ -238,6 +238,36 @@ def test_things_have_html_in_a_notebook(kernel):
     assert "connected" in data["text/html"]
 
 
+# -- with a front end ----------------------------------------------------------------------------
+
+
+def test_a_front_end_gets_a_widget_and_a_page_in_the_end(kernel, gate):
+    cell = kernel.run(f"job = wait_for.submit({str(gate)!r}, 1); job", cellId="0")
+    first = next(m["content"]["data"] for m in cell if m["msg_type"] == "display_data")
+    assert set(first) == FORMS | {WIDGET}
+    assert "waiting" in first["text/html"] or "running" in first["text/html"]
+    gate.touch()
+    kernel.until(lambda data: WIDGET not in data)
+    (last,) = kernel.shown.values()
+    assert set(last) == FORMS
+    assert "SUCCESS" in plain(last)
+
+
+def test_failures_stay_clickable_while_a_front_end_may_come(kernel):
+    kernel.run("job = check.map(['/nowhere']); job", cellId="0")
+    kernel.run("job.wait(20)", cellId="1")
+    assert [WIDGET in data for data in kernel.shown.values()] == [True]
+    kernel.until(lambda data: WIDGET not in data)  # none came
+    assert "FAILURE" in plain(next(iter(kernel.shown.values())))
+
+
+def test_a_widget_that_nobody_sees_is_replaced_before_its_cell_ends(kernels, connect):
+    kernel = kernels(connect, NBQUEUE_DISPLAY="widget")
+    kernel.run("job = check.map(['/nowhere']); display(job); job.wait(20)")
+    assert [set(data) for data in kernel.shown.values()] == [FORMS]
+    assert len(kernel.history) == 2
+
+
 # -- by wish -------------------------------------------------------------------------------------
 
 
