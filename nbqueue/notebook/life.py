@@ -20,6 +20,10 @@ LINGER_S = 60.0
 """After the end, and after the last touch, a widget stays this long. Lower: it goes while somebody
 reads an error; higher: more saved notebooks hold a widget."""
 
+IN_USE_S = 10.0
+"""A widget without failures goes when it was not touched for this long: there is nothing to act on,
+but it must not go away under the mouse."""
+
 ATTACH_S = 5.0
 """A front end that is known to be there gets this long to show the widget of a job that has ended
 already, before it counts as absent."""
@@ -71,7 +75,8 @@ def decide(seen: Seen, now: float) -> Step:
         return Step.KEEP
     if seen.closed:
         return Step.SETTLE
-    if not (seen.failed or seen.late or now - seen.touched_at < LINGER_S):
+    wanted = seen.failed or seen.late
+    if not wanted and now - seen.touched_at >= IN_USE_S:
         return Step.SETTLE
     if not seen.attended:
         waits = seen.expected and now - max(seen.shown_at, seen.over_at) < ATTACH_S

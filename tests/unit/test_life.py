@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from nbqueue.notebook.life import ATTACH_S, LINGER_S, Seen, Step, decide, pause_s
+from nbqueue.notebook.life import ATTACH_S, IN_USE_S, LINGER_S, Seen, Step, decide, pause_s
 
 LIVE = Seen(over=False, failed=True, attended=True, shown_at=100.0)
 FAILED = Seen(over=True, failed=True, attended=True, shown_at=100.0, over_at=110.0)
@@ -20,11 +20,10 @@ def test_a_job_without_failures_becomes_a_page_at_once():
     assert decide(GOOD, 110.0) is Step.SETTLE
 
 
-@pytest.mark.parametrize("seen", [FAILED, GOOD])
-def test_a_widget_that_somebody_uses_stays_until_they_leave_it_alone(seen):
-    used = replace(seen, touched_at=109.0)
-    assert decide(used, 109.0 + LINGER_S - 0.1) is Step.KEEP
-    assert decide(used, 110.0 + LINGER_S) is Step.SETTLE
+def test_a_widget_does_not_go_away_under_the_mouse():
+    used = replace(GOOD, touched_at=109.0)
+    assert decide(used, 109.0 + IN_USE_S - 0.1) is Step.KEEP
+    assert decide(used, 109.0 + IN_USE_S) is Step.SETTLE
 
 
 def test_failures_can_be_retried_for_a_minute_after_the_end_or_the_last_touch():
