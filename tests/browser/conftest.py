@@ -186,6 +186,7 @@ class FrontEnd:
                     print(f"picture: {page.screenshot('failed', always=True)}")
                 print("\n".join(page.said))
             page.close()
+        self.server.forget_theme()
 
 
 @contextlib.contextmanager

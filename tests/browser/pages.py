@@ -142,6 +142,8 @@ class NotebookPage:
         self.page.wait_for_selector(
             f"body[data-jp-theme-light='{str(light).lower()}']", state="attached"
         )
+        # JupyterLab covers the page while it loads the theme's style sheet.
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def save(self):
         """Save; gives the notebook as it stands in the file."""

@@ -117,6 +117,11 @@ class JupyterServer:
             assert time.monotonic() < deadline, "kernels go on after DELETE"
             time.sleep(0.05)
 
+    def forget_theme(self):
+        """Have the next page open in the light theme, as a new user's does."""
+        path = "settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
+        (self.folder / path).unlink(missing_ok=True)
+
     def close(self):
         """End the server and whatever it started."""
         with contextlib.suppress(OSError):
