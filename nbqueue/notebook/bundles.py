@@ -1,7 +1,7 @@
-"""What is put into an output: the forms of a thing by MIME type, for whoever reads the notebook.
+"""What is put into an output: the forms of a job or a cluster, by MIME type, for all readers.
 
-The static forms of a job are the same three from the first display to the last: HTML for front
-ends, the grid as PNG, text for terminals, diffs and ``nbval`` (which compares the names of forms).
+A job's static forms are the same three from the first display to the last: HTML for front ends, the
+grid as PNG, text for terminals, diffs and ``nbval`` (which compares the names of the forms).
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.notebook import picture
 from nbqueue.notebook.area import Bundle
+from nbqueue.notebook.cluster_picture import ClusterPicture
+from nbqueue.notebook.views import cluster as cluster_view
 from nbqueue.notebook.views import frame as frames
 from nbqueue.notebook.views import html, png, text
 
 if TYPE_CHECKING:
+    from nbqueue.client.client import Client
     from nbqueue.client.live import Live
     from nbqueue.client.live_frame import LiveFrame
 
@@ -42,6 +45,19 @@ def frame(shown: LiveFrame, note: str = "") -> Bundle:
         "text/plain": frames.text(rows, cut, n),
         "text/html": frames.html(rows, cut, n, note),
     }
+
+
+def cluster(client: Client, picture: ClusterPicture, note: str = "") -> Bundle:
+    """Give the static forms of a client's cluster; the text is the same at all times."""
+    return {
+        "text/plain": repr(client),
+        "text/html": cluster_view.html(picture, title(client), note),
+    }
+
+
+def title(client: Client) -> str:
+    """Give what a client's cluster is called."""
+    return "Cluster on this machine" if client.embedded else client.broker_url
 
 
 def with_widget(static: Bundle, widget: Any) -> tuple[Bundle, Bundle]:

@@ -32,14 +32,18 @@ def register(shell: Any) -> None:
     formatter.formatters["text/plain"].for_type_by_name(*_FRAME, _frame_text)
     if getattr(shell, "kernel", None) is None:
         return
-    for module, name, way in _LIVE:
-        formatter.ipython_display_formatter.for_type_by_name(module, name, _live(way))
+    for module, name, home, way in _LIVE:
+        formatter.ipython_display_formatter.for_type_by_name(module, name, _live(home, way))
 
 
 _FRAME = ("nbqueue.client.live_frame", "LiveFrame")
 
-_LIVE = (("nbqueue.client.job", "Job", "show_live"), (*_FRAME, "show_frame"))
-"""Displayed by themselves: class, and the function of `display` that does it."""
+_LIVE = (
+    ("nbqueue.client.job", "Job", "display", "show_live"),
+    ("nbqueue.client.client", "Client", "cluster_display", "show_live"),
+    (*_FRAME, "display", "show_frame"),
+)
+"""Displayed by themselves: class, and the function of this room that does it."""
 
 _HTML = (
     ("nbqueue.client.task", "Task", "task"),
@@ -57,9 +61,9 @@ def _view(name: str) -> Callable[[Any], str]:
     return view
 
 
-def _live(name: str) -> Callable[[Any], None]:
+def _live(home: str, name: str) -> Callable[[Any], None]:
     def display(shown: Any) -> None:
-        if not getattr(import_module("nbqueue.notebook.display"), name)(shown):
+        if not getattr(import_module(f"nbqueue.notebook.{home}"), name)(shown):
             raise NotImplementedError  # has IPython go on to the other forms
 
     return display

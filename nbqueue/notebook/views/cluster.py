@@ -1,0 +1,101 @@
+"""A cluster as HTML and as text: one moment of it, for where nothing is live.
+
+As in `views.html`: inline styles only, and colours that are right on light and on dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nbqueue.client.survey import Queue
+from nbqueue.core.spans import span
+from nbqueue.notebook.cluster_picture import MOST_RUNNING, ClusterPicture, WorkerPicture
+from nbqueue.notebook.views.outputs import quoted
+
+_BOX = "font-size:13px;line-height:1.5;margin:2px 0 6px 0"
+_CELL = "text-align:left;padding:1px 14px 1px 0;vertical-align:top;border:0;background:transparent"
+_NUMBER = ";text-align:right;font-variant-numeric:tabular-nums"
+_TABLE = "border-collapse:collapse;border:0;margin:4px 0;font-size:12px"
+
+_WORKERS = ("worker", "pool", "processes", "runs", "items/s", "done", "memory", "queues")
+_WORKERS_RIGHT = (2, 4, 5, 6)
+_QUEUES = ("queue", "waiting", "workers")
+_QUEUES_RIGHT = (1, 2)
+
+
+def html(picture: ClusterPicture, title: str, note: str = "") -> str:
+    """Give the cluster's page."""
+    parts = [f"<div><b>{quoted(title)}</b>{_quiet(summary(picture))}</div>"]
+    if picture.trouble:
+        parts.append(f'<div style="color:#db4b4b">{quoted(picture.trouble)}</div>')
+    if picture.workers:
+        rows = [_worker_row(picture, each) for each in picture.workers]
+        parts.append(_table(_WORKERS, rows, _WORKERS_RIGHT))
+    if picture.queues:
+        parts.append(_table(_QUEUES, [_queue_row(each) for each in picture.queues], _QUEUES_RIGHT))
+    if note:
+        parts.append(f'<div style="opacity:.7">{quoted(note)}</div>')
+    return f'<div style="{_BOX}">{"".join(parts)}</div>'
+
+
+def summary(picture: ClusterPicture) -> str:
+    """Give the cluster in a line: ``2 workers · 3 of 8 processes busy · 12 waiting``."""
+    if picture.at is None:
+        return ""
+    here = [each.worker for each in picture.workers if not picture.silent_s(each)]
+    processes = sum(worker.processes + worker.leaving for worker in here)
+    busy = sum(worker.n_running for worker in here)
+    waiting = sum(queue.waiting for queue in picture.queues)
+    parts = [f"{len(here):,} worker{'s' * (len(here) != 1)}"]
+    if here:
+        parts.append(f"{busy:,} of {processes:,} process{'es' * (processes != 1)} busy")
+    parts.append(f"{waiting:,} message{'s' * (waiting != 1)} waiting")
+    return " · ".join(parts)
+
+
+def _worker_row(picture: ClusterPicture, seen: WorkerPicture) -> list[str]:
+    worker, rate = seen.worker, seen.items_per_s
+    runs = [f"{run.label} ({span(run.for_s)})" for run in worker.running[:MOST_RUNNING]]
+    if worker.n_running > len(runs):
+        runs.append(f"and {worker.n_running - len(runs):,} more")
+    silent_s = picture.silent_s(seen)
+    state = f"no answer for {span(silent_s)}" if silent_s else ""
+    return [
+        worker.name,
+        worker.pool,
+        f"{worker.processes:,}",
+        state or ", ".join(runs) or "idle",
+        "" if rate is None else f"{rate:,.3g}",
+        f"{worker.done:,}",
+        f"{worker.memory_mb:,.0f} MB",
+        ", ".join(worker.queues),
+    ]
+
+
+def _queue_row(queue: Queue) -> list[str]:
+    return [queue.name, f"{queue.waiting:,}", f"{queue.consumers:,}"]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
+    styles = [_CELL + (_NUMBER if k in right else "") for k in range(len(head))]
+    titles = "".join(
+        f'<th scope="col" style="{style};font-weight:bold">{word}</th>'
+        for word, style in zip(head, styles, strict=True)
+    )
+    lines = "".join(
+        "<tr>"
+        + "".join(
+            f'<td style="{style}">{quoted(cell)}</td>'
+            for cell, style in zip(row, styles, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div style="overflow-x:auto"><table style="{_TABLE}"><tr>{titles}</tr>'
+        f"{lines}</table></div>"
+    )
+
+
+def _quiet(text: str) -> str:
+    return f' <span style="opacity:.7">· {quoted(text)}</span>' if text else ""
