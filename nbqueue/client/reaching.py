@@ -61,8 +61,8 @@ def workers() -> pd.DataFrame:
     """List the workers that answer; takes about a second, on an embedded cluster a moment.
 
     Indexed by node name (``worker``); columns ``host``, ``pid``, ``pool``, ``processes``,
-    ``running`` (how many messages it is at), ``runs`` (text: jobs and items, ``"grid 17, grid 18"``),
-    ``longest_s`` (float: how long the one that takes longest has been running; NaN when it is
+    ``running`` (how many messages it is at), ``runs`` (text, jobs and items: ``"grid 17, grid
+    18"``), ``longest_s`` (float: how long the one that takes longest has been running; NaN when
     idle), ``queues`` (text), ``done`` (items since it started), ``memory_mb`` (float: resident
     memory of all its processes; what they share is counted in each), ``up_s`` (float).
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import nbqueue as nq
+from nbqueue.client import control
 from nbqueue.store import signing
 
 KEY = signing.generate()
@@ -206,3 +207,35 @@ def test_a_queue_that_nobody_listens_to_waits(client):
     job = nq.task(lambda: 1).apply_async(queue="nobody")
     assert job.wait(0.3) is False
     assert job.cancel() == 1
+
+
+@pytest.mark.usefixtures("client")
+def test_workers_and_queues_are_listed(tmp_path, until):
+    job = touch.map([tmp_path] * 5, range(5), [tmp_path / "gate"] * 5, name="grid")
+    unheard = touch.with_options(queue="unheard").submit(tmp_path, 9)
+    until(lambda: nq.workers()["running"].tolist() == [2])
+    row = nq.workers().iloc[0]
+    assert (row["pool"], row["processes"], row["queues"]) == ("prefork", 2, "celery")
+    assert row["runs"].startswith("grid ")
+    queues = nq.queues()
+    assert queues["consumers"].to_dict() == {"celery": 1, "unheard": 0}
+    assert queues.loc["unheard", "waiting"] == 1
+    assert 1 <= queues.loc["celery", "waiting"] <= 3
+    unheard.cancel()
+    (tmp_path / "gate").touch()
+    assert job.result(20) == list(range(5))
+
+
+def test_a_busy_pool_shrinks_when_it_can(client, tmp_path, until):
+    name = nq.workers().index[0]
+    job = touch.map([tmp_path] * 4, range(4), [tmp_path / "gate"] * 4)
+    until(lambda: nq.workers()["running"].tolist() == [2])
+    control.resize(client, name, 1)
+    (tmp_path / "gate").touch()
+    assert job.result(20) == list(range(4))
+    again = touch.map([tmp_path] * 3, range(10, 13), [tmp_path / "gate2"] * 3)
+    until(lambda: nq.workers()["running"].tolist() == [1])
+    (tmp_path / "gate2").touch()
+    assert again.result(20) == [10, 11, 12]
+    control.resize(client, name, 2)
+    until(lambda: nq.workers()["processes"].tolist() == [2])

@@ -1,0 +1,135 @@
+"""A client on display: the widget without a browser, and notebooks that are only recorded."""
+
+import time
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import nbqueue as nq
+from nbqueue.client import control
+from nbqueue.notebook import cluster_display, cluster_widget
+from nbqueue.notebook.cluster_widget import ClusterWidget
+
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.timeout(90)]
+
+
+@pytest.fixture
+def widget():
+    nq.task(lambda: 1).submit().result(20)  # the worker is up
+    made = ClusterWidget(nq.cluster())
+    yield made
+    made.close()
+
+
+def hear(widget, **message):
+    widget._heard(widget, message, [])
+
+
+def shown(widget):
+    return widget.get_state("picture")["picture"]
+
+
+def test_nobody_is_asked_until_somebody_looks_and_no_more_when_they_have_gone(
+    widget, until, monkeypatch
+):
+    looks = []
+    real = control.look
+
+    def look(client):
+        looks.append(time.monotonic())
+        return real(client)
+
+    monkeypatch.setattr(cluster_widget.control, "look", look)
+    monkeypatch.setattr(cluster_widget, "LOOK_S", 0.05)
+    monkeypatch.setattr(cluster_widget, "SEEN_S", 0.5)
+    assert (looks, widget.attended) == ([], False)
+    hear(widget, kind="visible")
+    assert widget.attended
+    until(lambda: len(looks) >= 3)
+    until(lambda: widget._thread is None)
+    seen, hidden = len(looks), shown(widget)
+    assert len(hidden["workers"]) == 1
+    hear(widget, kind="visible")
+    until(lambda: len(looks) > seen)
+
+
+def test_a_pool_is_made_larger_and_smaller_by_buttons(widget, until):
+    hear(widget, kind="visible")
+    until(lambda: shown(widget)["workers"])
+    name = shown(widget)["workers"][0]["name"]
+    for size in (3, 2):
+        hear(widget, kind="resize", worker=name, processes=size)
+        until(lambda: shown(widget)["workers"][0]["processes"] == size)  # noqa: B023
+        assert f"{size} processes" in shown(widget)["said"]
+        assert not shown(widget)["failed"]
+
+
+def test_what_cannot_be_done_is_said_where_the_button_is(widget, until):
+    hear(widget, kind="resize", worker="nobody@nowhere", processes=2)
+    until(lambda: shown(widget)["failed"])
+    assert "does not answer" in shown(widget)["said"]
+    for nonsense in ({}, {"kind": 5}, {"kind": "resize"}, {"kind": "resize", "processes": "x"}):
+        hear(widget, **nonsense)
+    widget._heard(widget, "not even a mapping", [])
+    until(lambda: not shown(widget)["busy"])
+
+
+def test_a_closed_client_ends_the_looking(until):
+    client = nq.cluster().again()
+    widget = ClusterWidget(client)
+    hear(widget, kind="visible")
+    until(lambda: shown(widget)["workers"])
+    client.close()
+    widget._now.set()
+    until(lambda: widget._thread is None)
+    assert shown(widget)["closed"]
+    assert "worker" in widget.static_bundle()["text/html"]
+    widget.close()
+
+
+def test_a_display_that_nobody_sees_becomes_a_plain_table(until, monkeypatch):
+    put = []
+    monkeypatch.setattr(cluster_display.Area, "put", lambda self, *data: put.append(data[0]))
+    display = cluster_display.WidgetDisplay(nq.cluster())
+    assert display.step()
+    assert "application/vnd.jupyter.widget-view+json" in put[0]
+    widget = display._widget
+    hear(widget, kind="visible")
+    until(lambda: shown(widget)["workers"])
+    assert display.step()
+    monkeypatch.setattr(cluster_display, "UNSEEN_S", 0.0)
+    assert not display.step()
+    assert set(put[1]) == {"text/plain", "text/html"}
+    assert "nq.cluster() shows it live" in put[1]["text/html"]
+    assert shown(widget)["workers"][0]["name"] in put[1]["text/html"]
+    widget.close()
+
+
+def test_a_display_that_no_front_end_shows_is_plain_at_once(monkeypatch):
+    put = []
+    monkeypatch.setattr(cluster_display.Area, "put", lambda self, *data: put.append(data[0]))
+    monkeypatch.setattr(cluster_display.modes, "front_end_expected", lambda: False)
+    display = cluster_display.WidgetDisplay(nq.cluster())
+    assert display.step()
+    assert not display.step()
+    assert set(put[-1]) == {"text/plain", "text/html"}
+
+
+def test_a_notebook_that_is_only_recorded_has_the_table(cluster):
+    connect = (
+        "import nbqueue as nq\nfrom pathlib import Path\n"
+        "from nbqueue.client.client import connect_address\n"
+        "from nbqueue.cluster.embedded import ensure\n"
+        f"client = connect_address(ensure(Path({str(cluster.folder)!r})))\n"
+        "nq.task(lambda: 1).submit().result()"
+    )
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(text) for text in (connect, "client", "repr(client)")]
+    )
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    [output] = notebook.cells[1].outputs
+    assert set(output["data"]) == {"text/plain", "text/html"}
+    assert output["data"]["text/plain"].startswith("<Client")
+    assert "1 worker" in output["data"]["text/html"]
+    assert "prefork" in output["data"]["text/html"]
