@@ -233,9 +233,12 @@ def test_things_have_html_in_a_notebook(kernel):
     assert "SUCCESS" in data["text/html"]
     data = next(m["content"]["data"] for m in kernel.run("wait_for") if "data" in m["content"])
     assert "wait_for(path, x=None)" in data["text/html"]
-    found = kernel.run("from nbqueue.client.client import default_client; default_client()")
-    data = next(m["content"]["data"] for m in found if "data" in m["content"])
-    assert "connected" in data["text/html"]
+    found = kernel.run("client = nq.cluster(); client")
+    data = [m["content"]["data"] for m in found if "data" in m["content"]][-1]
+    assert "Cluster on this machine" in data["text/html"]
+    found = kernel.run("client.close(); client")
+    data = [m["content"]["data"] for m in found if "data" in m["content"]][-1]
+    assert "closed" in data["text/html"]
 
 
 # -- with a front end ----------------------------------------------------------------------------
