@@ -1,0 +1,134 @@
+"""The cluster widget in a real front end: live while it is seen, plain HTML in the end."""
+
+import re
+
+from playwright.sync_api import expect
+
+WAIT_MS = 30_000
+
+WORK = """\
+import threading
+import nbqueue as nq
+
+@nq.task
+def hold(i):
+    import time
+    time.sleep(i)
+    return i
+
+hold.submit(0).result()
+job = hold.map([600] * 5, name="grid <b>1</b>")
+"""
+
+
+def cluster_of(page, i):
+    return page.output_area(i).get_by_role("region", name="Cluster on this machine")
+
+
+def test_what_runs_is_seen_and_the_pool_grows_while_a_cell_blocks(front):
+    page = front.open(WORK, "nq.cluster()", "threading.Event().wait(15)", "job.cancel(True)")
+    page.run_cell(0)
+    page.run_cell(1)
+    view = cluster_of(page, 1)
+    workers = view.get_by_role("table", name="Workers")
+    # An item's name is text, whatever it is made of.
+    expect(workers.get_by_text("grid <b>1</b> 0", exact=True)).to_be_visible(timeout=WAIT_MS)
+    expect(workers.get_by_text("grid <b>1</b> 1", exact=True)).to_be_visible(timeout=WAIT_MS)
+    assert view.locator("b").count() == 0
+    expect(view.get_by_role("table", name="Queues").get_by_role("row").nth(1)).to_contain_text(
+        re.compile(r"celery\s*\d"), timeout=WAIT_MS
+    )
+    page.start_cell(2)
+    view.get_by_role("button", name="One process more").click()
+    expect(view.get_by_role("status")).to_contain_text("3 processes", timeout=10_000)
+    expect(workers.get_by_text("grid <b>1</b> 2", exact=True)).to_be_visible(timeout=WAIT_MS)
+    view.get_by_role("button", name="One process fewer").click()
+    expect(view.get_by_role("status")).to_contain_text("2 processes", timeout=10_000)
+    page.screenshot("leaving")
+    page.await_cell(2)
+    page.run_cell(3)
+
+
+def test_a_restart_is_asked_back_and_escape_leaves_everything_as_it_was(lab):
+    page = lab.open(WORK, "nq.cluster()")
+    page.run_cell(0)
+    page.run_cell(1)
+    view = cluster_of(page, 1)
+    restart = view.get_by_role("button", name=re.compile("^Restart embedded"))
+    expect(view.get_by_text("grid <b>1</b> 0", exact=True)).to_be_visible(timeout=WAIT_MS)
+    restart.focus()
+    page.page.keyboard.press("Enter")
+    expect(view.get_by_role("button", name="Leave it running")).to_be_focused()
+    expect(view.get_by_text("It finishes what it runs first")).to_contain_text("grid <b>1</b> 0")
+    for light in (True, False):
+        page.change_theme(light=light)
+        page.screenshot(f"asks-{'light' if light else 'dark'}")
+    view.get_by_role("button", name="Leave it running").focus()
+    page.page.keyboard.press("Escape")
+    expect(restart).to_be_focused()
+    expect(view.get_by_role("button", name="Leave it running")).to_have_count(0)
+
+
+def test_nothing_is_asked_while_nobody_looks_and_then_a_plain_table_takes_its_place(lab):
+    page = lab.open(
+        WORK,
+        "from nbqueue.notebook import cluster_display, cluster_widget\n"
+        "cluster_display.UNSEEN_S = cluster_widget.SEEN_S = 6\n"
+        "looks = 0\n"
+        "look = cluster_widget.control.look\n"
+        "def counted(*args):\n    global looks\n    looks += 1\n    return look(*args)\n"
+        "cluster_widget.control.look = counted",
+        "nq.cluster()",
+        "n = looks\nthreading.Event().wait(4)\nprint(looks - n, 'looks')",
+    )
+    page.run_cell(0)
+    page.run_cell(1)
+    page.run_cell(2)
+    view = cluster_of(page, 2)
+    expect(view.get_by_text("grid <b>1</b> 0", exact=True)).to_be_visible(timeout=WAIT_MS)
+    page.run_cell(3)
+    assert int(page.text_of(3).split()[0]) >= 1
+    view.evaluate("element => { element.parentElement.style.display = 'none' }")
+    page.wait_for(
+        "() => !('application/vnd.jupyter.widget-view+json' in "
+        "jupyterapp.shell.currentWidget.content.widgets[2].model.outputs.toJSON()[0].data)"
+    )
+    assert set(page.outputs(2)[0]["data"]) == {"text/html", "text/plain"}
+    page.run_cell(3)
+    assert page.text_of(3).split()[0] == "0"
+    page.save()
+    page.reopen()
+    page.wait_text(2, "embedded-", "grid <b>1</b> 0", "nq.cluster() shows it live")
+    assert "Error displaying widget" not in page.text_of(2)
+
+
+def test_a_page_that_is_loaded_anew_shows_the_cluster_live(lab):
+    page = lab.open(WORK, "nq.cluster()")
+    page.run_cell(0)
+    page.run_cell(1)
+    expect(cluster_of(page, 1).get_by_text("grid <b>1</b> 0", exact=True)).to_be_visible(
+        timeout=WAIT_MS
+    )
+    page.save()
+    page.reload()
+    drawn = cluster_of(page, 1)
+    expect(drawn).to_be_visible(timeout=WAIT_MS)
+    before = int(drawn.get_attribute("data-drawn"))
+    expect(drawn).to_have_attribute(
+        "data-drawn", re.compile(rf"^({before + 2}|{before + 3})$"), timeout=WAIT_MS
+    )
+
+
+def test_a_kernel_that_ends_leaves_a_plain_table(lab):
+    page = lab.open(WORK, "nq.cluster()")
+    page.run_cell(0)
+    page.run_cell(1)
+    expect(cluster_of(page, 1).get_by_text("grid <b>1</b> 0", exact=True)).to_be_visible(
+        timeout=WAIT_MS
+    )
+    page.server.shut_kernels_down()
+    page.wait_for(
+        "() => !('application/vnd.jupyter.widget-view+json' in "
+        "jupyterapp.shell.currentWidget.content.widgets[1].model.outputs.toJSON()[0].data)"
+    )
+    page.wait_text(1, "grid <b>1</b> 0")
