@@ -22,11 +22,22 @@ from IPython.core.magic import (
 
 from nbqueue.client.client import default_client
 from nbqueue.client.job import Job
+from nbqueue.client.reaching import cluster
 from nbqueue.client.reaching import job as find_job
 from nbqueue.client.reaching import jobs as list_jobs
+from nbqueue.client.reaching import workers as list_workers
 from nbqueue.client.saying import say
 from nbqueue.core.errors import InfrastructureError, UsageError
-from nbqueue.notebook import analysis, cells, completion, display, parsing, shelltext, unheard
+from nbqueue.notebook import (
+    analysis,
+    cells,
+    completion,
+    display,
+    modes,
+    parsing,
+    shelltext,
+    unheard,
+)
 from nbqueue.notebook.parsing import Enqueue
 
 if TYPE_CHECKING:
@@ -173,15 +184,14 @@ class QueueMagics(Magics):
 
     @line_magic
     def workers(self, line: str) -> Any:
-        """Show the workers: what they run, and how busy they are."""
+        """Show the workers: what they run, and how busy they are.
+
+        The result is the client, which a notebook displays as its cluster, or in a terminal a
+        DataFrame, as of ``nq.workers()``.
+        """
         with _in_one_line():
             _no_words(line, "%workers")
-            import nbqueue
-
-            listing = getattr(nbqueue, "workers", None)
-            if listing is None:
-                raise UsageError("this version of nbqueue cannot list workers")
-            return listing()
+            return cluster() if modes.mode() in ("widget", "html") else list_workers()
 
     @line_magic
     def schedules(self, line: str) -> None:
