@@ -11,8 +11,6 @@ again.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
 import os
 import re
@@ -31,18 +29,14 @@ from nbqueue.core.errors import (
     BrokerUnreachable,
     FunctionNotLoadable,
     NbqueueError,
-    NotPicklable,
-    ResultNotPicklable,
     WorkerLost,
 )
-from nbqueue.core.records import NO_LIMITS, Error, Rejected
+from nbqueue.core.records import Error, Rejected
 from nbqueue.core.splitting import Range
 from nbqueue.store import arguments, keys
-from nbqueue.store.cell import Cell
 from nbqueue.store.message import Message, Unverified, decode
-from nbqueue.store.packing import ATOMS, pack_native
-from nbqueue.store.results import Packed
-from nbqueue.worker import caching, capture, cells, current, limits, surroundings
+from nbqueue.worker import capture, current, surroundings
+from nbqueue.worker.callee import callee, handed_in
 from nbqueue.worker.failures import describe
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporter import Reporter
@@ -143,12 +137,11 @@ class Execution:
             return
         surroundings.settle_in(message.spec.id)
         _enter(message.spec.cwd)
-        function = self._function(message.function or message.spec.function)
+        function = callee(self._place, message, self._run, self._reporter)
         budget_s = settings.FIRST_SPLIT_S if message.whole else settings.COMMIT_INTERVAL_S
         soon = message.whole and message.stop - message.start > 1
         self.due = time.perf_counter() + (budget_s if soon else _TICK_S)
         ticker.watch(self, soon=soon)
-        function = self._within(function)
         with (
             current.running(self._message, self._run, self._reporter),
             capture.descriptors(self._run, self._reporter),
@@ -161,32 +154,6 @@ class Execution:
                 # has not sent yet would die with this process.
                 with self._ticking:
                     self._over = True
-
-    def _function(self, address: str) -> Callable[..., Any]:
-        function: Callable[..., Any] | Cell = self._place.functions.get(address)
-        if not isinstance(function, Cell):
-            return function
-        return cells.runner(lambda: self._place.functions.get(address), self._place.blobs)
-
-    def _within(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Put around the function what its job's options ask for."""
-        spec = self._message.spec
-        if spec.cache:
-            function = surroundings.bringing_in(function)  # it is to be kept with the result
-        if spec.limits != NO_LIMITS:
-            function = limits.within(spec.limits, function, self._run, self._reporter)
-        # (The digest is of the function that the job began with, and a retry may have another's.)
-        if spec.cache and self._message.function in ("", spec.function):
-            function = caching.within(
-                spec,
-                function,
-                self._packed,
-                self._place.cache,
-                self._place.blobs,
-                self._run,
-                self._reporter,
-            )
-        return function
 
     def tick(self) -> None:
         """Look in on a long item (called by the ticker's thread)."""
@@ -244,7 +211,7 @@ class Execution:
             try:
                 value = function(*args, **kwargs)
                 if type(value) not in _NUMBERS:
-                    value = self._handed_in(value)
+                    value = handed_in(value, self._place.blobs)
                 ended = clock()
                 if ended - begun > surroundings.QUICK_S:
                     surroundings.bring_in()
@@ -271,25 +238,6 @@ class Execution:
 
     def _after_rest(self, item: int) -> int:
         return NO_ITEM if self._reporter.cancelled else item
-
-    def _handed_in(self, value: Any) -> Any:
-        """Pack a value, unless it is an atom of a size that travels as it is."""
-        if type(value) in ATOMS and not _is_large(value):
-            return value
-        return self._packed(value)
-
-    def _packed(self, value: Any) -> Packed:
-        if type(value) is Packed:  # a cell's, or from the cache
-            return value
-        if inspect.iscoroutine(value):
-            value = asyncio.run(value)
-        try:
-            return Packed(pack_native(value, self._place.blobs))
-        except NotPicklable as exc:
-            raise ResultNotPicklable(
-                f"the task's result cannot travel back: {exc}. Return what it is made of "
-                "(numbers, arrays, a dict) or a path to where the task saved it"
-            ) from None
 
     def _described(self, exc: BaseException) -> Error:
         surroundings.bring_in()
@@ -348,10 +296,6 @@ def _enter(folder: str) -> None:
             log.warning("cannot run in %s: %s", folder, exc)
 
 
-def _is_large(value: Any) -> bool:
-    return isinstance(value, (str, bytes)) and len(value) >= settings.BLOB_BYTES
-
-
 def _reject(place: Workplace, exc: Unverified) -> None:
     """Refuse a message that is not to be trusted, and say so to whoever waits for it."""
     log.error("refused a message: %s", exc)
@@ -365,7 +309,9 @@ def _reject(place: Workplace, exc: Unverified) -> None:
         # The client opens the job right after it sends the message; this may have been quicker.
         # What the message carries to open it is as little to be trusted as the rest.
         give_up = time.monotonic() + _OPENED_S
-        while not place.joblog.commit(exc.job_id, record, place.now()).known:
+        while not (reply := place.joblog.commit(exc.job_id, record, place.now())).known:
             if time.monotonic() > give_up:
                 return
             time.sleep(0.05)
+        if reply.ready:
+            place.sequels.release()

@@ -77,6 +77,19 @@ def test_an_item_over_its_soft_limit_is_interrupted_and_the_others_are_not():
     assert "limit of 0.5 s" in str(exc)
 
 
+def test_limits_and_retries_hold_for_coroutines_too():
+    async def nap(x):
+        import asyncio
+
+        await asyncio.sleep(x)
+        return x
+
+    job = submit(nap, [60, 0], max_retries=1, soft_time_limit=0.4)
+    assert job.result(30, errors="drop") == [0]
+    assert isinstance(job.exceptions()[0], SoftTimeLimitExceeded)
+    assert job.to_frame()["attempts"].tolist() == [2, 1]
+
+
 def test_an_item_that_catches_its_interruption_may_clean_up_and_return():
     @nq.task(soft_time_limit=0.3)
     def careful():

@@ -1,0 +1,97 @@
+"""What the executor calls for each item, and how what it gives is handed in.
+
+    cache( limits( bring in output( await( function or cell ) ) ) )       each if it is asked for
+
+A job that asks for nothing is called bare: the wrappers are there when the job's options want them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from nbqueue.core import settings
+from nbqueue.core.errors import NotPicklable, ResultNotPicklable
+from nbqueue.core.records import NO_LIMITS
+from nbqueue.store.cell import Cell
+from nbqueue.store.message import Message
+from nbqueue.store.packing import ATOMS, BlobStore, pack_native
+from nbqueue.store.results import Packed
+from nbqueue.worker import caching, cells, limits, surroundings
+from nbqueue.worker.ranges import RangeRun
+from nbqueue.worker.reporter import Reporter
+from nbqueue.worker.workplace import Workplace
+
+Function = Callable[..., Any]
+
+
+def callee(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) -> Function:
+    """Give what is called with an item's arguments.
+
+    Raises:
+        NbqueueError: the function cannot be loaded.
+    """
+    spec = message.spec
+    address = message.function or spec.function
+    found: Function | Cell = place.functions.get(address)
+    if isinstance(found, Cell):
+        function = cells.runner(lambda: place.functions.get(address), place.blobs)
+    else:
+        function = found
+    if spec.limits == NO_LIMITS and not spec.cache:
+        return function
+    function = _awaited(function)
+    if spec.cache:
+        function = surroundings.bringing_in(function)  # it is to be kept with the result
+    if spec.limits != NO_LIMITS:
+        function = limits.within(spec.limits, function, run, reporter)
+    # (The digest is of the function that the job began with, and a retry may have another's.)
+    if spec.cache and address == spec.function:
+        blobs = place.blobs
+        function = caching.within(
+            spec, function, lambda value: _packed(value, blobs), place.cache, blobs, run, reporter
+        )
+    return function
+
+
+def handed_in(value: Any, blobs: BlobStore) -> Any:
+    """Pack a value, unless it is an atom of a size that travels as it is.
+
+    Raises:
+        ResultNotPicklable: it cannot travel.
+    """
+    if type(value) in ATOMS and not _is_large(value):
+        return value
+    return _packed(value, blobs)
+
+
+def _awaited(function: Function) -> Function:
+    """Have a coroutine run where the limits can see it."""
+
+    @functools.wraps(function, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        value = function(*args, **kwargs)
+        return asyncio.run(value) if inspect.iscoroutine(value) else value
+
+    return call
+
+
+def _packed(value: Any, blobs: BlobStore) -> Packed:
+    if type(value) is Packed:  # a cell's, or from the cache
+        return value
+    if inspect.iscoroutine(value):
+        value = asyncio.run(value)
+    try:
+        return Packed(pack_native(value, blobs))
+    except NotPicklable as exc:
+        raise ResultNotPicklable(
+            f"the task's result cannot travel back: {exc}. Return what it is made of "
+            "(numbers, arrays, a dict) or a path to where the task saved it"
+        ) from None
+
+
+def _is_large(value: Any) -> bool:
+    return isinstance(value, (str, bytes)) and len(value) >= settings.BLOB_BYTES
