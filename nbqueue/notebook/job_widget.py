@@ -28,8 +28,7 @@ import traitlets
 from nbqueue.client.job import Job
 from nbqueue.core import states
 from nbqueue.core.outputs import settle
-from nbqueue.core.records import Progressed
-from nbqueue.notebook import lanes
+from nbqueue.notebook import lanes, summary
 from nbqueue.notebook.clipboard import ROWS, tab_separated
 from nbqueue.notebook.comms import answer_while_busy
 from nbqueue.notebook.feed import Feed, Pace
@@ -37,7 +36,6 @@ from nbqueue.notebook.table import Query, Table
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
-    from nbqueue.core.fold import JobState
 
 log = logging.getLogger("nbqueue.notebook")
 
@@ -49,11 +47,6 @@ _LOCK_S = 0.05
 _QUIET_S = 1.0
 """The rate alone is news this often; it changes with every tick."""
 
-_BARS = 12
-"""Running items whose own progress is shown, and that run the longest."""
-
-_INFO = 4
-_TEXT = 60
 _NOT_SHOWN = -1
 
 
@@ -117,12 +110,12 @@ class JobWidget(anywidget.AnyWidget):
                 return
             try:
                 news = self._feed.advance(self._live.state.states)
-                told = self._facts()
+                told = summary.facts(self._live)
             finally:
                 self._live.lock.release()
             now = time.monotonic()
             self._rate = self._pace.rate(now, told["done"])
-            told["rate"] = _rounded(self._rate)
+            told |= {"rate": summary.rounded(self._rate), "said": self._said, "busy": self._busy}
             if not news and not self._worth_telling(told, now):
                 return
             self._told, self._told_at = told, now
@@ -137,32 +130,15 @@ class JobWidget(anywidget.AnyWidget):
         same = {**told, "rate": None} == {**self._told, "rate": None}
         return not same or now - self._told_at >= _QUIET_S
 
-    def _facts(self) -> dict[str, Any]:
-        """Give what there is to say beside the items' states; under the job's lock."""
-        live, state = self._live, self._live.state
-        return {
-            "state": state.name,
-            "counts": list(state.counts),
-            "done": state.n_done,
-            "finished": live.finished,
-            "gone": live.finished and not state.finished,
-            "cancelled": state.cancelled_at is not None,
-            "round": state.current_round,
-            "workers": len(state.workers),
-            "progress": _bars(state),
-            "said": self._said,
-            "busy": self._busy,
-        }
-
     def _summary(self) -> dict[str, Any]:
         """Give what was told last, with the times of this moment."""
         with self._live.lock:
-            told = dict(self._told) or self._facts()
-            told["elapsed_s"] = _elapsed(self._live.state, self._live.client.now())
+            told = {"said": "", "busy": "", **(self._told or summary.facts(self._live))}
+            told["elapsed_s"] = summary.elapsed_s(self._live.state, self._live.client.now())
         rate = self._rate
-        told["rate"] = _rounded(rate)
+        told["rate"] = summary.rounded(rate)
         left = self._live.state.n - told["done"]
-        told["eta_s"] = _rounded(left / rate) if rate and left else None
+        told["eta_s"] = summary.rounded(left / rate) if rate and left else None
         return told
 
     # -- in ------------------------------------------------------------------------------------
@@ -298,44 +274,6 @@ def _items(count: int) -> str:
 
 
 _DOES = {"cancel": _cancel, "retry": _retry}
-
-
-def _bars(state: JobState) -> list[list[Any]]:
-    """Give the progress that running items report: item, done, total, what they say."""
-    if not state.progress:
-        return []
-    running = sorted(
-        (i for i in state.progress if not state.done[i]),
-        key=lambda i: (state.started[i], i),
-    )
-    return [_bar(state.progress[i]) for i in running[:_BARS]]
-
-
-def _bar(report: Progressed) -> list[Any]:
-    info = dict(report.info)
-    said = [str(info.pop("desc", "") or "")]
-    said += [f"{key} {_shown(value)}" for key, value in list(info.items())[:_INFO]]
-    total = report.total if report.total and math.isfinite(report.total) else None
-    done = report.done if math.isfinite(report.done) else 0.0
-    return [report.item, done, total, " · ".join(part[:_TEXT] for part in said if part)]
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.3g}")
-
-
-def _elapsed(state: JobState, now: float) -> float:
-    """Give the seconds from the submission to the end of the last item, or till now."""
-    if not state.finished:
-        return max(0.0, now - state.submitted[0])
-    ends = lanes.copy(state)
-    finite = (ends.started + ends.run_s)[~(ends.started != ends.started)]
-    latest = max([float(finite[finite == finite].max(initial=0.0)), state.cancelled_at or 0.0])
-    return max(0.0, latest - state.submitted[0])
 
 
 class JobView(ipywidgets.VBox):

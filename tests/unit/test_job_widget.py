@@ -239,6 +239,7 @@ def test_running_items_show_how_far_they_are(view_of, sent):
     view = view_of(Answering(state))
     state.apply(Started(1, "w", "m", 3, 1001.0))
     state.apply(Progressed(3, 4.0, 10.0, {"desc": "epoch", "loss": 0.123456}))
+    state.apply(Started(1, "w", "n", 5, 1002.0))
     state.apply(Progressed(5, float("nan"), float("inf")))
     view.pump()
     assert sent[-1][1]["summary"]["progress"] == [

@@ -348,6 +348,9 @@ function say(node, text) {
 
 let ids = 0;
 
+/** A question without an answer for so many milliseconds may be asked again. */
+const LOST = 10_000;
+
 // -- one model ------------------------------------------------------------------------------------
 
 /** What a model's views share: the items' states, kept up to date. */
@@ -528,7 +531,7 @@ function view(board, host) {
     paintSoon();
   });
   sizes.observe(root);
-  for (const kind of ["pointerdown", "keydown", "wheel"])
+  for (const kind of ["pointerdown", "keydown"])
     root.addEventListener(kind, () => board.touch(), { signal, passive: true });
   board.listeners.add(paintSoon);
   model.on("change:selected", paintSoon);
@@ -1003,6 +1006,7 @@ function table({ board, root, n, params, signal, id }) {
   let askedAt = -Infinity;
   let seenSeq = -1;
   let timer = 0;
+  let typing = 0;
 
   const search = h("input", { type: "search", class: "nbq-search", placeholder: "Filter: number, argument, error, worker",
     "aria-label": "Filter items" });
@@ -1041,7 +1045,7 @@ function table({ board, root, n, params, signal, id }) {
   };
   const inView = () => visibleRows(window_.scrollTop, window_.clientHeight - ROW, total, ROW);
   const ask = () => {
-    if (pending || node.hidden) return;
+    if (node.hidden || (pending && performance.now() - askedAt < LOST)) return;
     pending = true;
     stale = false;
     askedAt = performance.now();
@@ -1094,6 +1098,7 @@ function table({ board, root, n, params, signal, id }) {
     root.dataset.total = String(total);
   };
   window_.addEventListener("scroll", () => {
+    board.touch();
     const v = inView();
     if (v.first < first || v.first + v.count > Math.min(total, first + rows.length)) {
       stale = true;
@@ -1120,8 +1125,8 @@ function table({ board, root, n, params, signal, id }) {
   for (const control of [search, filter])
     control.addEventListener("keydown", (/** @type {Event} */ event) => event.stopPropagation(), { signal });
   search.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
+    clearTimeout(typing);
+    typing = setTimeout(() => {
       query.text = search.value;
       restart();
     }, 200);
@@ -1188,7 +1193,7 @@ function timeline({ board, root, signal }) {
   let timer = 0;
 
   const ask = () => {
-    if (pending || node.hidden) return;
+    if (node.hidden || (pending && performance.now() - askedAt < LOST)) return;
     pending = true;
     askedAt = performance.now();
     seenSeq = board.seq;
@@ -1327,8 +1332,10 @@ function item({ board, root, n, signal }) {
   let shown = -1;
   let code = -1;
   let pending = false;
+  let askedAt = 0;
   const ask = () => {
     pending = true;
+    askedAt = performance.now();
     const wanted = board.selected;
     board.ask({ kind: "item", item: wanted }, (answer) => {
       pending = false;
@@ -1364,7 +1371,7 @@ function item({ board, root, n, signal }) {
       return;
     }
     if (chosen === shown && board.states[chosen] === code) return;
-    if (pending) return;
+    if (pending && performance.now() - askedAt < LOST) return;
     const other = chosen !== shown;
     shown = chosen;
     code = board.states[chosen];
