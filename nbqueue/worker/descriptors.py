@@ -80,11 +80,7 @@ class Descriptors:
             with self._lock:
                 for pipe in self._pipes:
                     os.dup2(pipe.elsewhere, pipe.fd)
-                self.drain()
-                for pipe in self._pipes:
-                    if rest := pipe.decoder.decode(b"", final=True):
-                        take(pipe.name, rest)
-                    pipe.decoder.reset()
+                self._end_texts()
                 self._take = None
 
     @property
@@ -93,9 +89,19 @@ class Descriptors:
         return self._take is not None
 
     def complete(self) -> None:
-        """Hand on what has been written until now, buffers included."""
+        """Hand on what has been written until now, buffers included: an item has ended."""
         self._flush()
+        with self._lock:
+            self._end_texts()
+
+    def _end_texts(self) -> None:
+        """Hand on everything, halves of characters too, whose other halves nobody will write."""
         self.drain()
+        for pipe in self._pipes:
+            rest = pipe.decoder.decode(b"", final=True)
+            pipe.decoder.reset()
+            if rest and self._take is not None:
+                self._take(pipe.name, rest)
 
     def drain(self) -> None:
         """Hand on what has been written until now."""
