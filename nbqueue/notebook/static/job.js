@@ -1273,7 +1273,7 @@ function timeline({ board, root, signal }) {
       ? `${data.lanes.length} worker process${data.lanes.length === 1 ? "" : "es"}${some}${
           data.form === "bars" ? "" : "; height is the share of time spent on this job, red marks failures"}`
       : "No item has begun yet.");
-    canvas.setAttribute("aria-label", `Timeline of ${data.lanes.length} workers over ${duration(data.span)}: ${
+    canvas.setAttribute("aria-label", `Timeline of ${data.lanes.length} worker${data.lanes.length === 1 ? "" : "s"} over ${duration(data.span)}: ${
       data.lanes.map((/** @type {string} */ name, /** @type {number} */ k) => `${name} ran ${grouped(data.items[k])} items`).join(", ")}`);
     root.dataset.timelineMs = (performance.now() - began).toFixed(2);
     root.dataset.lanes = String(data.lanes.length);
