@@ -852,6 +852,7 @@ function grid({ board, root, n, signal }) {
   let width = 0;
   let draws = 0;
   let longest = 0;
+  let spent = 0;
 
   const resize = () => {
     const room = Math.floor(node.clientWidth);
@@ -877,10 +878,11 @@ function grid({ board, root, n, signal }) {
     ink.putImageData(image, 0, 0);
     const took = performance.now() - began;
     draws++;
+    spent += took;
     longest = Math.max(longest, took);
     drawnSeq = board.seq;
-    Object.assign(root.dataset, {
-      draws: String(draws), drawMs: took.toFixed(2), drawMsMax: longest.toFixed(2) });
+    Object.assign(root.dataset, { draws: String(draws), drawMs: took.toFixed(2),
+      drawMsMean: (spent / draws).toFixed(2), drawMsMax: longest.toFixed(2) });
   };
   const place = () => {
     const item = board.selected;
