@@ -328,6 +328,11 @@ class _Walk(ast.NodeVisitor):
         if node.decorator_list:  # which may call it
             self._found.call(node.name)
 
+    def visit_TypeAlias(self, node: Any) -> None:
+        with self._scope(_type_params(node)):
+            self.visit(node.value)
+        self.visit(node.name)
+
     def visit_Lambda(self, node: ast.Lambda) -> None:
         for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
             self.visit(default)
@@ -434,10 +439,10 @@ class _Walk(ast.NodeVisitor):
         if body is None:
             self._source(rest)
             return
-        self._source(body)
-        if name == "timeit":
+        if name == "timeit":  # the line is its setup
             self._source(rest)
-        elif name == "capture" and (operands := shelltext.operands(line)):
+        self._source(body)
+        if name == "capture" and (operands := shelltext.operands(line)):
             self._found.bind(operands[0])
 
     def _source(self, text: str) -> None:

@@ -203,12 +203,14 @@ def _parser() -> _Parser:
 
 def _read(words: list[str], *, expression: str | None = None) -> Enqueue:
     options = vars(_parser().parse_args(words))
+    # First: what lacks its quotes leaves words behind that look like other mistakes.
+    sweeps = tuple(_sweep(text) for text in options["sweeps"])
     return Enqueue(
         name=_identifier(options["name"], "NAME") if options["name"] is not None else None,
         job_name=check_name(options["job_name"]),
         names_in=_names(options["names_in"], "--in"),
         names_out=None if options["names_out"] is None else _names(options["names_out"], "--out"),
-        sweeps=tuple(_sweep(text) for text in options["sweeps"]),
+        sweeps=sweeps,
         queue=_queue(options["queue"]),
         retries=_whole(options["retries"], "--retries", least=0),
         timeout_s=_seconds(options["timeout"]),

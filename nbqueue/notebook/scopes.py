@@ -14,6 +14,10 @@ import types
 from dataclasses import dataclass
 
 
+_OF_CLASSES = frozenset({"__name__", "__annotations__", "__conditional_annotations__"})
+"""What the compiler itself looks up in a class's body."""
+
+
 @dataclass(frozen=True)
 class Globals:
     """Names of the module's that code uses."""
@@ -49,7 +53,7 @@ def _collect(code: types.CodeType, reads: set[str], writes: set[str]) -> None:
             loaded.add(op.argval)
         elif op.opname == "STORE_NAME" and not is_function:
             own.add(op.argval)
-    reads |= loaded - own - {"__name__"}
+    reads |= loaded - own - _OF_CLASSES
     for inner in _codes(code):
         _collect(inner, reads, writes)
 
