@@ -62,6 +62,7 @@ class NotebookPage:
     def _await_ready(self):
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=OPEN_S * 1000)
         self.wait_for(_READY, timeout_s=OPEN_S)
+        self.said.clear()  # Notebook 7 complains of itself while it starts
 
     # -- cells ---------------------------------------------------------------------------------
 
