@@ -13,7 +13,6 @@ import inspect
 import types
 from dataclasses import dataclass
 
-
 _OF_CLASSES = frozenset({"__name__", "__annotations__", "__conditional_annotations__"})
 """What the compiler itself looks up in a class's body."""
 
