@@ -21,7 +21,7 @@ class Area:
         """Display something there, in the place of what was there; nothing if it is the same."""
         from IPython.display import publish_display_data
 
-        data = {kind: _encodable(value) for kind, value in data.items()}
+        data = encodable(data)
         if data == self._shown:
             return
         update, self._shown = self._shown is not None, data
@@ -31,6 +31,11 @@ class Area:
 
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def encodable(data: Bundle) -> Bundle:
+    """Give forms of which each text is one that a message can carry."""
+    return {kind: _encodable(value) for kind, value in data.items()}
 
 
 def _encodable(value: Any) -> Any:

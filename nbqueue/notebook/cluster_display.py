@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nbqueue.client import control
 from nbqueue.core.errors import NbqueueError
 from nbqueue.notebook import bundles, cluster_picture, life, modes
-from nbqueue.notebook.area import Area
+from nbqueue.notebook.area import Area, Bundle
 from nbqueue.notebook.cluster_picture import ClusterPicture
 from nbqueue.notebook.display import enter
 
@@ -54,6 +54,8 @@ class WidgetDisplay:
         self._area = Area()
         self._widget: Any = None
         self._shown_at = 0.0
+        self._spare_at = 0.0
+        """When the page is to be renewed that front ends keep for when the kernel goes."""
 
     def step(self) -> bool:
         """Bring it up to date; ``False`` when it has become static."""
@@ -65,19 +67,29 @@ class WidgetDisplay:
             self._area.put(*bundles.with_widget(static, self._widget))
         if self._widget.attended:
             modes.front_end_seen()
-        if not self._over(now):
-            return True
-        self.leave()
-        return False
+        if self._over(now):
+            self.leave()
+            return False
+        if self._widget.attended and now >= self._spare_at:
+            self._leave_page(due=False)
+            # An empty page is not worth keeping for long.
+            self._spare_at = now + (life.spare_s(0.0, 0) if self._widget.known else 0.5)
+        return True
 
     def leave(self) -> None:
         """Become static for good."""
+        self._area.put(self._leave_page(due=True))
+        if not self._widget.attended:
+            self._widget.close()  # else a page that was loaded anew may still show it
+
+    def _leave_page(self, *, due: bool) -> Bundle:
+        """Give the page that stays, and let front ends have it."""
         closed = "the client was closed" if self._client.closed else ""
         at = time.strftime("%H:%M:%S")
         note = f"as of {at}; {closed or 'nq.cluster() shows it live'}"
-        self._area.put(self._widget.static_bundle(note))
-        if not self._widget.attended:
-            self._widget.close()  # else a page that was loaded anew may still show it
+        page: Bundle = self._widget.static_bundle(note)
+        self._widget.leave_page(page, self._widget.model_id, due=due)
+        return page
 
     def _over(self, now: float) -> bool:
         widget = self._widget

@@ -27,6 +27,7 @@ from nbqueue.core.errors import NbqueueError
 from nbqueue.notebook import bundles, cluster_picture
 from nbqueue.notebook.cluster_picture import ClusterPicture, as_message
 from nbqueue.notebook.comms import answer_while_busy
+from nbqueue.notebook.lasting import Lasting
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
@@ -43,7 +44,7 @@ SEEN_S = 12.0
 `cluster.js` speaks up."""
 
 
-class ClusterWidget(anywidget.AnyWidget):
+class ClusterWidget(Lasting, anywidget.AnyWidget):
     """Shows a client's cluster and acts on it; several views of one widget agree."""
 
     _esm = _STATIC / "cluster.js"
@@ -74,6 +75,11 @@ class ClusterWidget(anywidget.AnyWidget):
         super().__init__(cluster={"title": bundles.title(client), "embedded": client.embedded})
         self.on_msg(self._heard)
         answer_while_busy(self)
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was seen of the cluster yet."""
+        return self._picture.at is not None
 
     def pump(self) -> None:
         """Do nothing: the looking thread sends when there is something to send."""

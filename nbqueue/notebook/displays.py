@@ -21,14 +21,19 @@ from nbqueue.notebook.stage import Stage
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
 
-_OPEN_VIEWS = 8
-"""Views that stay open after their display became static. A page that was reloaded cannot be
-updated any more (it has forgotten the ids of its outputs) and goes on showing the widget."""
+_OPEN_VIEWS = 30
+"""Views that stay open after their display became static. A page that was closed or loaded anew
+cannot be updated any more (it has forgotten the ids of its outputs): when it is opened, the widgets
+put their pages there themselves."""
+
+_OPEN_ITEMS = 1_000_000
+"""Items of all those views together: each keeps its job in memory. The latest stays in any case."""
 
 _OF_ONE_JOB = 10
 """Displays of one job that a retry makes live again, the latest; a loop may display thousands."""
 
-_retired: deque[Any] = deque()
+_retired: deque[tuple[Any, int]] = deque()
+"""Views and how many items they show, the oldest first."""
 
 
 class PageDisplay:
@@ -71,9 +76,11 @@ class PageDisplay:
             ended = time.monotonic()
             self._next = ended + life.pause_s(ended - begun, sum(map(len, page.values())))
 
-    def _settle(self, live: Live) -> None:
+    def _settle(self, live: Live) -> Bundle:
         self._live = None  # before anything that may fail: a display that fails must not stay live
-        self._area.put(self._make(live, _note(live)))
+        page = self._make(live, _note(live))
+        self._area.put(page)
+        return page
 
     def _begun_again(self) -> None:
         """Be live again: items were retried.
@@ -99,6 +106,8 @@ class WidgetDisplay(PageDisplay):
         self._make_view = view
         self._view: Any = None
         self._seen = life.Seen(over=False)
+        self._spare_over: bool | None = None
+        """Whether the page that front ends keep shows a job that is over; ``None`` without one."""
 
     def _renew(self, live: Live, *, over: bool) -> None:
         now = time.monotonic()
@@ -108,10 +117,13 @@ class WidgetDisplay(PageDisplay):
         self._seen = self._look(live, now, over=over)
         if life.decide(self._seen, now) is life.Step.SETTLE:
             self._settle(live)
+        elif self._view.attended:
+            self._spare(live, now, over=over)
 
     def _open(self, live: Live, now: float, *, over: bool) -> None:
         self._view = self._make_view(live)
         self._seen = life.Seen(over=over, late=over, shown_at=now, over_at=now)
+        self._spare_over = None
         self._area.put(*bundles.with_widget(self._make(live, ""), self._view))
 
     def _look(self, live: Live, now: float, *, over: bool) -> life.Seen:
@@ -130,11 +142,23 @@ class WidgetDisplay(PageDisplay):
             closed=live.client.closed,
         )
 
-    def _settle(self, live: Live) -> None:
+    def _spare(self, live: Live, now: float, *, over: bool) -> None:
+        """Let front ends keep a recent page, for a kernel that goes without a word."""
+        if over == self._spare_over and (over or now < self._next):
+            return
+        page = self._make(live, _note(live))
+        self._view.leave_page(page, due=False)
+        ended = time.monotonic()
+        self._next = ended + life.spare_s(ended - now, sum(map(len, page.values())))
+        self._spare_over = over
+
+    def _settle(self, live: Live) -> Bundle:
         view, self._view = self._view, None
-        super()._settle(live)
+        page = super()._settle(live)
         if view is not None:
-            _retire(view)
+            view.leave_page(page, due=True)
+            _retire(view, live.state.n)
+        return page
 
 
 def _note(live: Live) -> str:
@@ -146,11 +170,13 @@ def _note(live: Live) -> str:
     return f"as it was when this was last heard of it; nq.job({live.name!r}) shows it again"
 
 
-def _retire(view: Any) -> None:
+def _retire(view: Any, n: int) -> None:
     """Close a view that nobody saw; keep the others for a while."""
     if not view.attended:
         view.close()
         return
-    _retired.append(view)
-    if len(_retired) > _OPEN_VIEWS:
-        _retired.popleft().close()
+    _retired.append((view, n))
+    while len(_retired) > _OPEN_VIEWS or (
+        len(_retired) > 1 and sum(n for _, n in _retired) > _OPEN_ITEMS
+    ):
+        _retired.popleft()[0].close()

@@ -29,9 +29,11 @@ from nbqueue.client.job import Job
 from nbqueue.core import states
 from nbqueue.core.outputs import settle
 from nbqueue.notebook import lanes, summary
+from nbqueue.notebook.area import Bundle
 from nbqueue.notebook.clipboard import ROWS, tab_separated
 from nbqueue.notebook.comms import answer_while_busy
 from nbqueue.notebook.feed import Feed, Pace
+from nbqueue.notebook.lasting import Lasting
 from nbqueue.notebook.table import Query, Table
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ _QUIET_S = 1.0
 _NOT_SHOWN = -1
 
 
-class JobWidget(anywidget.AnyWidget):
+class JobWidget(Lasting, anywidget.AnyWidget):
     """Shows a job and acts on it; several views of one widget agree."""
 
     _esm = _STATIC / "job.js"
@@ -306,6 +308,10 @@ class JobView(ipywidgets.VBox):
         """Tell the front ends what is new."""
         self.widget.pump()
         self._show_output()
+
+    def leave_page(self, page: Bundle, *, due: bool) -> None:
+        """Have a page take this view's place in the notebook: now, or when the kernel goes."""
+        self.widget.leave_page(page, self.model_id, due=due)
 
     def close(self) -> None:
         """End the view and what it consists of."""

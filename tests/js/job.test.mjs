@@ -20,7 +20,8 @@ test("a snapshot holds two items a byte, and an odd one at the end", () => {
   assert.deepEqual([...states], [SUCCESS, FAILURE, REVOKED]);
 });
 
-test("a delta in turn is applied, an old one ignored, a gap found and left alone", () => {
+test("a delta in turn is applied, an old one ignored, a gap found and left alone", (t) => {
+  t.mock.method(console, "debug", () => {});
   const board = { seq: 4, states: new Uint8Array(10) };
   assert.equal(job.applyDelta(board, words(5, (9 << 4) | SUCCESS, (2 << 4) | FAILURE)), "applied");
   assert.deepEqual([board.seq, board.states[9], board.states[2]], [5, SUCCESS, FAILURE]);
@@ -158,4 +159,109 @@ test("an axis has round steps", () => {
   assert.deepEqual(job.ticks(10, 5), [0, 2, 4, 6, 8, 10]);
   assert.deepEqual(job.ticks(240, 5), [0, 60, 120, 180, 240]);
   assert.ok(job.ticks(0.5, 8).length >= 4);
+});
+
+// -- what is left in the notebook ------------------------------------------------------------------
+
+const VIEW = "application/vnd.jupyter.widget-view+json";
+
+/** A list as JupyterLab's models have it. */
+const list = (items) => ({
+  get length() { return items.length; },
+  get: (k) => items[k],
+  set: (k, json) => (items[k] = output(json)),
+  items,
+});
+const output = (json) => ({ data: json.data ?? {}, toJSON: () => json });
+const shows = (id, type = "display_data") =>
+  output({ output_type: type, data: { [VIEW]: { model_id: id }, "text/plain": "x" }, metadata: { a: 1 } });
+const notebook = (...cells) => ({ cells: list(cells.map((c) => (c ? { outputs: list(c) } : {}))) });
+const saved = (found) => found.cells.items.flatMap((c) => c.outputs?.items.map((o) => o.toJSON()) ?? []);
+
+/** A signal, and a model with events, as JupyterLab and anywidget have them. */
+const signal = () => {
+  const slots = new Set();
+  return { connect: (f) => slots.add(f), disconnect: (f) => slots.delete(f), emit: (x) => slots.forEach((f) => f(null, x)), slots };
+};
+const modelOf = (context, page = {}) => {
+  const heard = new Map();
+  return {
+    widget_manager: context && { context },
+    get: () => page,
+    on: (name, f) => heard.set(name, f),
+    off: (name) => heard.delete(name),
+    tell(name, value) { if (value) page = value; heard.get(name)(); },
+    heard,
+  };
+};
+const contextOf = (model) => ({ model, sessionContext: { statusChanged: signal(), kernelChanged: signal() } });
+const page = (due) => ({ view: "v", data: { "text/html": "done" }, due });
+
+test("a page takes the place of a widget, wherever it is shown, and of no other", () => {
+  const stream = output({ output_type: "stream", text: "hi" });
+  const book = notebook([stream, shows("v")], null, [shows("w")], [shows("v", "execute_result")]);
+  assert.equal(job.replaceWidget(book, "v", { "text/html": "done" }), 2);
+  const [, first, other, last] = saved(book);
+  assert.deepEqual(first, { output_type: "display_data", data: { "text/html": "done" }, metadata: {} });
+  assert.equal(other.data[VIEW].model_id, "w");
+  assert.equal(last.output_type, "execute_result");
+  assert.equal(job.replaceWidget(book, "v", {}), 0);
+});
+
+test("a page that is kept takes the widget's place when it is due", () => {
+  const book = notebook([shows("v")]);
+  const model = modelOf(contextOf(book));
+  job.keepPage(model);
+  model.tell("change:page", page(false));
+  assert.ok(saved(book)[0].data[VIEW]);
+  model.tell("change:page", page(true));
+  assert.deepEqual(saved(book)[0].data, { "text/html": "done" });
+});
+
+test("a page that is due when the notebook is opened takes the widget's place at once", () => {
+  const book = notebook([shows("v")]);
+  job.keepPage(modelOf(contextOf(book), page(true)));
+  assert.deepEqual(saved(book)[0].data, { "text/html": "done" });
+});
+
+test("a page that is kept takes the widget's place when the kernel or the model goes", () => {
+  const ends = [
+    (context) => context.sessionContext.statusChanged.emit("autorestarting"),
+    (context) => context.sessionContext.kernelChanged.emit({}),
+    (context, model) => model.tell("destroy"),
+  ];
+  for (const end of ends) {
+    const book = notebook([shows("v")]);
+    const context = contextOf(book);
+    const model = modelOf(context, page(false));
+    job.keepPage(model);
+    context.sessionContext.statusChanged.emit("busy");
+    assert.ok(saved(book)[0].data[VIEW]);
+    end(context, model);
+    assert.deepEqual(saved(book)[0].data, { "text/html": "done" });
+  }
+});
+
+test("nothing is listened to any more after the end", () => {
+  const context = contextOf(notebook([shows("v")]));
+  const model = modelOf(context, page(false));
+  job.keepPage(model)();
+  const { statusChanged, kernelChanged } = context.sessionContext;
+  assert.deepEqual([model.heard.size, statusChanged.slots.size, kernelChanged.slots.size], [0, 0, 0]);
+});
+
+test("a front end of another make is left alone", () => {
+  for (const context of [undefined, {}, { model: {}, sessionContext: {} }, contextOf({ cells: [1] })]) {
+    const model = modelOf(context, page(true));
+    const end = job.keepPage(model);
+    model.tell("destroy");
+    end();
+  }
+});
+
+test("the cluster's widget keeps its page with the same lines", async () => {
+  const other = await readFile(new URL("../../nbqueue/notebook/static/cluster.js", import.meta.url), "utf8");
+  const lines = (text) => text.slice(text.indexOf("// -- what is left"), text.indexOf("// -- anywidget"));
+  assert.ok(lines(source).length > 1000);
+  assert.equal(lines(other), lines(source));
 });

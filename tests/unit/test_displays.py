@@ -39,12 +39,17 @@ class View:
         self.attended = False
         self.touched_at = float("-inf")
         self.pumps = 0
+        self.pages = []
         self.closed = False
         self.children = [SimpleNamespace(_repr_mimebundle_=lambda: ({}, {"colab": "child"}))]
 
     def pump(self):
         assert not self.closed
         self.pumps += 1
+
+    def leave_page(self, page, *, due):
+        assert not self.closed
+        self.pages.append((page["text/plain"], due))
 
     def close(self):
         self.closed = True
@@ -205,10 +210,12 @@ def test_a_job_that_ended_well_becomes_a_page_and_its_view_stays_for_pages_that_
     assert views[0].pumps == 2
     assert "widget" not in screen.log[-1]
     assert shown(screen) == ["0 of 1", "1 of 1"]
+    assert views[0].pages == [("1 of 1", True)]
     assert not views[0].closed
 
 
-def test_only_a_few_views_stay_open(screen, clock):
+def test_only_a_few_views_stay_open(screen, clock, monkeypatch):
+    monkeypatch.setattr(displays, "_OPEN_VIEWS", 8)
     opened = []
     for _ in range(12):
         live = make_live(make_state(1))
@@ -219,6 +226,48 @@ def test_only_a_few_views_stay_open(screen, clock):
         live.state.apply(make_outcomes([(0, 1)]))
         display.step()
     assert [view.closed for view in opened] == [True] * 4 + [False] * 8
+
+
+def test_of_large_jobs_the_latest_view_stays_open(screen, clock, monkeypatch):
+    monkeypatch.setattr(displays, "_OPEN_ITEMS", 4)
+    opened = []
+    for _ in range(3):
+        live = make_live(make_state(5))
+        display, views = widget(live)
+        display.step()
+        views[0].attended = True
+        opened += views
+        live.state.apply(make_outcomes([(0, 5)]))
+        display.step()
+    assert [view.closed for view in opened] == [True, True, False]
+
+
+def test_front_ends_keep_a_page_for_when_the_kernel_goes_and_it_is_seldom_renewed(screen, clock):
+    live = make_live(make_state(3))
+    display, views = widget(live)
+    display.step()
+    assert views[0].pages == []  # nobody would keep it
+    views[0].attended = True
+    for _ in range(2):
+        display.step()
+    live.state.apply(make_outcomes([(0, 1)]))
+    clock.now += 9.9
+    display.step()
+    kept = [(text.partition("as")[0], due) for text, due in views[0].pages]
+    assert kept == [("0 of 3", False)]
+    clock.now += 0.2
+    display.step()
+    assert views[0].pages[-1][0].startswith("1 of 3as it was")
+    live.state.apply(make_outcomes([(1, 3)], failed={2}))
+    for _ in range(3):
+        clock.now += 11
+        display.step()
+    # The end does not wait, and is final.
+    assert views[0].pages[2:] == [("3 of 3", False)]
+    clock.now += life.LINGER_S
+    display.step()
+    assert views[0].pages[3:] == [("3 of 3", True)]
+    assert len(screen.log) == 2
 
 
 def test_a_view_that_nobody_saw_is_closed(screen, clock):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from nbqueue.notebook.life import ATTACH_S, IN_USE_S, LINGER_S, Seen, Step, decide, pause_s
+from nbqueue.notebook.life import ATTACH_S, IN_USE_S, LINGER_S, Seen, Step, decide, pause_s, spare_s
 
 LIVE = Seen(over=False, failed=True, attended=True, shown_at=100.0)
 FAILED = Seen(over=True, failed=True, attended=True, shown_at=100.0, over_at=110.0)
@@ -60,3 +60,8 @@ def test_html_costs_a_twentieth_of_a_core_at_most_and_comes_twice_a_second_at_mo
     assert pause_s(0.0, 0) == 0.5
     assert pause_s(0.2, 0) == pytest.approx(4.0)
     assert pause_s(0.0, 5_000_000) == pytest.approx(10.0)
+
+
+def test_the_page_that_front_ends_keep_is_renewed_every_ten_seconds_at_most():
+    assert spare_s(0.0, 0) == 10.0
+    assert spare_s(1.0, 0) == 400.0

@@ -1388,6 +1388,81 @@ function item({ board, root, n, signal }) {
   return { node, update };
 }
 
+// -- what is left in the notebook ------------------------------------------------------------------
+
+/** Words of a kernel that will not speak again. */
+const ENDS = new Set(["restarting", "autorestarting", "terminating", "dead"]);
+
+const VIEW = "application/vnd.jupyter.widget-view+json";
+
+/**
+ * Put a page in the place of a widget, in every output of a notebook that shows it.
+ * @param {any} notebook JupyterLab's model of the notebook
+ * @param {string} modelId
+ * @param {object} data the page, by MIME type
+ * @returns {number} how many outputs were replaced
+ */
+export function replaceWidget(notebook, modelId, data) {
+  const { cells } = notebook;
+  let replaced = 0;
+  for (let i = 0; i < cells.length; i++) {
+    const outputs = cells.get(i).outputs ?? { length: 0 }; // only code has some
+    for (let k = 0; k < outputs.length; k++) {
+      const output = outputs.get(k);
+      if (output.data?.[VIEW]?.model_id !== modelId) continue;
+      outputs.set(k, { ...output.toJSON(), data, metadata: {} });
+      replaced++;
+    }
+  }
+  return replaced;
+}
+
+/**
+ * Leave the kernel's page in the notebook when the widget cannot live on: a notebook that was saved
+ * with a widget shows an error when it is opened with another kernel.
+ *
+ * The kernel replaces its output itself, but JupyterLab knows which output that is only until the
+ * page is loaded anew, and a kernel that is killed or restarted has no last word. So the kernel sends
+ * a page in advance, and here it takes the widget's place when it is due or the kernel goes. Reaches
+ * into JupyterLab and Notebook 7; does nothing in front ends of another make.
+ *
+ * `test_lasting.py` does this in both. The same lines stand in job.js and cluster.js, since each is
+ * loaded by itself.
+ * @param {any} model
+ * @returns {() => void} to end it
+ */
+export function keepPage(model) {
+  const leave = () => {
+    const { data, view } = model.get("page") ?? {};
+    const notebook = model.widget_manager?.context?.model;
+    try {
+      if (data && notebook?.cells) replaceWidget(notebook, view, data);
+    } catch (error) {
+      console.debug("nbqueue: this front end's notebook cannot be written to", error);
+    }
+  };
+  const onPage = () => {
+    if (model.get("page")?.due) leave();
+  };
+  const onStatus = (/** @type {any} */ _, /** @type {string} */ status) => {
+    if (ENDS.has(status)) leave();
+  };
+  const context = model.widget_manager?.context;
+  const session = context?.sessionContext;
+  model.on("change:page", onPage);
+  model.on("destroy", leave); // before its views go
+  session?.statusChanged?.connect?.(onStatus);
+  session?.kernelChanged?.connect?.(leave);
+  onPage();
+  context?.ready?.then?.(onPage); // its cells may be on their way
+  return () => {
+    model.off("change:page", onPage);
+    model.off("destroy", leave);
+    session?.statusChanged?.disconnect?.(onStatus);
+    session?.kernelChanged?.disconnect?.(leave);
+  };
+}
+
 // -- anywidget ------------------------------------------------------------------------------------
 
 export default () => {
@@ -1396,7 +1471,12 @@ export default () => {
     /** @param {{model: any}} context */
     initialize({ model }) {
       board = new Board(model);
-      return () => board?.close();
+      board.send({ kind: "hello" });
+      const end = keepPage(model);
+      return () => {
+        board?.close();
+        end();
+      };
     },
     /** @param {{model: any, el: HTMLElement}} context */
     render({ model, el }) {
