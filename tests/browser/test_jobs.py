@@ -309,28 +309,3 @@ def test_what_an_enqueued_cell_prints_and_draws_appears_under_it_and_stays(front
     page.wait_text(1, "drawn over there")
     assert page.output_area(1).locator("img").first.evaluate("img => img.naturalWidth") > 100
     assert says_nothing_of_errors(page)
-
-
-def test_an_item_is_chosen_by_keyboard_and_its_output_shows(lab, setup):
-    page = lab.open(
-        setup,
-        "@nq.task\ndef talk(x):\n    print('item', x, 'speaks')\n    return 1 / x\n"
-        "job = talk.map(range(5), name='talk')\njob",
-    )
-    page.run_cell(0)
-    page.run_cell(1)
-    board = Board(page, "talk")
-    board.wait("d.finished === 'true'")  # with a failure: the widget stays to be acted on
-    grid = board.view.get_by_role("img").first
-    grid.focus()
-    page.page.keyboard.press("f")
-    board.wait("d.selected === '0' && d.item === '0'")
-    page.wait_text(1, "ZeroDivisionError", "item 0 speaks")
-    page.page.keyboard.press("ArrowRight")
-    board.wait("d.selected === '1' && d.item === '1'")
-    page.wait_text(1, "item 1 speaks")
-    bar = board.view.get_by_role("progressbar", name="Items done")
-    assert bar.get_attribute("aria-valuenow") == "5"
-    page.screenshot("item", of=page.cell(1))
-    page.page.keyboard.press("Escape")
-    board.wait("d.selected === '-1'")
