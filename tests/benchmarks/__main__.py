@@ -59,21 +59,31 @@ class Bench:
                 for _ in range(RUNS_A_ROUND[scenario]):
                     for peer, code in snippets.items():
                         self._snippet(number, scenario, peer, code)
+        if "widget" in self.options.only and any(e.key == "nbqueue" for e in self.entries):
+            self._widget(number)
 
     def _peer(self, number: int, entry: Entry) -> None:
         scenarios = [name for name in entry.scenarios if name in self.options.only]
         if not scenarios:
             return
         self._say(number, f"{entry.label}: {', '.join(scenarios)}")
-        command = ["-m", "tests.benchmarks.child", entry.key, ",".join(scenarios)]
-        command += ["--workers", str(self.options.workers), "--folder", "{folder}"]
+        words = ["-m", "tests.benchmarks.child", entry.key, ",".join(scenarios)]
+        self._measure(entry.label, entry.key, words)
+
+    def _widget(self, number: int) -> None:
+        self._say(number, "nbqueue: widget")
+        self._measure("nbqueue, widget", "nbqueue", ["-m", "tests.benchmarks.widget"])
+
+    def _measure(self, label: str, key: str, words: list[str]) -> None:
+        """Run a measurement that prints its metrics as JSON."""
+        command = [*words, "--workers", str(self.options.workers), "--folder", "{folder}"]
         try:
             line = self.runner.run([*command, *(["--quick"] if self.options.quick else [])])
         except MeasurementError as error:
-            self.failures[entry.label] = str(error)
+            self.failures[label] = str(error)
             return
         for metric, value in json.loads(line).items():
-            self._add(metric, entry.key, value)
+            self._add(metric, key, value)
 
     def _snippet(self, number: int, scenario: str, peer: str, code: str) -> None:
         measured = {entry.key for entry in self.entries} | {"imports"}

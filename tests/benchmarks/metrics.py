@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-SCENARIOS = ("throughput", "one_call", "balance", "memory", "cold_start", "import_time")
+SCENARIOS = (
+    "throughput",
+    "one_call",
+    "balance",
+    "memory",
+    "cold_start",
+    "import_time",
+    "widget",
+)
 
 # How nbqueue stands to a peer, or by itself.
 Relation = Literal["ratio", "difference", "value"]
@@ -64,6 +72,13 @@ METRICS = (
     Metric("redis_bytes", "memory", "1,000,000 no-ops: Redis growth an item", "bytes", 1),
     Metric("cold_s", "cold_start", "cold start: from import to the first result", "s", 2),
     Metric("import_s", "import_time", "import in a fresh process", "s", 3),
+    Metric("widget_core_pct", "widget", "100,000 items on display: display thread", "% core", 2),
+    Metric("widget_draw_ms", "widget", "100,000 items on display: a draw, mean", "ms", 1),
+    Metric("widget_draw_max_ms", "widget", "100,000 items on display: longest draw", "ms", 1),
+    Metric("enqueue_ms", "widget", "%%enqueue x = 1, there and back, p50", "ms", 1),
+    Metric("cell_alone_ms", "widget", "a trivial cell by itself, p50", "ms", 1),
+    Metric("cell_ms", "widget", "a trivial cell while 1,000,000 items report, p50", "ms", 1),
+    Metric("cell_max_ms", "widget", "a trivial cell while 1,000,000 items report, worst", "ms", 1),
 )
 
 TARGETS = (
@@ -81,4 +96,7 @@ TARGETS = (
     Target("redis_bytes", "value", "≤", 150),
     Target("cold_s", "ratio", "≤", 1.0, "dask"),
     Target("import_s", "difference", "≤", 0.7, "imports"),
+    Target("widget_core_pct", "value", "≤", 2),
+    Target("widget_draw_ms", "value", "≤", 50),
+    Target("enqueue_ms", "value", "≤", 30),
 )

@@ -18,26 +18,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 import pytest
-from playwright.sync_api import sync_playwright
 
 import nbqueue as nq
 from nbqueue.cluster import embedded
-from tests.browser.pages import NotebookPage
+from tests.browser import chromium
+from tests.browser.pages import NotebookPage, write
 from tests.browser.servers import LAB, NOTEBOOK, JupyterServer
 
 GONE_S = 20.0
-
-CHROMIUM_FLAGS = [
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def pytest_collection_modifyitems(items):
@@ -115,17 +104,9 @@ def shots(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser(home):
-    """One Chromium for all tests; Debian's, since Playwright's own is a download."""
-    chromium = os.environ.get("NBQUEUE_CHROMIUM") or shutil.which("chromium")
-    assert chromium, "chromium is not on the PATH: apt-get install chromium"
-    # The folder on its command line makes a browser that stays behind show up in the check.
-    flags = [*CHROMIUM_FLAGS, f"--crash-dumps-dir={home / 'crashes'}"]
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(
-            executable_path=chromium, headless=True, chromium_sandbox=False, args=flags
-        )
+    """One Chromium for all tests."""
+    with chromium.started(home) as made:
         yield made
-        made.close()
 
 
 def _serve(home, flavour):
@@ -161,13 +142,7 @@ class FrontEnd:
         """Open a new notebook of these cells, without outputs; gives its page, ready to run."""
         suffix = f"-{len(self.pages)}" if self.pages else ""
         name = f"{self._label}{suffix}.ipynb"
-        made = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-            metadata={
-                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-            },
-        )
-        nbformat.write(made, self.server.notebooks / name)
+        write(self.server.notebooks / name, cells)
         return self.open_file(name, width=width, height=height)
 
     def open_file(self, name, *, width=1280, height=900):

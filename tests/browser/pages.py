@@ -9,6 +9,7 @@ import contextlib
 import json
 import time
 
+import nbformat
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 LIMIT_S = 30.0
@@ -36,10 +37,21 @@ _OUTPUTS = """i => {
 }"""
 
 
+def write(path, cells):
+    """Write a notebook of these cells, without outputs."""
+    made = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        },
+    )
+    nbformat.write(made, path)
+
+
 class NotebookPage:
     """One notebook in one tab."""
 
-    def __init__(self, page, server, name, shots):
+    def __init__(self, page, server, name, shots=None):
         self.page = page
         self.server = server
         self.name = name
@@ -170,7 +182,7 @@ class NotebookPage:
 
     def screenshot(self, label, *, always=False, of=None):
         """Take a picture: where NBQUEUE_SHOTS says, or (``always``) beside the test's files."""
-        folder = self._shots.folder if always else self._shots.wanted
+        folder = self._shots and (self._shots.folder if always else self._shots.wanted)
         if folder is None:
             return None
         folder.mkdir(parents=True, exist_ok=True)
