@@ -199,7 +199,8 @@ class Job:
                 It is called with the same arguments.
 
         Raises:
-            UsageError: another client retries this job at the same moment.
+            UsageError: another client retries this job at the same moment, or a task is given for a
+                job that runs a cell.
             TypeError: the other task does not take these arguments.
         """
         retrying.retry(self._live, task)
@@ -210,8 +211,12 @@ class Job:
 
         Gives what it returns and raises what it raises, with a local traceback; the job does not
         change. ``%debug`` works on what it raises.
+
+        Raises:
+            UsageError: the job runs a cell, which is its notebook's to run; the message says how.
         """
         args, kwargs = self._live.call(self._index(i))
+        pulling.check_is_task(self._live, i, args)
         return self._live.function()(*args, **kwargs)
 
     def forget(self) -> None:

@@ -25,6 +25,7 @@ from nbqueue.core.fold import Changes, JobState
 from nbqueue.core.records import Cancelled, Finished, JobSpec, Record
 from nbqueue.core.settings import POLL_S
 from nbqueue.store.arguments import Block
+from nbqueue.store.functions import Kind
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
@@ -146,6 +147,10 @@ class Live:
     def function(self) -> Any:
         """Give the function, as it was sent."""
         return self.client.functions.get(self.state.function)
+
+    def kind(self) -> Kind:
+        """Say what was sent: a function, a cell or an expression."""
+        return self.client.functions.kind(self.state.spec.function)
 
     def signature(self) -> inspect.Signature | None:
         """Give the function's signature; ``None`` when it cannot be loaded here."""

@@ -12,6 +12,7 @@ from nbqueue.store.cell import NotBrought
 
 if TYPE_CHECKING:
     from nbqueue.client.job import Job
+    from nbqueue.client.live import Live
 
 
 def pull(job: Job, names: tuple[str, ...], into: MutableMapping[str, Any] | None) -> dict[str, Any]:
@@ -35,14 +36,25 @@ def pull(job: Job, names: tuple[str, ...], into: MutableMapping[str, Any] | None
 
 def check_is_cell(job: Job, verb: str) -> None:
     """Raise UsageError unless a job runs a cell."""
-    live = job._live
-    kind = live.client.functions.kind(live.state.spec.function)
+    kind = job._live.kind()
     if kind != "cell":
         what = f"the task {job.task}" if kind == "function" else "an expression"
         raise UsageError(
             f"{verb} the variables of a cell (%%enqueue), and job {job.name!r} runs {what}: "
             "job.result() gives what that returned"
         )
+
+
+def check_is_task(live: Live, item: int, args: tuple[Any, ...]) -> None:
+    """Raise UsageError if a job runs a cell, for its item cannot be called here."""
+    if live.kind() == "function":
+        return
+    given = "".join(f"{k} = {v!r}\n" for k, v in zip(live.state.spec.params, args, strict=False))
+    before = f"after\n\n{given}" if given else "as it is"
+    raise UsageError(
+        f"item {item} of job {live.name!r} is a cell: to debug it, run the cell here without its "
+        f"first line (%%enqueue), {before}"
+    )
 
 
 def interactive_namespace() -> MutableMapping[str, Any] | None:

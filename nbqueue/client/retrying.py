@@ -39,6 +39,11 @@ def retry(live: Live, task: AnyTask | None) -> None:
         )
     name, function = state.task, state.function
     if task is not None:
+        if live.kind() != "function":
+            raise UsageError(
+                f"job {live.name!r} runs a cell, and another task cannot take its place: "
+                "job.retry() runs the same again; mend the cell and enqueue it anew"
+            )
         signature = inspect.signature(task.function)
         for i in failed:
             args, kwargs = live.call(i)

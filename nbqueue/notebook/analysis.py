@@ -78,9 +78,13 @@ def transformed(source: str) -> str:
     return str(manager.transform_cell(source))
 
 
-def check_expression(source: str, filename: str) -> None:
-    """Raise SyntaxError unless the source is one expression."""
-    compile(source.strip(), filename, "eval", _FLAGS)
+def is_expression(source: str) -> bool:
+    """Say whether a text is one expression, without magics or shell commands."""
+    try:
+        compile(source.strip(), "<expression>", "eval", _FLAGS)
+    except SyntaxError:
+        return False
+    return True
 
 
 class _Findings:

@@ -38,6 +38,7 @@ from nbqueue.notebook import (
     shelltext,
     unheard,
 )
+from nbqueue.notebook.analysis import Analysis
 from nbqueue.notebook.parsing import Enqueue
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ class QueueMagics(Magics):
             return
         if not body.strip():
             raise UsageError("the cell is empty, so there is nothing to send")
-        job = self._send(request, body)
+        with self._shown_as_syntax_error():
+            found = analysis.analyse(body, cells.title(request))
+        job = self._send(request, body, found)
         if request.name is not None:
             self.shell.user_ns[request.name] = job
         display.show(job)
@@ -100,23 +103,18 @@ class QueueMagics(Magics):
             print(parsing.HELP)
             return None
         with self._shown_as_syntax_error():
-            try:
-                analysis.check_expression(source, cells.title(request))
-            except SyntaxError:
-                # As a cell it may be right, and then the advice is another.
-                analysis.analyse(source, cells.title(request))
-                raise UsageError(
-                    "%enqueue sends one expression; for statements write %%enqueue, and the cell "
-                    "below it"
-                ) from None
-        job = self._send(request, source)
+            found = analysis.analyse(source, cells.title(request))
+        if not analysis.is_expression(source):
+            raise UsageError(
+                "%enqueue sends one expression; for statements write %%enqueue, and the cell below "
+                "it"
+            )
+        job = self._send(request, source, found)
         if request.wait:
             job.wait()
         return job  # which IPython displays, unless it is assigned
 
-    def _send(self, request: Enqueue, source: str) -> Job:
-        with self._shown_as_syntax_error():
-            found = analysis.analyse(source, cells.title(request))
+    def _send(self, request: Enqueue, source: str, found: Analysis) -> Job:
         names = self.shell.user_ns
         cell = cells.build(source, found, request, names, self.shell.user_ns_hidden)
         client = default_client()
