@@ -107,22 +107,16 @@ READS = [
     ("x;", "x"),
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize(("source", "names"), READS, ids=[s for s, _ in READS])
-def test_reads(source, names):
-    assert reads(source) == set(names.split())
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters came with Python 3.12")
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
+if sys.version_info >= (3, 12):  # type parameters
+    READS += [
         ("def f[T: Bound](x: T) -> T: return x, k", "Bound k"),
         ("class A[T](Base[T]):\n  def m(self, x: T): return g", "Base g"),
         ("type P[T] = list[T] | Other", "Other"),
-    ],
-)
-def test_reads_beside_type_parameters(source, names):
+    ]
+
+
+@pytest.mark.parametrize(("source", "names"), READS, ids=[s for s, _ in READS])
+def test_reads(source, names):
     assert reads(source) == set(names.split())
 
 
