@@ -215,7 +215,7 @@ class Job:
         Raises:
             UsageError: the job runs a cell, which is its notebook's to run; the message says how.
         """
-        args, kwargs = self._live.call(self._index(i))
+        args, kwargs = self._live.call(self._index(i), opened=True)
         pulling.check_is_task(self._live, i, args)
         return self._live.function()(*args, **kwargs)
 

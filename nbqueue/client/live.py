@@ -139,10 +139,11 @@ class Live:
         """Give an argument block: kept from the submission, or read from the store."""
         return self.client.block(self.id, number, self.blocks.get(number))
 
-    def call(self, i: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Give what an item was called with."""
+    def call(self, i: int, *, opened: bool = False) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Give what an item was called with; ``opened``, with the values of Refs."""
         size = self.state.spec.block or 1
-        return self.block(i // size).call(i % size)
+        block = self.block(i // size)
+        return block.opened(i % size) if opened else block.call(i % size)
 
     def function(self) -> Any:
         """Give the function, as it was sent."""

@@ -3,14 +3,17 @@
     block  =  packed ("columns", (column, column, ...))     positional arguments, a list a parameter
            |  packed ("rows", [(args, kwargs), ...])         anything else
 
-Columns are smaller and quicker than rows, and the frame wants them. A block is signed for its job
-and number, so blocks cannot be swapped.
+    form   =  "columns" or "rows", and "+refs" when arguments are Refs (`refs`)
+
+Refs that are arguments stay Refs until an item is called: a frame of a thousand arrays loads none,
+and an item has its own. Columns are smaller and quicker than rows, and the frame wants them. A
+block is signed for its job and number, so blocks cannot be swapped.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import redis
@@ -19,6 +22,7 @@ from nbqueue.core.errors import Expired, NotPicklable
 from nbqueue.core.settings import BLOB_BYTES
 from nbqueue.store import keys
 from nbqueue.store.packing import BlobStore, all_atoms, pack, unpack
+from nbqueue.store.refs import Pointer, Ref
 from nbqueue.store.signing import Keyring
 
 _PROBATION_S = 3600
@@ -31,14 +35,16 @@ class Block:
     """The arguments of consecutive items."""
 
     def __init__(self, form: str, data: Any) -> None:
+        form, _, refs = form.partition("+")
         self.columns: Sequence[list[Any]] | None = data if form == "columns" else None
         self._rows: list[Any] | None = None if form == "columns" else data
+        self.has_refs = bool(refs)
 
     def __len__(self) -> int:
         return len(self.columns[0] if self.columns is not None else self._rows or ())
 
     def call(self, place: int) -> Call:
-        """Give what one item is called with."""
+        """Give what one item is called with, Refs as they are."""
         if self.columns is not None:
             if self._rows is None:  # not before: a frame needs columns only
                 self._rows = list(zip(*self.columns, strict=True))
@@ -46,13 +52,26 @@ class Block:
         args, kwargs = (self._rows or ())[place]
         return tuple(args), dict(kwargs)
 
+    def opened(self, place: int) -> Call:
+        """Give what one item is called with, and a copy of its own of each Ref's value.
+
+        Raises:
+            Expired: a Ref's value is not in the store any more.
+        """
+        args, kwargs = self.call(place)
+        if not self.has_refs:
+            return args, kwargs
+        return tuple(map(_open, args)), {name: _open(value) for name, value in kwargs.items()}
+
 
 def pack_columns(
     columns: Sequence[list[Any]], blobs: BlobStore, names: Sequence[str], first: int
 ) -> bytes:
     """Pack a block of columns; ``first`` is the number of its first item, for error messages."""
+    pointed = [_pointing(column, blobs) for column in columns]
+    same = all(a is b for a, b in zip(pointed, columns, strict=True))
     try:
-        return pack(("columns", tuple(columns)), blobs)
+        return pack(("columns" if same else "columns+refs", tuple(pointed)), blobs)
     except NotPicklable as exc:
         raise _named(columns, blobs, names, first, exc) from None
 
@@ -80,8 +99,10 @@ def pack_call(
         quick = b"P" + pickle.dumps(("rows", [(args, kwargs)]), 5)
         if len(quick) < BLOB_BYTES:
             return quick
+    row = _pointing(args, blobs), _pointing_named(kwargs, blobs)
+    same = row[0] is args and row[1] is kwargs
     try:
-        return pack(("rows", [(args, kwargs)]), blobs)
+        return pack(("rows" if same else "rows+refs", [row]), blobs)
     except NotPicklable as exc:
         columns = [[value] for value in (*args, *kwargs.values())]
         raise _named(columns, blobs, [*names[: len(args)], *kwargs], 0, exc) from None
@@ -89,7 +110,40 @@ def pack_call(
 
 def read(packed: bytes | memoryview, blobs: BlobStore) -> Block:
     """Read a packed block (verified before)."""
-    return Block(*unpack(packed, blobs))
+    form, data = unpack(packed, blobs)
+    if form == "columns+refs":
+        data = tuple(_pointed(column, blobs) for column in data)
+    elif form == "rows+refs":
+        data = [
+            (
+                _pointed(args, blobs),
+                dict(zip(kwargs, _pointed(kwargs.values(), blobs), strict=True)),
+            )
+            for args, kwargs in data
+        ]
+    return Block(form, data)
+
+
+def _pointing(values: Sequence[Any], blobs: BlobStore) -> Sequence[Any]:
+    """Give values with a `Pointer` for each Ref; the same object when there is none."""
+    if not any(issubclass(kind, Ref) for kind in set(map(type, values))):
+        return values
+    return [v.pointer(blobs) if isinstance(v, Ref) else v for v in values]
+
+
+def _pointing_named(values: dict[str, Any], blobs: BlobStore) -> dict[str, Any]:
+    given = list(values.values())
+    pointing = _pointing(given, blobs)
+    return values if pointing is given else dict(zip(values, pointing, strict=True))
+
+
+def _pointed(values: Iterable[Any], blobs: BlobStore) -> list[Any]:
+    """Give values with the Refs again."""
+    return [v.ref(blobs) if isinstance(v, Pointer) else v for v in values]
+
+
+def _open(value: Any) -> Any:
+    return value.get() if isinstance(value, Ref) else value
 
 
 def seal(keyring: Keyring, job_id: str, number: int, packed: bytes) -> bytes:

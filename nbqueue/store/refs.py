@@ -2,7 +2,7 @@
 
 A Ref is an address of a blob with a face. Wherever `packing` pickles one by value (an argument,
 what a function or a cell captures), it writes the address, and reading gives the value: tasks never
-see a Ref.
+see a Ref. One that is an argument itself waits longer (`arguments`): until its item is called.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Ref(Stored):
 
     >>> ref = nq.put([1, 2, 3])                             # doctest: +CLUSTER
     >>> ref                                                 # doctest: +CLUSTER
-    <Ref to a list, 25 bytes>
+    <Ref to a list, 23 bytes>
     >>> nq.task(sum).submit(ref).result(), ref.get()        # doctest: +CLUSTER
     (6, [1, 2, 3])
     """
@@ -52,6 +52,10 @@ class Ref(Stored):
             return self.address
         return put(self.get(), blobs).address
 
+    def pointer(self, blobs: BlobStore) -> Pointer:
+        """Give what stands for it where it is not to be opened yet."""
+        return Pointer(self.type, self.size_bytes, self.address_in(blobs))
+
     def __repr__(self) -> str:
         # Not the address: it changes with the key, and a notebook's output should not.
         return f"<Ref to a {self.type}, {_size(self.size_bytes)}>"
@@ -59,6 +63,19 @@ class Ref(Stored):
     def __reduce__(self) -> tuple[Any, ...]:
         # Only where plain pickle comes by (a copy, another program): as itself, without its store.
         return Ref, (self.type, self.size_bytes, self.address)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A Ref on its way in the arguments of an item, which is called with the value."""
+
+    type: str
+    size_bytes: int
+    address: str
+
+    def ref(self, blobs: BlobStore) -> Ref:
+        """Give the Ref again."""
+        return Ref(self.type, self.size_bytes, self.address, blobs)
 
 
 def put(value: Any, blobs: BlobStore) -> Ref:

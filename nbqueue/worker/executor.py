@@ -119,6 +119,7 @@ class Execution:
         chunksize = message.spec.chunksize
         self._may_split = chunksize is None or message.stop - message.start > chunksize
         self._block: arguments.Block | None = None
+        self._call: Callable[[int], arguments.Call]
         self._block_error = Error("", "", "")
         self._block_start = self._block_stop = 0
         self.due = 0.0
@@ -206,9 +207,9 @@ class Execution:
             if self._block is None:
                 item = run.failed(item, clock(), clock(), self._block_error)
                 continue
-            args, kwargs = self._block.call(item - self._block_start)
             begun = clock()
             try:
+                args, kwargs = self._call(item - self._block_start)
                 value = function(*args, **kwargs)
                 if type(value) not in _NUMBERS:
                     value = handed_in(value, self._place.blobs)
@@ -254,6 +255,7 @@ class Execution:
                 self._block = arguments.read(self._message.opening.inline, self._place.blobs)
             else:
                 self._block = self._place.block(spec.id, item // size, self._message.round)
+            self._call = self._block.opened if self._block.has_refs else self._block.call
         except redis.RedisError:
             raise
         except NbqueueError as exc:

@@ -69,6 +69,17 @@ def test_large_values_travel_through_the_store(url, client):
         assert set(store.keys("nbq:blob:*")) == after
 
 
+def test_a_value_that_was_put_travels_through_the_store_once(url, client):
+    ref = nq.put(np.arange(800_000.0))
+    with redis.Redis.from_url(url) as store:
+        before = set(store.keys("nbq:blob:*"))
+        assert nq.put(np.arange(800_000.0)) == ref
+        assert nq.task(lambda a, k: float(a[k])).starmap([(ref, 1), (ref, 2)]).result(20) == [1, 2]
+        assert nq.task(lambda: len(ref)).submit().result(20) == 800_000
+        assert set(store.keys("nbq:blob:*")) == before
+    assert ref.get()[-1] == 799_999
+
+
 @pytest.mark.usefixtures("client")
 def test_queues_are_separate():
     assert double.with_options(queue="other").map([1, 2]).result(20) == [2, 4]

@@ -8,7 +8,7 @@ import pytest
 
 from nbqueue.core.errors import NotPicklable, UsageError
 from nbqueue.store import functions
-from nbqueue.store.arguments import pack_columns, pack_rows, read
+from nbqueue.store.arguments import pack_call, pack_columns, pack_rows, read
 from nbqueue.store.packing import pack, unpack
 from nbqueue.store.refs import put
 from tests.unit.builders import DictBlobs
@@ -56,10 +56,39 @@ def test_one_ref_stays_one_object(blobs):
     assert a is b
 
 
-def test_arguments_and_functions_carry_the_value(blobs):
+def blocks_with(ref, blobs):
+    yield read(pack_columns([[1, ref], [3, 4]], blobs, ["x", "y"], 0), blobs), 1, (ref, 4), {}
+    yield (
+        read(pack_call((ref, 4), {"z": ref, "w": 5}, blobs, ["x"]), blobs),
+        0,
+        (ref, 4),
+        {
+            "z": ref,
+            "w": 5,
+        },
+    )
+
+
+def test_an_argument_stays_a_ref_until_its_item_is_called(blobs):
     ref = put([1, 2], blobs)
-    block = read(pack_columns([[ref, ref], [3, 4]], blobs, ["x", "y"], 0), blobs)
-    assert block.call(1) == (([1, 2], 4), {})
+    for block, place, args, kwargs in blocks_with(ref, blobs):
+        assert block.has_refs
+        assert block.call(place) == (args, kwargs)
+        assert block.call(place)[0][0].get() == [1, 2]
+        assert block.opened(place)[0] == ([1, 2], 4)
+        assert block.opened(place)[0][0] is not block.opened(place)[0][0]  # each its own
+    assert block.opened(0)[1] == {"z": [1, 2], "w": 5}
+
+
+def test_arguments_without_refs_pay_nothing(blobs):
+    block = read(pack_columns([[1, [2]]], blobs, ["x"], 0), blobs)
+    assert not block.has_refs
+    assert block.opened(1) == (([2],), {})
+    assert not read(pack_call(([1],), {"k": [2]}, blobs, ["x"]), blobs).has_refs
+
+
+def test_functions_and_odd_rows_carry_the_value(blobs):
+    ref = put([1, 2], blobs)
     block = read(pack_rows([(ref,), (1, ref)], blobs, ["x", "y"], 0), blobs)
     assert block.call(1) == ((1, [1, 2]), {})
     loaded = functions.load(functions.dump(lambda: ref, blobs), blobs)
