@@ -159,7 +159,7 @@ def _times(state: JobState | Part) -> dict[str, Any]:
 
     started: np.ndarray[Any, np.dtype[np.float64]] = np.array(state.started, dtype=np.float64)
     micros = np.where(np.isnan(started), 0, started * 1e6).astype("int64").astype("datetime64[us]")
-    micros[np.isnan(started)] = np.datetime64("NaT")
+    micros[np.isnan(started)] = np.datetime64("NaT", "us")
     return {
         "started": pd.Series(micros).dt.tz_localize("UTC").array,
         "queue_s": _queued(state),
