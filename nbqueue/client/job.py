@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Generator, Iterator, MutableMapping
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
 from nbqueue.client import frame, pulling, retrying
 from nbqueue.client.futures import Future
@@ -95,6 +95,12 @@ class Job:
         shown = ", ".join(f"{k} {v:,}" for k, v in self.counts().items() if v)
         items = "1 item" if self.n == 1 else f"{self.n:,} items"
         return f"<Job {self.name!r}: {self.state}, {items}{f' ({shown})' if shown else ''}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Job stays with the client that follows it; use what it gave (job.result()), or let "
+            "the new job begin after it (--after)"
+        )
 
     # -- waiting -------------------------------------------------------------------------------
 

@@ -366,6 +366,13 @@ def test_a_value_that_cannot_travel_is_named(notebook, capfd, value, name, reaso
     assert "x=" in notebook.refused(f"%%enqueue --for x=[{name}]\nx", capfd)
 
 
+def test_a_job_does_not_travel_and_says_what_to_use(notebook, capfd):
+    notebook.run("%%enqueue job\nx = 1")
+    said = notebook.refused("%%enqueue other\ny = job.result()", capfd)
+    assert "uses the variable 'job'" in said
+    assert "use what it gave (job.result())" in said
+
+
 @pytest.mark.parametrize(
     "cell",
     ["%%enqueue job\nx = 1\ny = = 2", "%%enqueue job\nreturn 1", "%enqueue f(", "%enqueue 1 +"],
