@@ -9,29 +9,18 @@ may be without a value of the cell's own:
   (it cannot run before), or at the end. What it reads is what its code objects load from the
   globals: the scopes inside it are the compiler's business (`scopes`).
 
-This module is pure: which of the names exist, and what is done with them, is `cells`'.
+`walk` walks; `texts` looks into code that stands in texts. All of it is pure: which of the names
+exist, and what is done with them, is `cells`' to say.
 """
 
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from IPython.core.inputtransformer2 import TransformerManager
-
-from nbqueue.notebook import scopes, shelltext
+from nbqueue.notebook import shelltext
+from nbqueue.notebook.walk import walk
 from nbqueue.store.functions import imports
-
-_FLAGS = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_RUNS_TEXT = frozenset({"exec", "eval"})
-_SHOWS_NAMES = frozenset({"globals", "locals", "vars", "dir"})
-_QUERIES = frozenset({"query", "eval"})
-_PYTHON_MAGICS = frozenset({"time", "timeit", "capture", "prun", "memit", "mprun", "debug"})
-"""Magics whose line or body is Python, and runs in the cell's namespace."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +30,7 @@ class Analysis:
     reads: tuple[str, ...]
     """Names that it may read before it has assigned them, built-ins included, in order."""
     assigns: tuple[str, ...]
-    """Names that it assigns and does not delete, in order; not those that it imports."""
+    """Names that it assigns, in order; not those that it imports."""
     borrows: tuple[str, ...]
     """Names that its imports bind."""
     imports: tuple[str, ...]
@@ -56,13 +45,11 @@ def analyse(source: str, filename: str = "<cell>") -> Analysis:
     Raises:
         SyntaxError: it is not Python (after IPython's own syntax is taken care of).
     """
-    found = _Findings()
-    text = transformed(source)
-    tree = compile(text, filename, "exec", _FLAGS)
+    text = shelltext.transformed(source)
+    tree = compile(text, filename, "exec", shelltext.PARSE)
     # Compiled for the mistakes that only the compiler finds (a `return` at the top, say).
     code = compile(text, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    _Walk(found).block(tree.body)
-    found.call_everything()
+    found = walk(tree.body)
     return Analysis(
         reads=tuple(found.reads),
         assigns=tuple(found.assigned),
@@ -72,417 +59,10 @@ def analyse(source: str, filename: str = "<cell>") -> Analysis:
     )
 
 
-def transformed(source: str) -> str:
-    """Give a cell with IPython's own syntax turned into Python."""
-    manager = TransformerManager()  # type: ignore[no-untyped-call]
-    return str(manager.transform_cell(source))
-
-
 def is_expression(source: str) -> bool:
     """Say whether a text is one expression, without magics or shell commands."""
     try:
-        compile(source.strip(), "<expression>", "eval", _FLAGS)
+        compile(source.strip(), "<expression>", "eval", shelltext.PARSE)
     except SyntaxError:
         return False
     return True
-
-
-class _Findings:
-    """What a walk has found so far; ordered sets are dicts."""
-
-    def __init__(self) -> None:
-        self.reads: dict[str, None] = {}
-        self.assigned: dict[str, None] = {}
-        self.borrowed: dict[str, None] = {}
-        self.unknown: dict[str, None] = {}
-        self.bound: set[str] = set()
-        """Names that have a value of the cell's own at this point."""
-        self.waiting: dict[str, frozenset[str]] = {}
-        """Names that functions read when they are called, by the name of the function."""
-
-    def read(self, name: str) -> None:
-        if name not in self.bound:
-            self.reads.setdefault(name)
-        self.call(name)
-
-    def call(self, function: str) -> None:
-        """Take it that a function of the cell runs from here on."""
-        for name in sorted(self.waiting.pop(function, ())):
-            self.read(name)
-
-    def call_everything(self) -> None:
-        while self.waiting:
-            self.call(next(iter(self.waiting)))
-
-    def bind(self, name: str) -> None:
-        self.bound.add(name)
-        self.assigned.setdefault(name)
-
-    def borrow(self, name: str) -> None:
-        self.bound.add(name)
-        self.borrowed.setdefault(name)
-
-    def unbind(self, name: str) -> None:
-        self.read(name)
-        self.bound.discard(name)
-
-
-@dataclass
-class _Scope:
-    """An inner scope that is walked in place: a class body, a comprehension, type parameters."""
-
-    names: set[str] = field(default_factory=set)
-    is_class: bool = False
-
-
-class _Walk(ast.NodeVisitor):
-    """Walks statements in the order in which they run."""
-
-    def __init__(self, found: _Findings) -> None:
-        self._found = found
-        self._scopes: list[_Scope] = []
-        self._over = False
-        """Whether what follows is not reached (``raise``, ``break`` ...)."""
-
-    # -- names ---------------------------------------------------------------------------------
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if isinstance(node.ctx, ast.Load):
-            self._load(node.id)
-        elif isinstance(node.ctx, ast.Store):
-            self._store(node.id)
-        elif self._scopes:
-            self._scopes[-1].names.discard(node.id)
-        else:
-            self._found.unbind(node.id)
-
-    def _load(self, name: str) -> None:
-        last = len(self._scopes) - 1
-        # What a class body assigns is seen by nothing that is inside it.
-        seen = (s.names for k, s in enumerate(self._scopes) if k == last or not s.is_class)
-        if not any(name in names for names in seen):
-            self._found.read(name)
-
-    def _store(self, name: str) -> None:
-        if self._scopes:
-            self._scopes[-1].names.add(name)
-        else:
-            self._found.bind(name)
-
-    def _import(self, name: str) -> None:
-        if self._scopes:
-            self._scopes[-1].names.add(name)
-        else:
-            self._found.borrow(name)
-
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
-        self.visit(node.value)
-        if self._scopes and self._scopes[-1].is_class:
-            self._store(node.target.id)
-        else:  # out of a comprehension, too
-            self._found.bind(node.target.id)
-
-    # -- statements whose parts run in another order than they are written -----------------------
-
-    def block(self, body: Iterable[ast.stmt]) -> None:
-        for statement in body:
-            self.visit(statement)
-
-    def visit_Assign(self, node: ast.Assign) -> None:
-        self.visit(node.value)
-        for target in node.targets:
-            self.visit(target)
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        if isinstance(node.target, ast.Name):
-            self._load(node.target.id)
-        self.visit(node.value)
-        self.visit(node.target)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self.visit(node.annotation)
-        if node.value is not None:
-            self.visit(node.value)
-            self.visit(node.target)
-        elif not isinstance(node.target, ast.Name):
-            self.visit(node.target)
-
-    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
-        self.visit(node.iter)
-        self.visit(node.target)
-        self._loop(node)
-
-    visit_AsyncFor = visit_For
-
-    def visit_While(self, node: ast.While) -> None:
-        self.visit(node.test)
-        self._loop(node)
-
-    def _loop(self, node: ast.For | ast.AsyncFor | ast.While) -> None:
-        self.block(node.body)
-        self._over = False  # a `break` ends the loop, not the cell
-        self.block(node.orelse)
-
-    def visit_If(self, node: ast.If) -> None:
-        self.visit(node.test)
-        self._either([lambda: self.block(node.body), lambda: self.block(node.orelse)])
-
-    def visit_Match(self, node: ast.Match) -> None:
-        self.visit(node.subject)
-        ways: list[Callable[[], None]] = [lambda case=c: self._case(case) for c in node.cases]  # type: ignore[misc]
-        last = node.cases[-1]
-        if last.guard is not None or not _matches_all(last.pattern):
-            ways.append(lambda: None)
-        self._either(ways)
-
-    def _case(self, case: ast.match_case) -> None:
-        self.visit(case.pattern)
-        if case.guard is not None:
-            self.visit(case.guard)
-        self.block(case.body)
-
-    def _captures(self, node: Any) -> None:
-        self.generic_visit(node)
-        name = node.rest if isinstance(node, ast.MatchMapping) else node.name
-        if name is not None:
-            self._store(name)
-
-    visit_MatchAs = visit_MatchStar = visit_MatchMapping = _captures
-
-    def visit_Try(self, node: Any) -> None:
-        def good() -> None:
-            self.block(node.body)
-            self.block(node.orelse)
-
-        self._either([good, *(lambda h=h: self._handler(h) for h in node.handlers)])
-        self.block(node.finalbody)
-
-    visit_TryStar = visit_Try
-
-    def _handler(self, handler: ast.ExceptHandler) -> None:
-        if handler.type is not None:
-            self.visit(handler.type)
-        if handler.name is not None:
-            self._found.bound.add(handler.name)
-        self.block(handler.body)
-        if handler.name is not None:  # Python deletes it
-            self._found.bound.discard(handler.name)
-
-    def _either(self, ways: list[Callable[[], None]]) -> None:
-        """Walk alternatives; assigned is what all of those assign that go on."""
-        before, ends = set(self._found.bound), []
-        for way in ways:
-            self._found.bound, self._over = set(before), False
-            way()
-            if not self._over:
-                ends.append(self._found.bound)
-        self._over = not ends
-        if ends:
-            self._found.bound = set.intersection(*ends)
-
-    def _leave(self, node: ast.AST) -> None:
-        self.generic_visit(node)
-        self._over = True
-
-    visit_Raise = visit_Break = visit_Continue = _leave
-
-    # -- inner scopes ----------------------------------------------------------------------------
-
-    @contextmanager
-    def _scope(self, names: Iterable[str] = (), *, is_class: bool = False) -> Iterator[None]:
-        self._scopes.append(_Scope(set(names), is_class))
-        yield
-        self._scopes.pop()
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        for decorator in node.decorator_list:
-            self.visit(decorator)
-        self._in_type_params(node, _signature(node))
-        self._define(node)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        for decorator in node.decorator_list:
-            self.visit(decorator)
-        self._in_type_params(node, (*node.bases, *node.keywords))
-        with self._scope(_type_params(node)), self._scope(is_class=True):
-            self.block(node.body)
-        self._define(node)
-
-    def _in_type_params(self, node: Any, parts: Iterable[ast.AST]) -> None:
-        names = _type_params(node)
-        if not names:  # so that a class's own names are seen
-            for part in parts:
-                self.visit(part)
-            return
-        with self._scope(names):
-            for part in parts:
-                self.visit(part)
-
-    def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        """Bind a function or class; what its bodies read waits until the name is used."""
-        self._store(node.name)
-        if self._scopes:
-            return  # a method: it waits with its class, whose code holds its own
-        inner = scopes.inside(node)
-        for written in sorted(inner.writes):
-            self._found.assigned.setdefault(written)
-        self._found.waiting[node.name] = inner.reads - {node.name}
-        if node.decorator_list:  # which may call it
-            self._found.call(node.name)
-
-    def visit_TypeAlias(self, node: Any) -> None:
-        with self._scope(_type_params(node)):
-            self.visit(node.value)
-        self.visit(node.name)
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
-            self.visit(default)
-        with self._scope():
-            for name in sorted(scopes.inside(ast.Expr(node)).reads):
-                self._load(name)
-
-    def _comprehension(self, node: Any) -> None:
-        first, *others = node.generators
-        self.visit(first.iter)  # in the scope around it
-        with self._scope():
-            self._clause(first)
-            for clause in others:
-                self.visit(clause.iter)
-                self._clause(clause)
-            for part in ("key", "value", "elt"):
-                if hasattr(node, part):
-                    self.visit(getattr(node, part))
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
-
-    def _clause(self, clause: ast.comprehension) -> None:
-        self.visit(clause.target)
-        for condition in clause.ifs:
-            self.visit(condition)
-
-    # -- imports, and what cannot be looked into -------------------------------------------------
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self._import(alias.asname or alias.name.partition(".")[0])
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        for alias in node.names:
-            if alias.name == "*":
-                self._found.unknown.setdefault(f"from {node.module} import *")
-            else:
-                self._import(alias.asname or alias.name)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        text = _constant(node.args[0]) if node.args else None
-        if isinstance(node.func, ast.Name):
-            self._called_by_name(node, node.func.id, text)
-        elif isinstance(node.func, ast.Attribute):
-            if _is_shell(node.func.value):
-                self._shell(node.func.attr, [_constant(arg) for arg in node.args])
-                return
-            if node.func.attr in _QUERIES:
-                self._query(node, node.func, text)
-        self.generic_visit(node)
-
-    def _called_by_name(self, node: ast.Call, name: str, text: str | None) -> None:
-        if name in self._found.bound:
-            return
-        if name in ("exec", "eval") and text is not None:
-            self._python(text)
-        elif name in _RUNS_TEXT or (name in _SHOWS_NAMES and not node.args):
-            self._found.unknown.setdefault(f"{name}({'...' if node.args else ''})")
-
-    def _query(self, node: ast.Call, func: ast.Attribute, text: str | None) -> None:
-        if text is None:
-            if not node.args or func.attr == "eval":
-                return  # .eval() is what models and sessions have, too
-            self._found.unknown.setdefault(f".{func.attr}(...) with a text that is computed")
-            return
-        for name in re.findall(r"@([^\W\d]\w*)", text):
-            self._load(name)
-        if isinstance(func.value, ast.Name) and func.value.id in ("pd", "pandas"):
-            self._python(text.replace("@", ""))
-
-    def _python(self, text: str) -> None:
-        """Look into Python that stands in a text; what is none, nobody can look into."""
-        try:
-            tree = ast.parse(text.strip())
-        except (SyntaxError, ValueError):
-            return
-        self.block(tree.body)
-
-    # -- IPython's own syntax, as its transformer leaves it --------------------------------------
-
-    def _shell(self, method: str, texts: list[str | None]) -> None:
-        given = [text or "" for text in texts]
-        if method in ("system", "getoutput"):
-            self._expanded(given[0])
-        elif method == "run_line_magic":
-            self._magic(given[0], given[1], None)
-        elif method == "run_cell_magic":
-            self._magic(given[0], given[1], given[2])
-
-    def _expanded(self, text: str) -> None:
-        for expression in shelltext.expressions(text):
-            self._python(expression)
-
-    def _magic(self, name: str, line: str, body: str | None) -> None:
-        if name in ("pinfo", "pinfo2"):
-            self._python(line)
-            return
-        self._expanded(line)
-        if name not in _PYTHON_MAGICS:
-            if name == "run":
-                self._found.unknown.setdefault("%run")
-            return
-        rest = shelltext.after_options(line)
-        if body is None:
-            self._source(rest)
-            return
-        if name == "timeit":  # the line is its setup
-            self._source(rest)
-        self._source(body)
-        if name == "capture" and (operands := shelltext.operands(line)):
-            self._found.bind(operands[0])
-
-    def _source(self, text: str) -> None:
-        try:
-            tree = compile(transformed(text), "<magic>", "exec", _FLAGS)
-        except SyntaxError:
-            return  # the magic will say so
-        self.block(tree.body)
-
-
-def _type_params(node: Any) -> list[str]:
-    return [param.name for param in getattr(node, "type_params", ())]
-
-
-def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:
-    args = node.args
-    yield from args.defaults
-    yield from filter(None, args.kw_defaults)
-    every = (*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg)
-    yield from (arg.annotation for arg in every if arg is not None and arg.annotation is not None)
-    if node.returns is not None:
-        yield node.returns
-
-
-def _matches_all(pattern: ast.pattern) -> bool:
-    return isinstance(pattern, ast.MatchAs) and pattern.pattern is None
-
-
-def _constant(node: ast.expr) -> str | None:
-    value = node.value if isinstance(node, ast.Constant) else None
-    return value if isinstance(value, str) else None
-
-
-def _is_shell(node: ast.expr) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "get_ipython"
-    )

@@ -6,14 +6,26 @@ them, or to expand a text in a namespace.
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from IPython.core.inputtransformer2 import TransformerManager
 from IPython.utils.text import DollarFormatter
 
 _OPTION = re.compile(r"\s*-{1,2}[A-Za-z][\w-]*(?:[= ]\d+)?(?=\s|$)")
+
+
+PARSE = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+"""Flags for `compile` that give a cell's tree."""
+
+
+def transformed(source: str) -> str:
+    """Give a cell with IPython's own syntax turned into Python."""
+    manager = TransformerManager()  # type: ignore[no-untyped-call]
+    return str(manager.transform_cell(source))
 
 
 def expressions(text: str) -> list[str]:
