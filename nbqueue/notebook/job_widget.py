@@ -1,7 +1,7 @@
 """The job widget: a live picture of one job that can be clicked.
 
     Live (the fold) ──pump, 10 Hz──► feed (what is new) ──one message──► static/job.js
-    static/job.js ──a question──► errand thread ──table, lanes, clipboard──► its answer
+    static/job.js ──a question──► errand thread ──table, timeline, clipboard──► its answer
     static/job.js ──a button────► thread of its own ──► Job.cancel, Job.retry
 
 `pump` looks at columns in memory and never at the store. What a front end asks for (rows, a
@@ -28,7 +28,7 @@ import traitlets
 from nbqueue.client.job import Job
 from nbqueue.core import states
 from nbqueue.core.outputs import settle
-from nbqueue.notebook import lanes, summary
+from nbqueue.notebook import summary, timeline
 from nbqueue.notebook.area import Bundle
 from nbqueue.notebook.clipboard import ROWS, tab_separated
 from nbqueue.notebook.comms import answer_while_busy
@@ -199,8 +199,8 @@ class JobWidget(Lasting, anywidget.AnyWidget):
 
     def _lanes(self, _message: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         with self._live.lock:
-            columns = lanes.copy(self._live.state)
-        head, buffers = lanes.lanes(columns, self._live.client.now())
+            columns = timeline.copy(self._live.state)
+        head, buffers = timeline.message(columns, self._live.client.now())
         # `kind` is the answer's own name.
         head["form"] = head.pop("kind")
         return head, buffers

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
 from nbqueue.core.outputs import settle
+from nbqueue.notebook import timeline
 from nbqueue.notebook.brief import brief, call, cut
-from nbqueue.notebook.timeline import Timeline, timeline
+from nbqueue.notebook.timeline import Timeline
 from nbqueue.store import arguments
 from nbqueue.store.arguments import Block
 from nbqueue.store.results import Column
@@ -166,16 +167,11 @@ class _Negative:
     """What is copied out of the fold while its lock is held; `develop` makes the picture of it."""
 
     def __init__(self, state: JobState, blocks: Mapping[int, bytes]) -> None:
-        import numpy as np
-
         self.spec, self.task, self.name = state.spec, state.task, state.name
         self.counts, self.finished = tuple(state.counts), state.finished
         self.submitted, self.cancelled_at = tuple(state.submitted), state.cancelled_at
         self.codes = bytes(state.states)
-        self.started = np.array(state.started, dtype=np.float64)
-        self.run_s = np.array(state.run_s, dtype=np.float32)
-        self.worker = np.array(state.worker, dtype=np.uint16)
-        self.workers = list(state.workers)
+        self.columns = timeline.copy(state)
         self.blocks = blocks
         first = _first(state.states, states.FAILURE_CODE, _FAILURES_READ)
         self.errors = [(i, _error(state, i)) for i in first]
@@ -220,7 +216,7 @@ class _Negative:
             failures_left=left,
             traceback=_tail(self.traceback),
             running=self._running(now),
-            timeline=timeline(self.started, self.run_s, self.worker, self.workers, now),
+            timeline=timeline.timeline(self.columns, now),
             columns=columns,
             rows=rows,
             said=tuple(
@@ -235,9 +231,9 @@ class _Negative:
         """When the job ended; now, if it has not."""
         import numpy as np
 
-        if not self.finished or not len(self.started):
+        if not self.finished or not len(self.columns.started):
             return now if not self.finished else self.submitted[-1]
-        ends = self.started + self.run_s
+        ends = self.columns.started + self.columns.run_s
         latest = float(np.nanmax(ends)) if not np.isnan(ends).all() else self.submitted[-1]
         return max(latest, self.cancelled_at or latest)
 
@@ -251,7 +247,7 @@ class _Negative:
         if self.finished:
             return done / elapsed_s, None
         window = min(_RECENT_S, max(now - self.submitted[-1], 1e-3))
-        recent = int(np.count_nonzero(self.started + self.run_s > now - window))
+        recent = int(np.count_nonzero(self.columns.started + self.columns.run_s > now - window))
         rate = recent / window if recent else done / elapsed_s
         return rate, (self.spec.n - done) / rate
 
@@ -319,12 +315,12 @@ class _Negative:
         return columns, tuple(rows)
 
     def _time(self, i: int) -> str:
-        seconds = float(self.run_s[i])
+        seconds = float(self.columns.run_s[i])
         return "" if seconds != seconds else f"{seconds:.3g}"
 
     def _where(self, i: int) -> str:
-        k = int(self.worker[i])
-        return self.workers[k] if k < len(self.workers) else ""
+        k = int(self.columns.worker[i])
+        return self.columns.workers[k] if k < len(self.columns.workers) else ""
 
 
 _FAILED = states.FAILURE_CODE

@@ -7,7 +7,6 @@ import time
 from functools import partial
 
 import ipywidgets
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -17,7 +16,7 @@ from nbqueue.client.outcome import Outcomes as Reader
 from nbqueue.core import states
 from nbqueue.core.errors import Expired
 from nbqueue.core.records import Cancelled, Output, Progressed, Retried, Started
-from nbqueue.notebook import job_widget, lanes
+from nbqueue.notebook import job_widget
 from nbqueue.notebook.clipboard import tab_separated
 from nbqueue.notebook.feed import Feed, Pace
 from nbqueue.notebook.job_widget import JobView
@@ -488,41 +487,6 @@ def test_a_page_of_a_hundred_thousand_sorted_and_filtered_items_is_quick():
     page = table.page(Query(sort="run_s", descending=True, text="bad 99", first=5, count=50))
     assert page["total"] == sum("99" in str(k)[:2] for k in range(0, n, 10) if len(str(k)) > 1)
     assert time.perf_counter() - begun < 10  # 0.5 s here; a busy machine is not a failure
-
-
-# -- the timeline ----------------------------------------------------------------------------------
-
-
-def test_few_items_are_bars_and_a_running_one_reaches_until_now():
-    state = make_state(3, make_outcomes([(0, 2)], failed=[1]), Started(1, "v", "m", 2, 1002.0))
-    head, buffers = lanes.lanes(lanes.copy(state), 1004.0)
-    start, length, word, lane = map(
-        np.frombuffer, buffers, (np.float32, np.float32, np.uint32, np.uint16)
-    )
-    assert (head["kind"], head["lanes"], head["items"]) == ("bars", ["v", "w1"], [1, 2])
-    assert (head["first"], head["span"]) == (1001.0, 3.0)
-    assert start.tolist() == [0, 0.5, 1]
-    assert length.tolist() == [0.25, 0.25, 2]
-    assert [(w >> 4, w & 15) for w in word] == [(0, 3), (1, 4), (2, 1)]
-    assert lane.tolist() == [1, 1, 0]
-
-
-def test_many_items_are_shares_of_busy_time():
-    n = 4 * lanes.BARS
-    state = make_state(n, make_outcomes([(0, n)], failed=[n - 1]))  # half of the time busy
-    head, (share, failed) = lanes.lanes(lanes.copy(state), 0.0)
-    assert head["kind"] == "slices"
-    shares = np.frombuffer(share, np.uint8)
-    assert len(shares) == lanes.SLICES
-    assert abs(shares.mean() / 255 - 0.5) < 0.02
-    assert np.flatnonzero(np.frombuffer(failed, np.uint8)).tolist() == [lanes.SLICES - 1]
-
-
-def test_a_job_that_has_not_begun_has_no_lanes_and_many_workers_are_bounded():
-    assert lanes.lanes(lanes.copy(make_state(5)), 0.0)[0]["lanes"] == []
-    batches = [make_outcomes([(k, k + 1)], worker=f"w{k:03}") for k in range(100)]
-    head, _ = lanes.lanes(lanes.copy(make_state(100, *batches)), 0.0)
-    assert (len(head["lanes"]), head["more"]) == (lanes.LANES, 100 - lanes.LANES)
 
 
 # -- the clipboard ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 
 from nbqueue.core import states
 from nbqueue.core.records import Cancelled, Output, Progressed, Rejected, Retried, Started
-from nbqueue.notebook import brief, picture, timeline
+from nbqueue.notebook import brief, picture
 from nbqueue.notebook.picture import FEW_FAILED, SOME_FAILED
 from nbqueue.store import arguments, results
 from nbqueue.store.packing import pack
@@ -196,7 +196,7 @@ def test_arrays_are_told_by_their_shape():
     assert brief.brief(np.float64(0.1)) == "0.1"
 
 
-# -- the grid, the timeline, bounds --------------------------------------------------------------
+# -- the grid, bounds ------------------------------------------------------------------------------
 
 
 def test_few_items_have_a_cell_each():
@@ -225,36 +225,6 @@ def test_many_items_share_a_cell_that_tells_the_worst(items, cell):
 def test_the_last_cell_may_stand_for_fewer():
     made = picture.grid(bytes([S] * 7), cells=2)
     assert (made.per_cell, made.codes) == (4, bytes([S, S]))
-
-
-def test_the_timeline_is_the_share_of_time_that_items_ran():
-    started = np.array([0.0, 5.0, 0.0])
-    run_s = np.array([5.0, np.nan, 2.5])
-    worker = np.array([0, 0, 1])
-    found = timeline.timeline(started, run_s, worker, ["a", "b"], now=10.0)
-    a, b = (np.array(lane.busy) for lane in found.lanes)
-    assert found.span_s == 10.0
-    assert a == pytest.approx(1.0)  # one item after the other, the second still running
-    assert b[:30] == pytest.approx(1.0)
-    assert b[30:] == pytest.approx(0.0)
-    assert sum(b) / len(b) == pytest.approx(0.25)
-    assert [lane.items for lane in found.lanes] == [2, 1]
-
-
-def test_a_timeline_of_nothing_is_empty():
-    nothing = np.array([np.nan])
-    assert timeline.timeline(nothing, nothing, np.array([0xFFFF]), [], 1.0).lanes == ()
-    one = timeline.timeline(np.array([5.0]), np.array([0.0]), np.array([0]), ["a"], 5.0)
-    assert len(one.lanes) == 1
-
-
-def test_many_workers_are_counted_and_the_busiest_shown():
-    n = 100
-    found = timeline.timeline(
-        np.arange(n, dtype=float), np.ones(n), np.arange(n) % 50, [f"w{k}" for k in range(50)], 0.0
-    )
-    assert len(found.lanes) == timeline.LANES
-    assert found.workers == 50
 
 
 def test_everything_is_bounded_whatever_the_size_of_the_job():
