@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.notebook import picture
+from nbqueue.notebook import taking
 from nbqueue.notebook.area import Bundle
 from nbqueue.notebook.cluster_picture import ClusterPicture
 from nbqueue.notebook.views import cluster as cluster_view
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def job(live: Live, note: str = "") -> Bundle:
     """Give the static forms of a job as it is now."""
-    taken = picture.take(live, note=note)
+    taken = taking.take(live, note=note)
     return {
         "text/plain": text.page(taken),
         "text/html": html.page(taken),

@@ -1,50 +1,25 @@
 """`JobPicture`: what a job's displays show, as it is at one moment.
 
-    Live (under its lock: columns copied) ──take──► JobPicture ──views──► text, HTML, PNG
+    Live ──taking──► JobPicture ──views──► text, HTML, PNG
 
-A picture is frozen, bounded however large the job is, and made without asking the store: arguments
-are shown only where this process still has them, large values (blobs) not at all. The lock is held
-while columns are copied (5 ms for a million items); what runs the user's code (unpickling, reprs)
-comes after it.
+A picture is frozen and bounded however large the job is. Nothing in it leads back to the job or the
+store, so views need neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nbqueue.core import states
-from nbqueue.core.outputs import settle
-from nbqueue.notebook import timeline
-from nbqueue.notebook.brief import brief, call, cut
 from nbqueue.notebook.timeline import Timeline
-from nbqueue.store import arguments
-from nbqueue.store.arguments import Block
-from nbqueue.store.results import Column
-
-if TYPE_CHECKING:
-    from nbqueue.client.live import Live
-    from nbqueue.core.fold import JobState
 
 CELLS = 10_000
 """Most cells of the grid; more items share one. More would be smaller than a person can see."""
 
 FEW_FAILED, SOME_FAILED = 6, 7
 """Codes of cells that stand for several items, of which less than a tenth, or half, failed."""
-
-_FAILURES = 5
-_FAILURES_READ = 200
-"""Failed items whose errors are compared, so that an error is listed once."""
-_ROWS = 20
-_RUNNING = 8
-_SAID = 20
-_ERROR_CHARACTERS = 300
-_TRACEBACK_CHARACTERS = 8_000
-_RECENT_S = 10.0
-"""The rate is that of the last so many seconds, so that the ETA follows what happens now."""
 
 
 @dataclass(frozen=True)
@@ -142,190 +117,6 @@ class JobPicture:
 _DONE = range(states.FIRST_DONE_CODE, len(states.NAMES))
 
 
-class _NoBlobs:
-    """A blob store without blobs: what would need one is not shown."""
-
-    def put(self, value: bytes | memoryview) -> str:
-        raise LookupError("a picture stores nothing")
-
-    def get(self, address: str) -> memoryview:
-        raise LookupError("a picture does not fetch large values")
-
-
-_NO_BLOBS = _NoBlobs()
-
-
-def take(live: Live, now: float | None = None, note: str = "") -> JobPicture:
-    """Give a job as it is now (``now``: seconds since the epoch by the store's clock)."""
-    at = live.client.now() if now is None else now
-    with live.lock:
-        negative = _Negative(live.state, live.blocks)
-    return negative.develop(at, note)
-
-
-class _Negative:
-    """What is copied out of the fold while its lock is held; `develop` makes the picture of it."""
-
-    def __init__(self, state: JobState, blocks: Mapping[int, bytes]) -> None:
-        self.spec, self.task, self.name = state.spec, state.task, state.name
-        self.counts, self.finished = tuple(state.counts), state.finished
-        self.submitted, self.cancelled_at = tuple(state.submitted), state.cancelled_at
-        self.codes = bytes(state.states)
-        self.columns = timeline.copy(state)
-        self.blocks = blocks
-        first = _first(state.states, states.FAILURE_CODE, _FAILURES_READ)
-        self.errors = [(i, _error(state, i)) for i in first]
-        failed = state.error(first[0]) if first else None
-        self.traceback = "" if failed is None else failed.traceback
-        self.running = [
-            (record, state.progress.get(i)) for i, record in islice(state.running.items(), _RUNNING)
-        ]
-        self.said_total = len(state.outputs)
-        wanted = dict.fromkeys([i for i in first[:_FAILURES] if i in state.outputs])
-        wanted.update(dict.fromkeys(islice(state.outputs, _SAID)))
-        self.said = [(i, list(state.outputs[i])) for i in sorted(list(wanted)[:_SAID])]
-        shown = range(min(self.spec.n, _ROWS))
-        self.row_errors = {i: _error(state, i) for i in shown if self.codes[i] == _FAILED}
-        self.results = {
-            i: (state.batches[state.batch_of[i] - 1].results, state.place[i])
-            for i in shown
-            if self.codes[i] == states.SUCCESS_CODE
-        }
-
-    def develop(self, now: float, note: str) -> JobPicture:
-        """Make the picture; nothing is locked any more."""
-        spec = self.spec
-        failures, left = self._failures()
-        columns, rows = self._table()
-        elapsed_s = max(0.0, self._end(now) - self.submitted[0])
-        rate, eta_s = self._pace(now, elapsed_s)
-        return JobPicture(
-            name=spec.name,
-            task=self.task,
-            id=spec.id,
-            state=self.name,
-            n=spec.n,
-            counts=dict(zip(states.NAMES, self.counts, strict=True)),
-            finished=self.finished,
-            elapsed_s=elapsed_s,
-            items_per_s=rate,
-            eta_s=eta_s,
-            called=spec.block == 0,
-            grid=grid(self.codes),
-            failures=failures,
-            failures_left=left,
-            traceback=_tail(self.traceback),
-            running=self._running(now),
-            timeline=timeline.timeline(self.columns, now),
-            columns=columns,
-            rows=rows,
-            said=tuple(
-                Said(i, self._call(i), tuple(settle(record.output for record in records)))
-                for i, records in self.said
-            ),
-            said_left=self.said_total - len(self.said),
-            note=note,
-        )
-
-    def _end(self, now: float) -> float:
-        """When the job ended; now, if it has not."""
-        import numpy as np
-
-        if not self.finished or not len(self.columns.started):
-            return now if not self.finished else self.submitted[-1]
-        ends = self.columns.started + self.columns.run_s
-        latest = float(np.nanmax(ends)) if not np.isnan(ends).all() else self.submitted[-1]
-        return max(latest, self.cancelled_at or latest)
-
-    def _pace(self, now: float, elapsed_s: float) -> tuple[float | None, float | None]:
-        """Give items a second and seconds left, where something has ended."""
-        import numpy as np
-
-        done = sum(self.counts[states.FIRST_DONE_CODE :])
-        if not done or elapsed_s <= 0:
-            return None, None
-        if self.finished:
-            return done / elapsed_s, None
-        window = min(_RECENT_S, max(now - self.submitted[-1], 1e-3))
-        recent = int(np.count_nonzero(self.columns.started + self.columns.run_s > now - window))
-        rate = recent / window if recent else done / elapsed_s
-        return rate, (self.spec.n - done) / rate
-
-    def _failures(self) -> tuple[tuple[Failure, ...], int]:
-        kinds: dict[str, list[int]] = {}
-        for i, error in self.errors:
-            kinds.setdefault(error, []).append(i)
-        found = tuple(
-            Failure(items[0], error, self._call(items[0]), len(items))
-            for error, items in islice(kinds.items(), _FAILURES)
-        )
-        return found, self.counts[_FAILED] - sum(failure.times for failure in found)
-
-    def _running(self, now: float) -> tuple[Running, ...]:
-        found = []
-        for record, report in self.running:
-            fraction, says = None, ""
-            if report is not None:
-                says = f"{report.done:g}"
-                if report.total:
-                    fraction = min(1.0, max(0.0, report.done / report.total))
-                    says += f" of {report.total:g}"
-                rest = ", ".join(f"{k} {brief(v, 24)}" for k, v in islice(report.info.items(), 4))
-                says += f", {rest}" if rest else ""
-            found.append(
-                Running(
-                    item=record.item,
-                    call=self._call(record.item),
-                    worker=record.worker,
-                    for_s=max(0.0, now - record.at),
-                    fraction=fraction,
-                    says=says,
-                )
-            )
-        return tuple(found)
-
-    # -- the user's values ---------------------------------------------------------------------
-
-    def _arguments(self, i: int) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        size = self.spec.block or 1
-        packed = self.blocks.get(i // size)
-        block = None if packed is None else _block(packed)
-        return None if block is None else block.call(i % size)
-
-    def _call(self, i: int) -> str:
-        found = self._arguments(i)
-        return "" if found is None else call(self.spec.params, *found)
-
-    def _table(self) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-        """Give the first items with what they were called with and what became of them."""
-        params = self.spec.params
-        n = min(self.spec.n, _ROWS)
-        calls = [self._arguments(i) for i in range(n)]
-        known = any(found is not None for found in calls)
-        values = {i: _value(*where) for i, where in self.results.items()}
-        fields = _fields(list(values.values()))
-        rows = []
-        for i, found in enumerate(calls):
-            cells = _bound(params, found) if known else []
-            cells += [states.NAMES[self.codes[i]], *_outcome(fields, values.get(i))]
-            cells += [cut(self.row_errors.get(i, ""), 80), self._time(i), self._where(i)]
-            rows.append(Row(i, tuple(cells)))
-        columns = (*(params if known else ()), "state", *(fields or ("result",)))
-        columns += ("error", "run_s", "worker")
-        return columns, tuple(rows)
-
-    def _time(self, i: int) -> str:
-        seconds = float(self.columns.run_s[i])
-        return "" if seconds != seconds else f"{seconds:.3g}"
-
-    def _where(self, i: int) -> str:
-        k = int(self.columns.worker[i])
-        return self.columns.workers[k] if k < len(self.columns.workers) else ""
-
-
-_FAILED = states.FAILURE_CODE
-
-
 def grid(codes: bytes, cells: int = CELLS) -> Grid:
     """Give the grid of items' state codes, several items to a cell where there are many.
 
@@ -340,87 +131,11 @@ def grid(codes: bytes, cells: int = CELLS) -> Grid:
     whole = -(-len(codes) // per) * per
     # The last cell is filled up with the last item, not with a state that nothing has.
     items = np.frombuffer(codes + codes[-1:] * (whole - len(codes)), np.uint8).reshape(-1, per)
-    failed = (items == _FAILED).sum(axis=1)
+    failed = (items == states.FAILURE_CODE).sum(axis=1)
     same = (items == items[:, :1]).all(axis=1)
     out = np.where(same, items[:, 0], states.STARTED_CODE).astype(np.uint8)
     out[(items == states.REVOKED_CODE).any(axis=1)] = states.REVOKED_CODE
     out[failed > 0] = FEW_FAILED
     out[10 * failed >= per] = SOME_FAILED
-    out[2 * failed >= per] = _FAILED
+    out[2 * failed >= per] = states.FAILURE_CODE
     return Grid(out.tobytes(), per)
-
-
-def _first(codes: bytearray, code: int, most: int) -> list[int]:
-    found: list[int] = []
-    at = codes.find(code)
-    while at != -1 and len(found) < most:
-        found.append(at)
-        at = codes.find(code, at + 1)
-    return found
-
-
-def _error(state: JobState, i: int) -> str:
-    if i in state.rejections:
-        return "BadSignature: the worker does not have this client's key"
-    return cut(str(state.error(i) or ""), _ERROR_CHARACTERS)
-
-
-def _tail(text: str) -> str:
-    """Give a traceback, with its beginning left out when it is long: the end says what happened."""
-    if len(text) <= _TRACEBACK_CHARACTERS:
-        return text
-    return "…" + text[-_TRACEBACK_CHARACTERS:]
-
-
-@lru_cache(maxsize=8)
-def _block(packed: bytes) -> Block | None:
-    """Read an argument block; ``None`` when that needs a blob, or a class that is missing."""
-    try:
-        return arguments.read(packed, _NO_BLOBS)
-    except Exception:  # unpickling is the user's code
-        return None
-
-
-@lru_cache(maxsize=8)
-def _column(results: bytes) -> Column:
-    return Column(results, _NO_BLOBS)
-
-
-_UNKNOWN = object()
-"""Stands for a value that this process would have to fetch."""
-
-
-def _value(results: bytes, place: int) -> Any:
-    try:
-        return _column(results)[place]
-    except Exception:  # a blob, or the user's code
-        return _UNKNOWN
-
-
-def _fields(values: Sequence[Any]) -> tuple[str, ...]:
-    """Give the columns that results which are dicts take; none when they are anything else."""
-    if not values or not all(isinstance(value, dict) for value in values):
-        return ()
-    return tuple(islice(dict.fromkeys(str(name) for value in values for name in value), 12))
-
-
-def _outcome(fields: Sequence[str], value: Any) -> list[str]:
-    if not fields:
-        return ["" if value is None else _shown(value)]
-    row = {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
-    return [_shown(row[name]) if name in row else "" for name in fields]
-
-
-def _shown(value: Any) -> str:
-    if value is _UNKNOWN:
-        return "(large)"
-    return cut(value, 60) if isinstance(value, str) else brief(value)
-
-
-def _bound(
-    params: Sequence[str], found: tuple[tuple[Any, ...], dict[str, Any]] | None
-) -> list[str]:
-    """Give the cells of the parameters: defaults are left blank."""
-    args, kwargs = found or ((), {})
-    named = dict(zip(params, args, strict=False)) | kwargs
-    return [_shown(named[name]) if name in named else "" for name in params]

@@ -5,7 +5,7 @@ import pytest
 
 from nbqueue.core import states
 from nbqueue.core.records import Cancelled, Output, Progressed, Rejected, Retried, Started
-from nbqueue.notebook import brief, picture
+from nbqueue.notebook import brief, picture, taking
 from nbqueue.notebook.picture import FEW_FAILED, SOME_FAILED
 from nbqueue.store import arguments, results
 from nbqueue.store.packing import pack
@@ -19,7 +19,7 @@ def said(item, text, place=0):
 
 
 def take(state, **options):
-    return picture.take(make_live(state, **options))
+    return taking.take(make_live(state, **options))
 
 
 def packed_results(*values):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from nbqueue.core import states
 from nbqueue.core.records import Error, Output, Progressed, Started
-from nbqueue.notebook import picture
+from nbqueue.notebook import picture, taking
 from nbqueue.notebook.picture import Grid
 from nbqueue.notebook.views import ansi, frame, html, outputs, palette, png, text
 from nbqueue.store import arguments, results
@@ -116,13 +116,13 @@ def nasty_state(name, word, *, n, running):
 
 @given(NASTY, NASTY, st.sampled_from([1, 2, 5]), st.booleans())
 def test_nothing_that_comes_from_outside_is_markup(name, word, n, running):
-    taken = picture.take(nasty_state(name, word, n=n, running=running), note=word)
+    taken = taking.take(nasty_state(name, word, n=n, running=running), note=word)
     check(html.page(taken))
     assert "\x1b" not in text.page(taken)
 
 
 def test_what_was_escaped_reads_as_it_was_written():
-    taken = picture.take(nasty_state("<b>bold</b>", "a & <c>", n=5, running=True))
+    taken = taking.take(nasty_state("<b>bold</b>", "a & <c>", n=5, running=True))
     words = "".join(check(html.page(taken)).texts)
     assert "<b>bold</b>" in words
     assert "a & <c>" in words
@@ -132,7 +132,7 @@ def test_what_was_escaped_reads_as_it_was_written():
 
 
 def page_of(state, **options):
-    taken = picture.take(make_live(state, **options))
+    taken = taking.take(make_live(state, **options))
     return html.page(taken), text.page(taken)
 
 
@@ -181,7 +181,7 @@ def test_text_has_no_times():
 
 
 def test_a_vanished_job_says_so():
-    taken = picture.take(make_live(make_state(3)), note="gone <b>")
+    taken = taking.take(make_live(make_state(3)), note="gone <b>")
     assert "gone &lt;b&gt;" in html.page(taken)
     assert "gone <b>" in text.page(taken)
 

@@ -1,0 +1,84 @@
+"""The user's values in a picture: as far as this process has them, in few characters.
+
+Packed arguments and results come in, texts go out. What would have to be fetched from the store
+(blobs), or cannot be unpickled here, is told as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from nbqueue.notebook.brief import brief, cut
+from nbqueue.store import arguments
+from nbqueue.store.arguments import Block
+from nbqueue.store.results import Column
+
+
+class _NoBlobs:
+    """A blob store without blobs: what would need one is not shown."""
+
+    def put(self, value: bytes | memoryview) -> str:
+        raise LookupError("a picture stores nothing")
+
+    def get(self, address: str) -> memoryview:
+        raise LookupError("a picture does not fetch large values")
+
+
+_NO_BLOBS = _NoBlobs()
+
+
+@lru_cache(maxsize=8)
+def block(packed: bytes) -> Block | None:
+    """Read an argument block; ``None`` when that needs a blob, or a class that is missing."""
+    try:
+        return arguments.read(packed, _NO_BLOBS)
+    except Exception:  # unpickling is the user's code
+        return None
+
+
+@lru_cache(maxsize=8)
+def _column(results: bytes) -> Column:
+    return Column(results, _NO_BLOBS)
+
+
+_UNKNOWN = object()
+"""Stands for a value that this process would have to fetch."""
+
+
+def result(results: bytes, place: int) -> Any:
+    """Give one result out of a packed column of them, or what `outcome` shows in its place."""
+    try:
+        return _column(results)[place]
+    except Exception:  # a blob, or the user's code
+        return _UNKNOWN
+
+
+def fields(results: Sequence[Any]) -> tuple[str, ...]:
+    """Give the columns that results which are dicts take; none when they are anything else."""
+    if not results or not all(isinstance(value, dict) for value in results):
+        return ()
+    return tuple(islice(dict.fromkeys(str(name) for value in results for name in value), 12))
+
+
+def outcome(names: Sequence[str], value: Any) -> list[str]:
+    """Give the cells of a result: one for each of its `fields`, or one for all of it."""
+    if not names:
+        return ["" if value is None else _shown(value)]
+    row = {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
+    return [_shown(row[name]) if name in row else "" for name in names]
+
+
+def _shown(value: Any) -> str:
+    if value is _UNKNOWN:
+        return "(large)"
+    return cut(value, 60) if isinstance(value, str) else brief(value)
+
+
+def bound(params: Sequence[str], found: tuple[tuple[Any, ...], dict[str, Any]] | None) -> list[str]:
+    """Give the cells of the parameters: defaults are left blank."""
+    args, kwargs = found or ((), {})
+    named = dict(zip(params, args, strict=False)) | kwargs
+    return [_shown(named[name]) if name in named else "" for name in params]
