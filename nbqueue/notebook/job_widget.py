@@ -1,23 +1,20 @@
 """The job widget: a live picture of one job that can be clicked.
 
     Live (the fold) ──pump, 10 Hz──► feed (what is new) ──one message──► static/job.js
-    static/job.js ──a question──► errand thread ──table, timeline, clipboard──► its answer
+    static/job.js ──a question──► errands' thread ──► answers ──► its answer
     static/job.js ──a button────► thread of its own ──► Job.cancel, Job.retry
 
-`pump` looks at columns in memory and never at the store. What a front end asks for (rows, a
-timeline, one item) may need the store and the user's own ``repr``; that happens in a thread that
-does such errands one after another. A front end's message only queues something, because it may
-arrive in the very thread whose cell is blocked.
+`pump` looks at columns in memory and never at the store, and a front end's message only queues
+something: what may take longer happens in other threads.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +23,14 @@ import ipywidgets
 import traitlets
 
 from nbqueue.client.job import Job
-from nbqueue.core import states
 from nbqueue.core.outputs import settle
-from nbqueue.notebook import summary, timeline
+from nbqueue.notebook import summary
+from nbqueue.notebook.answers import BUTTONS, KINDS, Answers
 from nbqueue.notebook.area import Bundle
-from nbqueue.notebook.clipboard import ROWS, tab_separated
 from nbqueue.notebook.comms import answer_while_busy
+from nbqueue.notebook.errands import Errands
 from nbqueue.notebook.feed import Feed, Pace
 from nbqueue.notebook.lasting import Lasting
-from nbqueue.notebook.table import Query, Table
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
@@ -50,6 +46,11 @@ _QUIET_S = 1.0
 """The rate alone is news this often; it changes with every tick."""
 
 _NOT_SHOWN = -1
+
+_AGAIN = "snapshot"
+"""The one question that the widget answers itself: all states once more."""
+
+_QUESTIONS = KINDS | {_AGAIN}
 
 
 class JobWidget(Lasting, anywidget.AnyWidget):
@@ -80,10 +81,9 @@ class JobWidget(Lasting, anywidget.AnyWidget):
         self._told_at = 0.0
         self._busy = ""
         self._said = ""
-        self._table = Table(live)
-        self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._runner: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._answers = Answers(live)
+        self.errands = Errands()
+        """Done in the widget's own thread."""
         self._closed = False
         self.attended = False
         """Whether a front end has ever shown this widget."""
@@ -153,11 +153,11 @@ class JobWidget(Lasting, anywidget.AnyWidget):
         kind = message.get("kind")
         if kind == "touch":
             self.touched_at = time.monotonic()
-        elif kind in ("cancel", "retry"):
+        elif isinstance(kind, str) and kind in BUTTONS:
             self.touched_at = time.monotonic()
             self._act(kind)
-        elif isinstance(kind, str) and kind in _ANSWERS:
-            self._later(lambda: self._answer(message))
+        elif isinstance(kind, str) and kind in _QUESTIONS:
+            self.errands.later(lambda: self._answer(message))
 
     def _act(self, kind: str) -> None:
         """Cancel or retry the job, in a thread of its own: it must not wait behind an errand."""
@@ -168,7 +168,7 @@ class JobWidget(Lasting, anywidget.AnyWidget):
         def act() -> None:
             self.pump()  # says that the click has arrived
             try:
-                self._said = _DOES[kind](Job(self._live))
+                self._said = BUTTONS[kind](Job(self._live))
             except Exception as exc:  # shown where the button is; nobody else is there to see it
                 self._said = f"{kind} failed: {exc}"
             finally:
@@ -182,100 +182,29 @@ class JobWidget(Lasting, anywidget.AnyWidget):
         reply = {"kind": message["kind"], "ask": message.get("ask")}
         buffers: list[bytes] = []
         try:
-            answer, buffers = _ANSWERS[message["kind"]](self, message)
-            reply.update(answer)
+            if message["kind"] == _AGAIN:
+                self._send_again()
+            else:
+                answer, buffers = self._answers.give(message)
+                reply.update(answer)
         except Exception as exc:  # shown in the view that asked
             log.debug("a front end's question was not answered", exc_info=True)
             reply["failed"] = f"{type(exc).__name__}: {exc}"
         if not self._closed:
             self.send(reply, buffers)
 
-    def _rows(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        return self._table.page(Query.read(message)), []
-
-    def _item(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        i = int(message["item"])
-        return (self._table.item(i) if 0 <= i < self._live.state.n else {}), []
-
-    def _lanes(self, _message: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        with self._live.lock:
-            columns = timeline.copy(self._live.state)
-        head, buffers = timeline.message(columns, self._live.client.now())
-        # `kind` is the answer's own name.
-        head["form"] = head.pop("kind")
-        return head, buffers
-
-    def _copy(self, _message: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        table = Job(self._live).to_frame()
-        rows = min(len(table), ROWS)
-        return {"rows": rows, "of": len(table)}, [tab_separated(table).encode()]
-
-    def _again(self, _message: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    def _send_again(self) -> None:
         with self._sending:
             self.send_state({"snapshot", "summary"})
-        return {}, []
-
-    # -- the errand thread ---------------------------------------------------------------------
-
-    def _later(self, errand: Callable[[], None]) -> None:
-        """Have something done soon, in the thread for what takes time."""
-        with self._starting:
-            if self._closed:
-                return
-            if self._runner is None:
-                self._runner = threading.Thread(
-                    target=self._run_errands, name="nbqueue-errands", daemon=True
-                )
-                self._runner.start()
-        self._errands.put(errand)
-
-    def _run_errands(self) -> None:
-        while (errand := self._errands.get()) is not None:
-            try:
-                errand()
-            except Exception:
-                log.exception("the job widget's thread could not do what it was asked")
 
     def close(self) -> None:
         """End the widget and its thread; its views go."""
-        with self._starting:
+        with self._sending:
             if self._closed:
                 return
             self._closed = True
-        self._errands.put(None)
-        with self._sending:
+            self.errands.close()
             super().close()
-
-
-_ANSWERS: dict[
-    str, Callable[[JobWidget, Mapping[str, Any]], tuple[dict[str, Any], list[bytes]]]
-] = {
-    "rows": JobWidget._rows,
-    "item": JobWidget._item,
-    "lanes": JobWidget._lanes,
-    "copy": JobWidget._copy,
-    "snapshot": JobWidget._again,
-}
-
-
-def _cancel(job: Job) -> str:
-    count = job.cancel()
-    return (
-        f"cancelled {count:,} item{'s' * (count != 1)}" if count else "nothing was left to cancel"
-    )
-
-
-def _retry(job: Job) -> str:
-    count = job.counts()[states.FAILURE]
-    job.retry()
-    return f"retrying {_items(count)}" if count else "no item has failed"
-
-
-def _items(count: int) -> str:
-    return f"{count:,} item{'s' * (count != 1)}"
-
-
-_DOES = {"cancel": _cancel, "retry": _retry}
 
 
 class JobView(ipywidgets.VBox):
@@ -290,7 +219,7 @@ class JobView(ipywidgets.VBox):
         self._showing = threading.Lock()
         super().__init__([self.widget, self.output])
         self.add_class("nbq-job-view")
-        self.widget.observe(lambda _: self.widget._later(self._show_output), "selected")
+        self.widget.observe(lambda _: self.widget.errands.later(self._show_output), "selected")
         answer_while_busy(self)
         answer_while_busy(self.output)
 

@@ -111,13 +111,13 @@ def timeline(columns: Columns, now: float) -> Timeline:
 def message(columns: Columns, now: float) -> tuple[dict[str, Any], list[bytes]]:
     """Give the timeline as a message and its buffers.
 
-    With ``kind`` "bars" these are ``start`` and ``length`` (float32 seconds from ``first``), ``item
+    With ``form`` "bars" these are ``start`` and ``length`` (float32 seconds from ``first``), ``item
     << 4 | state`` (uint32) and ``lane`` (uint16); with "slices", a row of `SLICES` bytes a lane:
     the share of busy time (0 to 255), then 1 where an item failed.
     """
     begun = _begun(columns, now)
     if not len(begun.items):
-        return {"kind": "bars", "lanes": [], "items": [], "more": 0, "first": now, "span": 0.0}, []
+        return {"form": "bars", "lanes": [], "items": [], "more": 0, "first": now, "span": 0.0}, []
     shown, n_workers = _busiest(begun, columns.workers, LANES)
     begun = _within(begun, shown)
     first, span_s = begun.first, max(begun.last - begun.first, _INSTANT_S)
@@ -130,8 +130,8 @@ def message(columns: Columns, now: float) -> tuple[dict[str, Any], list[bytes]]:
     }
     codes = columns.states[begun.items]
     if len(begun.items) <= BARS:
-        return {"kind": "bars", **head}, _bars(begun, codes)
-    return {"kind": "slices", "slices": SLICES, **head}, _slices(begun, codes, span_s, len(shown))
+        return {"form": "bars", **head}, _bars(begun, codes)
+    return {"form": "slices", "slices": SLICES, **head}, _slices(begun, codes, span_s, len(shown))
 
 
 # -- which items, in which lanes -------------------------------------------------------------------

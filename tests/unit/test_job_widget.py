@@ -17,6 +17,7 @@ from nbqueue.core import states
 from nbqueue.core.errors import Expired
 from nbqueue.core.records import Cancelled, Output, Progressed, Retried, Started
 from nbqueue.notebook import job_widget
+from nbqueue.notebook.answers import BUTTONS
 from nbqueue.notebook.clipboard import tab_separated
 from nbqueue.notebook.feed import Feed, Pace
 from nbqueue.notebook.job_widget import JobView
@@ -312,7 +313,7 @@ def test_the_rate_is_that_of_the_last_seconds_and_begins_anew_with_a_retry():
 def test_a_click_is_acknowledged_before_it_is_done(view_of, sent, monkeypatch):
     view = view_of(Answering(make_state(5)))
     go = threading.Event()
-    monkeypatch.setitem(job_widget._DOES, "cancel", lambda job: go.wait(10) and "cancelled 5 items")
+    monkeypatch.setitem(BUTTONS, "cancel", lambda job: go.wait(10) and "cancelled 5 items")
     view.widget._heard(view.widget, {"kind": "cancel"}, [])
     until(lambda: any(m.get("summary", {}).get("busy") == "cancel" for _, m in list(sent)))
     view.widget._heard(view.widget, {"kind": "cancel"}, [])  # a second click, to no avail
@@ -327,7 +328,7 @@ def test_a_button_that_fails_says_why(view_of, sent, monkeypatch):
     def fail(job):
         raise Expired("it is gone")
 
-    monkeypatch.setitem(job_widget._DOES, "retry", fail)
+    monkeypatch.setitem(BUTTONS, "retry", fail)
     view = view_of(Answering(make_state(5)))
     view.widget._heard(view.widget, {"kind": "retry"}, [])
     until(lambda: sent and sent[-1][1]["summary"]["said"] == "retry failed: it is gone")
@@ -401,7 +402,7 @@ def test_a_closed_view_says_and_does_nothing_more(view_of, sent):
     state = make_state(5)
     view = view_of(Answering(state))
     ask(view, sent, kind="lanes")
-    runner = view.widget._runner
+    runner = view.widget.errands.thread
     view.close()
     view.close()
     sent.clear()

@@ -55,7 +55,7 @@ def test_few_items_are_bars_and_a_running_one_reaches_until_now():
     start, length, word, lane = map(
         np.frombuffer, buffers, (np.float32, np.float32, np.uint32, np.uint16)
     )
-    assert (head["kind"], head["lanes"], head["items"]) == ("bars", ["v", "w1"], [1, 2])
+    assert (head["form"], head["lanes"], head["items"]) == ("bars", ["v", "w1"], [1, 2])
     assert (head["first"], head["span"]) == (1001.0, 3.0)
     assert start.tolist() == [0, 0.5, 1]
     assert length.tolist() == [0.25, 0.25, 2]
@@ -67,7 +67,7 @@ def test_many_items_are_shares_of_busy_time():
     n = 4 * timeline.BARS
     state = make_state(n, make_outcomes([(0, n)], failed=[n - 1]))  # half of the time busy
     head, (share, failed) = timeline.message(timeline.copy(state), 0.0)
-    assert head["kind"] == "slices"
+    assert head["form"] == "slices"
     shares = np.frombuffer(share, np.uint8)
     assert len(shares) == timeline.SLICES
     assert abs(shares.mean() / 255 - 0.5) < 0.02
