@@ -7,8 +7,7 @@ that never asks should not pay for them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client import expansion
@@ -16,27 +15,13 @@ from nbqueue.client.part import Part, block_of
 from nbqueue.core import states
 from nbqueue.core.errors import NbqueueError
 from nbqueue.core.fold import JobState
-from nbqueue.core.records import (
-    Cancelled,
-    Outcomes,
-    Output,
-    Progressed,
-    Record,
-    Rejected,
-    Retried,
-    Started,
-)
-from nbqueue.store.joblog import JobLog
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
     from nbqueue.client.live import Live
-    from nbqueue.client.outcome import Outcomes as Reader
-
-_SAID_CHARS = 80
-"""How much of an output is shown in a line of the log."""
+    from nbqueue.client.outcome import Outcomes
 
 OWN_COLUMNS = (
     "state",
@@ -125,7 +110,7 @@ def _signature(live: Live) -> inspect.Signature | None:
     return signature if tuple(signature.parameters) == spec.params else None
 
 
-def results(state: JobState | Part, reader: Reader) -> Any:
+def results(state: JobState | Part, reader: Outcomes) -> Any:
     """Give the results in item order: a numeric column when all are numbers, else objects."""
     import numpy as np
 
@@ -223,75 +208,3 @@ def progress_frame(state: JobState) -> pd.DataFrame:
     ]
     index = pd.Index([r.item for r in reports], name="item", dtype="int64")
     return pd.DataFrame(rows, index=index, columns=None if rows else ["done", "total", "fraction"])
-
-
-def log_lines(joblog: JobLog, job_id: str, item: int | None) -> list[str]:
-    """Give what ``Job.log`` documents."""
-    lines, after = [], "-"
-    while entries := joblog.read(job_id, after):
-        for entry in entries:
-            if item is None or _concerns(entry.record, item):
-                at = datetime.fromtimestamp(int(entry.id.partition("-")[0]) / 1000, timezone.utc)
-                lines.append(
-                    f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {_line(entry.record)}"
-                )
-        after = entries[-1].id
-    return lines
-
-
-def _concerns(record: Record, item: int) -> bool:
-    match record:
-        case Outcomes() | Retried() | Rejected():
-            return _within(record.runs, item)
-        case Cancelled():
-            return record.runs is None or _within(record.runs, item)
-        case Started() | Progressed() | Output():
-            return record.item == item
-        case _:
-            return True
-
-
-def _within(runs: Iterable[tuple[int, int]], item: int) -> bool:
-    return any(a <= item < b for a, b in runs)
-
-
-def _line(record: Record) -> str:
-    match record:
-        case Outcomes():
-            good = record.states.count(states.SUCCESS_CODE)
-            text = f"items {_runs(record.runs)} on {record.worker}: {good} SUCCESS"
-            bad = record.n - good
-            return f"{text}, {bad} FAILURE ({'; '.join(map(str, record.errors))})" if bad else text
-        case Started() | Progressed():
-            return f"item {record.item}: {record.kind} {_rest(record)}"
-        case Output():
-            return f"item {record.item}: {_said(record.output)}"
-        case Retried() | Rejected():
-            return f"items {_runs(record.runs)}: {record.kind} (round {record.round})"
-        case Cancelled():
-            return f"items {_runs(record.runs) if record.runs is not None else 'left'}: cancelled"
-        case _:
-            return record.kind
-
-
-def _rest(record: Started | Progressed) -> str:
-    if isinstance(record, Started):
-        return f"on {record.worker}"
-    return f"{record.done:g} of {record.total:g}" if record.total else f"{record.done:g}"
-
-
-def _said(output: Mapping[str, Any]) -> str:
-    """Tell an output in a few words."""
-    kind = output["output_type"]
-    if kind == "stream":
-        text = f"{output['name']} {output['text'][: _SAID_CHARS + 1]!r}"
-    elif kind == "error":
-        text = f"error {output['ename']}: {output['evalue']}"
-    else:
-        text = f"{kind} {', '.join(output.get('data', ()))}".rstrip()
-    return text if len(text) <= _SAID_CHARS else f"{text[:_SAID_CHARS]}…"
-
-
-def _runs(runs: Sequence[tuple[int, int]]) -> str:
-    shown = [f"{a}" if b == a + 1 else f"{a}-{b - 1}" for a, b in runs[:5]]
-    return ", ".join(shown) + (", …" if len(runs) > 5 else "")

@@ -11,7 +11,7 @@ import concurrent.futures
 from collections.abc import Generator, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
-from nbqueue.client import frame, pulling, retrying
+from nbqueue.client import frame, loglines, pulling, retrying
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
 from nbqueue.client.live_frame import LiveFrame
@@ -315,7 +315,7 @@ class Job:
         item = None if i is None else self._index(i)
         client = self._live.client
         client.follower.open_now(self.id)
-        return frame.log_lines(client.joblog, self.id, item)
+        return loglines.read(client.joblog, self.id, item)
 
     # -- inside --------------------------------------------------------------------------------
 
