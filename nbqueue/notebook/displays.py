@@ -147,7 +147,7 @@ class WidgetDisplay(PageDisplay):
         if over == self._spare_over and (over or now < self._next):
             return
         page = self._make(live, _note(live))
-        self._view.leave_page(page, due=False)
+        self._view.leave_page(page, due=False, over=over)
         ended = time.monotonic()
         self._next = ended + life.spare_s(ended - now, sum(map(len, page.values())))
         self._spare_over = over

@@ -238,9 +238,12 @@ class JobView(ipywidgets.VBox):
         self.widget.pump()
         self._show_output()
 
-    def leave_page(self, page: Bundle, *, due: bool) -> None:
-        """Have a page take this view's place in the notebook: now, or when the kernel goes."""
-        self.widget.leave_page(page, self.model_id, due=due)
+    def leave_page(self, page: Bundle, *, due: bool, over: bool = False) -> None:
+        """Have a page take this view's place in the notebook: now, or when the kernel goes.
+
+        One of a job that is ``over`` does so when the notebook is saved, too.
+        """
+        self.widget.leave_page(page, self.model_id, due=due, over=over)
 
     def close(self) -> None:
         """End the view and what it consists of."""

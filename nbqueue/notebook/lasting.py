@@ -21,8 +21,9 @@ class Lasting(traitlets.HasTraits):
     """A widget of which a page is left."""
 
     page = traitlets.Dict().tag(sync=True)
-    """``data`` by MIME type; ``view``, the model whose outputs it replaces; ``due``: at once."""
+    """``data`` by MIME type; ``view``, the model whose outputs it replaces; ``due``: at once;
+    ``over``: when the notebook is saved, for nothing will change any more."""
 
-    def leave_page(self, data: Bundle, view: str, *, due: bool) -> None:
+    def leave_page(self, data: Bundle, view: str, *, due: bool, over: bool = False) -> None:
         """Give front ends the page that takes the widget's place: now, or when the kernel goes."""
-        self.page = {"data": encodable(data), "view": view, "due": due}
+        self.page = {"data": encodable(data), "view": view, "due": due, "over": over}

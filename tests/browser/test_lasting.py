@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,18 @@ def test_a_failure_can_still_be_retried_when_the_page_was_loaded_anew(lab, gate)
     await_widget(page, 1, 3)
     assert has_widget(page, 1)
     expect(page.cell(1).get_by_role("button", name=re.compile("Retry"))).to_be_enabled()
+
+
+def test_a_failure_that_is_saved_while_it_could_be_retried_is_saved_as_a_page(front, gate):
+    page = begin(front, gate, FAILS)
+    gate.touch()
+    await_widget(page, 1, 3)
+    # The page comes a tick after the last item; the widget would stay for a minute.
+    deadline = time.monotonic() + 20
+    while has_widget(page, 1):
+        assert time.monotonic() < deadline
+        page.save()
+    assert_lasts(page, "ZeroDivisionError")
 
 
 @pytest.mark.parametrize("end", [restart, shut_down, shut_down_elsewhere, kill])

@@ -47,7 +47,7 @@ class View:
         assert not self.closed
         self.pumps += 1
 
-    def leave_page(self, page, *, due):
+    def leave_page(self, page, *, due, over=False):
         assert not self.closed
         self.pages.append((page["text/plain"], due))
 

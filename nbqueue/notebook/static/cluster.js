@@ -538,12 +538,17 @@ export function keepPage(model) {
   const onStatus = (/** @type {any} */ _, /** @type {string} */ status) => {
     if (ENDS.has(status)) leave();
   };
+  // What is saved may be opened when this kernel is gone.
+  const onSave = (/** @type {any} */ _, /** @type {string} */ state) => {
+    if (state === "started" && model.get("page")?.over) leave();
+  };
   const context = model.widget_manager?.context;
   const session = context?.sessionContext;
   model.on("change:page", onPage);
   model.on("destroy", leave); // before its views go
   session?.statusChanged?.connect?.(onStatus);
   session?.kernelChanged?.connect?.(leave);
+  context?.saveState?.connect?.(onSave);
   onPage();
   context?.ready?.then?.(onPage); // its cells may be on their way
   return () => {
@@ -551,6 +556,7 @@ export function keepPage(model) {
     model.off("destroy", leave);
     session?.statusChanged?.disconnect?.(onStatus);
     session?.kernelChanged?.disconnect?.(leave);
+    context?.saveState?.disconnect?.(onSave);
   };
 }
 
