@@ -36,7 +36,7 @@ _attended: weakref.WeakSet[Any] = weakref.WeakSet()
 def show(job: Job) -> None:
     """Display a job where the running cell's output goes; plain Python shows nothing."""
     if not show_live(job) and modes.mode() == "text":
-        Area().put({"text/plain": repr(job)})
+        Area().put({"text/plain": bundles.job(job._live)["text/plain"]})
 
 
 def show_live(job: Job) -> bool:

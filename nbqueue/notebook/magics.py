@@ -6,6 +6,7 @@ person can mend is one line, as IPython shows its own usage errors.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -56,6 +57,9 @@ class NotPython(OneLine):
         return self._shown
 
 
+NotPython.__name__ = "SyntaxError"  # which front ends show beside the message
+
+
 @contextmanager
 def _in_one_line() -> Iterator[None]:
     try:
@@ -93,6 +97,10 @@ class QueueMagics(Magics):
         job = self._send(request, body, found)
         if request.name is not None:
             self.shell.user_ns[request.name] = job
+            if hasattr(builtins, request.name):
+                say(f"{request.name!r} is the job now; del {request.name} gives Python's own back")
+        if request.wait and modes.mode() == "text":
+            job.wait()  # text is shown once: as it ended
         display.show(job)
         if request.wait:
             job.pull()

@@ -33,9 +33,11 @@ Names that the cell reads travel along by value; what it assigns comes back with
                         "x,y=EXPR" takes pairs
   -q, --queue QUEUE     queue to send to
   --retries N           run an item that failed again, at most N times
-  --timeout TIME        end an item that takes longer: seconds, or 90s, 10m, 2h
+  --timeout TIME        interrupt an item that takes longer: seconds, or 90s, 10m, 2h;
+                        5 s later its process is killed
   --priority N          priority of the messages
-  --after JOB ...       begin when these jobs have succeeded
+  --after JOB ...       begin when these jobs have succeeded (what they assigned is
+                        not passed on: pull() it, or read it from where they put it)
   --cache               give the earlier result if the same was run before
   --wait                wait for the end, then pull (■ ends the waiting, not the job)
   --name NAME           the job's name, if not NAME
@@ -179,7 +181,10 @@ def _expanded(words: list[str], expand: Expand) -> list[str]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message[:1].lower()}{message[1:]}; %enqueue -h explains")
+        hint = "%enqueue -h explains"
+        if message.startswith("unrecognized arguments"):
+            hint = f'put quotes around what has spaces, as in --for "x=[1, 2]"; {hint}'
+        raise UsageError(f"{message[:1].lower()}{message[1:]}; {hint}")
 
 
 def _parser() -> _Parser:

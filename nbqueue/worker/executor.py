@@ -173,10 +173,15 @@ class Execution:
         gets it runs what is left of it.
         """
         item = self._run.current
-        error = TimeLimitExceeded(
-            f"the item ran for longer than its limit of {self._message.spec.limits.time_limit:g} s "
-            "and did not heed an interruption: its process was killed"
-        )
+        limits = self._message.spec.limits
+        if limits.soft_time_limit is None:
+            text = f"the item ran for longer than its limit of {limits.time_limit:g} s"
+        else:
+            text = (
+                f"the item did not heed its interruption after {limits.soft_time_limit:g} s and "
+                f"went on until {limits.time_limit:g} s"
+            )
+        error = TimeLimitExceeded(f"{text}: its process was killed")
         self._reporter.fail_all([(item, item + 1)], describe(error, self._place.blobs))
         os.kill(os.getpid(), signal.SIGKILL)
 

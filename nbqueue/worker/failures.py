@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from types import TracebackType
 
+from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+
 from nbqueue.core.records import Error
 from nbqueue.store.packing import BlobStore, pack_native, unpack
 
@@ -21,7 +23,7 @@ def describe(exc: BaseException, blobs: BlobStore, *, hide: str = "") -> Error:
     while hide and tb is not None and tb.tb_frame.f_code.co_filename.startswith(hide):
         tb = tb.tb_next
     try:
-        message = str(exc)
+        message = _message(exc)
         lines = "".join(traceback.format_exception(type(exc), exc, tb))
     except Exception as broken:  # an exception's own __str__ may raise anything
         message = f"<its __str__ raised {type(broken).__name__}>"
@@ -32,6 +34,13 @@ def describe(exc: BaseException, blobs: BlobStore, *, hide: str = "") -> Error:
         traceback=_cut(lines, _TRACEBACK_CHARS),
         pickled=_pickled(exc, blobs),
     )
+
+
+def _message(exc: BaseException) -> str:
+    # Celery's limits give their repr where the message belongs.
+    if isinstance(exc, (SoftTimeLimitExceeded, TimeLimitExceeded)) and exc.args:
+        return str(exc.args[0])
+    return str(exc)
 
 
 def _name(cls: type) -> str:
