@@ -920,10 +920,12 @@ function grid({ board, root, n, signal }) {
     const right = event.offsetX > canvas.clientWidth / 2;
     hint.style.left = right ? "" : `${event.offsetX + 12}px`;
     hint.style.right = right ? `${field.clientWidth - event.offsetX + 12}px` : "";
-    hint.style.top = `${event.offsetY + 12}px`;
+    // Above the pointer: below it, in a short grid, the output area would grow a scrollbar.
+    hint.style.bottom = `${field.clientHeight - event.offsetY + 12}px`;
   }, { signal });
   canvas.addEventListener("pointerleave", () => (hint.hidden = true), { signal });
   canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    hint.hidden = true;
     const cell = cellAt(event);
     if (cell >= 0) board.select(worstItem(cell));
   }, { signal });
