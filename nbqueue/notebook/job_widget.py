@@ -60,7 +60,7 @@ class JobWidget(Lasting, anywidget.AnyWidget):
     _css = _STATIC / "job.css"
 
     job = traitlets.Dict().tag(sync=True)
-    """What does not change: ``id name n params states``."""
+    """What does not change: ``id name task n params``."""
     selected = traitlets.Int(_NOT_SHOWN).tag(sync=True)
     """The chosen item; -1 when none is."""
     # The values of these are made at the moment when they are sent, also when a page that was

@@ -80,7 +80,6 @@ class JobPicture:
 
     name: str
     task: str
-    id: str
     state: str
     n: int
     counts: Mapping[str, int]
@@ -90,8 +89,6 @@ class JobPicture:
     items_per_s: float | None = None
     eta_s: float | None = None
     """Seconds until the end; ``None`` when nothing has ended yet or all has."""
-    called: bool = False
-    """One call, as opposed to a map (which may have one item as well)."""
     grid: Grid = Grid(b"")
     failures: tuple[Failure, ...] = ()
     failures_left: int = 0
@@ -107,14 +104,6 @@ class JobPicture:
     """Items with outputs that `said` leaves out."""
     note: str = ""
     """Why nothing more is heard of a job that has not ended."""
-
-    @property
-    def n_done(self) -> int:
-        """How many items have ended."""
-        return sum(self.counts[states.NAMES[k]] for k in _DONE)
-
-
-_DONE = range(states.FIRST_DONE_CODE, len(states.NAMES))
 
 
 def grid(codes: bytes, cells: int = CELLS) -> Grid:

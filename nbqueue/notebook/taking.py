@@ -84,7 +84,6 @@ class _Negative:
         return JobPicture(
             name=spec.name,
             task=self.task,
-            id=spec.id,
             state=self.name,
             n=spec.n,
             counts=dict(zip(states.NAMES, self.counts, strict=True)),
@@ -92,7 +91,6 @@ class _Negative:
             elapsed_s=elapsed_s,
             items_per_s=rate,
             eta_s=eta_s,
-            called=spec.block == 0,
             grid=grid(self.codes),
             failures=failures,
             failures_left=left,

@@ -93,14 +93,6 @@ class NotebookPage:
         errors = [o for o in self.outputs(i) if o["output_type"] == "error"]
         assert not errors, "\n".join(errors[0]["traceback"])
 
-    def set_cell(self, i, source):
-        """Replace the source of a cell."""
-        self.page.evaluate(
-            "([i, s]) => jupyterapp.shell.currentWidget.content.widgets[i]"
-            ".model.sharedModel.setSource(s)",
-            [i, source],
-        )
-
     def outputs(self, i):
         """Give a cell's outputs as the notebook file would hold them."""
         return self.page.evaluate(_OUTPUTS, i)

@@ -183,7 +183,7 @@ class Notebook:
     def __init__(self, folder, cluster_folder):
         self.folder = folder
         self._started = []
-        self._connect = CONNECT.format(folder=str(cluster_folder)) if cluster_folder else ""
+        self._connect = CONNECT.format(folder=str(cluster_folder))
 
     def module(self, name, text):
         """Write a module beside the notebook."""
@@ -229,16 +229,6 @@ def notebook(tmp_path, cluster):
     folder = tmp_path / "notebook"
     folder.mkdir()
     made = Notebook(folder, cluster.folder)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def lone_notebook(tmp_path):
-    """Scripts as notebooks that connect by themselves."""
-    folder = tmp_path / "notebook"
-    folder.mkdir()
-    made = Notebook(folder, None)
     yield made
     made.close()
 

@@ -16,15 +16,6 @@ from nbqueue.store import functions
 from tests.unit.builders import DictBlobs
 
 
-class FakeFunctions:
-    def __init__(self):
-        self.stored = {}
-
-    def put(self, stored):
-        address = f"{len(self.stored)}" if stored not in self.stored else self.stored[stored]
-        return self.stored.setdefault(stored, address)
-
-
 @pytest.fixture
 def notebook(monkeypatch):
     """Run cells in a namespace of their own, as a kernel does; gives the namespace and a runner."""

@@ -31,7 +31,6 @@ def test_a_finished_job():
     taken = take(make_state(4, make_outcomes([(0, 4)], failed={1}), said(2, "hi\n")))
     assert (taken.name, taken.task, taken.state, taken.n) == ("grid", "fit", "FAILURE", 4)
     assert taken.counts["SUCCESS"] == 3
-    assert taken.n_done == 4
     assert taken.finished
     assert taken.eta_s is None
     # Submitted at 1000; the last item starts 1.5 s into the batch of 1001 and runs for 0.25 s.
