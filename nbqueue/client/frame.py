@@ -14,7 +14,7 @@ from nbqueue.client import expansion
 from nbqueue.client.part import Part, block_of
 from nbqueue.core import states
 from nbqueue.core.errors import NbqueueError
-from nbqueue.core.fold import JobState
+from nbqueue.core.fold import NOWHERE, JobState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +157,7 @@ def _workers(state: JobState | Part) -> Any:
     import pandas as pd
 
     codes = np.array(state.worker, dtype=np.uint16).astype(np.int32)
-    codes[codes == 0xFFFF] = -1
+    codes[codes == NOWHERE] = -1
     return pd.Categorical.from_codes(codes, categories=pd.Index(state.workers))
 
 

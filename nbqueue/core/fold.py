@@ -36,8 +36,10 @@ from nbqueue.core.records import (
 )
 from nbqueue.core.splitting import Range, runs_of
 
+NOWHERE = 0xFFFF
+"""In `JobState.worker`, of items that no worker has run, or one too many to have a number."""
+
 _NAN = float("nan")
-_NOWHERE = 0xFFFF
 _ECHO = 1000
 """How far back an output record is recognised; a log is read again from a little way back."""
 
@@ -70,7 +72,7 @@ class JobState:
     run_s: array[float] = field(init=False)
     memory_mb: array[float] = field(init=False)
     worker: array[int] = field(init=False)
-    """Index into ``workers``; 0xFFFF where none."""
+    """Index into ``workers``; `NOWHERE` where none."""
     batch_of: array[int] = field(init=False)
     """Index into ``batches``, plus one; 0 where there is no outcome."""
     cached: bytearray = field(init=False)
@@ -105,7 +107,7 @@ class JobState:
         self.started = array("d", [_NAN]) * n
         self.run_s = array("f", [_NAN]) * n
         self.memory_mb = array("f", [_NAN]) * n
-        self.worker = array("H", [_NOWHERE]) * n
+        self.worker = array("H", [NOWHERE]) * n
         self.batch_of = array("I", [0]) * n
         self.place = array("I", [0]) * n
         self.counts = [n] + [0] * (len(states.NAMES) - 1)
@@ -289,7 +291,7 @@ class JobState:
             self.started[start:stop] = array("d", [_NAN]) * k
             self.run_s[start:stop] = array("f", [_NAN]) * k
             self.memory_mb[start:stop] = array("f", [_NAN]) * k
-            self.worker[start:stop] = array("H", [_NOWHERE]) * k
+            self.worker[start:stop] = array("H", [NOWHERE]) * k
             self._stopped(start, stop)
             for about in (self.rejections, self.progress, self.outputs):
                 for i in [i for i in about if start <= i < stop]:
@@ -310,8 +312,8 @@ class JobState:
     def _worker_index(self, worker: str) -> int:
         at = self._worker_at.get(worker)
         if at is None:
-            if len(self.workers) == _NOWHERE:  # workers of one task each, perhaps: no more names
-                return _NOWHERE
+            if len(self.workers) == NOWHERE:  # workers of one task each, perhaps: no more names
+                return NOWHERE
             at = self._worker_at[worker] = len(self.workers)
             self.workers.append(worker)
         return at

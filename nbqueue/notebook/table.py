@@ -16,6 +16,7 @@ import numpy as np
 
 from nbqueue.client import frame
 from nbqueue.core import states
+from nbqueue.core.fold import NOWHERE
 from nbqueue.notebook.brief import brief, cut, full
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _CELL = 120
 _ERROR = 300
 _WHOLE = 4_000
 _TRACEBACK = 20_000
-_NOWHERE = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Table:
         workers = [text in name.casefold() for name in self._live.state.workers]
         if any(workers):
             at = np.array(self._live.state.worker, dtype=np.uint16)
-            known = at != _NOWHERE
+            known = at != NOWHERE
             found[known] |= np.array(workers)[at[known]]
         for i, error in enumerate(self._errors()):
             if error and text in error.casefold():
@@ -172,7 +172,7 @@ class Table:
     def _workers(self) -> Column:
         names = np.array([*self._live.state.workers, None], dtype=object)
         at = np.array(self._live.state.worker, dtype=np.uint16).astype(np.int64)
-        at[at == _NOWHERE] = len(names) - 1
+        at[at == NOWHERE] = len(names) - 1
         named: Column = names[at]
         return named
 
@@ -191,7 +191,7 @@ class Table:
             cut(_error(state, i), max(room, _ERROR)) if failed else "",
             _number(state.started[i]),
             _number(state.run_s[i]),
-            "" if worker == _NOWHERE else state.workers[worker],
+            "" if worker == NOWHERE else state.workers[worker],
             state.attempts[i],
         ]
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
+from nbqueue.core.fold import NOWHERE, JobState
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from nbqueue.core.fold import JobState
 
     Column = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,8 +35,6 @@ SLICES = 400
 
 LANES = 64
 """Most workers in the widget, those that ran most items; the others are counted."""
-
-_NOWHERE = 0xFFFF
 
 _INSTANT_S = 1e-6
 """Shortest time that is cut into slices: a job may begin and end in the same instant."""
@@ -163,7 +160,7 @@ _Shown = list[tuple[int, str, int]]
 def _begun(columns: Columns, now: float) -> _Runs:
     import numpy as np
 
-    items = np.flatnonzero(~np.isnan(columns.started) & (columns.worker != _NOWHERE))
+    items = np.flatnonzero(~np.isnan(columns.started) & (columns.worker != NOWHERE))
     start, run_s = columns.started[items], columns.run_s[items]
     end = np.where(np.isnan(run_s), np.maximum(now, start), start + run_s)
     return _Runs(items, start, end, columns.worker[items].astype(np.int64))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nbqueue.core.fold import NOWHERE
 from nbqueue.core.records import Started
 from nbqueue.notebook import timeline
 from tests.unit.builders import make_outcomes, make_state
@@ -32,7 +33,7 @@ def test_the_timeline_is_the_share_of_time_that_items_ran():
 
 def test_a_timeline_of_nothing_is_empty():
     nothing = np.array([np.nan])
-    assert timeline.timeline(columns(nothing, nothing, np.array([0xFFFF]), []), 1.0).lanes == ()
+    assert timeline.timeline(columns(nothing, nothing, np.array([NOWHERE]), []), 1.0).lanes == ()
     one = timeline.timeline(columns(np.array([5.0]), np.array([0.0]), np.array([0]), ["a"]), 5.0)
     assert len(one.lanes) == 1
 
