@@ -180,8 +180,7 @@ def timings(state: JobState, now: float) -> dict[str, float]:
     run = np.array(state.run_s, dtype=np.float64)
     ends = np.array(state.started) + run
     run, ends, queued = (x[~np.isnan(x)] for x in (run, ends, _queued(state)))
-    over = float(ends.max()) if state.finished and len(ends) else now
-    elapsed = over - state.submitted[0]
+    elapsed = _over(state, ends, now) - state.submitted[0]
     return {
         "elapsed_s": elapsed,
         "run_s": float(run.sum()),
@@ -190,6 +189,16 @@ def timings(state: JobState, now: float) -> dict[str, float]:
         "queue_s_max": float(queued.max()) if len(queued) else nan,
         "items_per_s": state.n_done / elapsed if elapsed > 0 else nan,
     }
+
+
+def _over(state: JobState, ends: np.ndarray[Any, np.dtype[np.float64]], now: float) -> float:
+    """Give when the job ended; of one that goes on, now."""
+    if not state.finished:
+        return now
+    if len(ends):
+        return float(ends.max())
+    # Nothing ran: it was cancelled, has no items, or all of them were rejected.
+    return state.submitted[0] if state.cancelled_at is None else state.cancelled_at
 
 
 def progress_frame(state: JobState) -> pd.DataFrame:

@@ -468,7 +468,13 @@ def test_times_of_a_job_of_which_nothing_is_known():
     assert times["run_s"] == times["items_per_s"] == 0
     for name in ("run_s_median", "run_s_max", "queue_s_max"):
         assert times[name] != times[name]
-    assert frame.timings(JobState(make_spec(0)), 1000.0)["elapsed_s"] == 0
+    assert frame.timings(JobState(make_spec(0)), 2000.0)["elapsed_s"] == 0
+
+
+def test_the_clock_of_a_job_that_was_cancelled_before_it_began_stands_still():
+    state = JobState(make_spec(3))
+    state.apply(Cancelled(at=1004.0))
+    assert frame.timings(state, 2000.0)["elapsed_s"] == 4.0
 
 
 def test_times_while_it_runs_and_after_a_cancellation():

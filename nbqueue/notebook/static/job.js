@@ -110,12 +110,6 @@ export function pace(rate) {
     : `${Number((rate * 3600).toPrecision(2))}/h`;
 }
 
-/** A share of a whole; never 100 % before the end. @param {number} part @param {number} whole */
-export function percent(part, whole) {
-  if (!whole || part >= whole) return "100 %";
-  return `${Math.min(99, Math.floor((100 * part) / whole))} %`;
-}
-
 /** A text's middle left out, as paths and worker names like it. @param {string} s @param {number} k */
 export const middle = (s, k) =>
   s.length <= k ? s : `${s.slice(0, Math.ceil((k - 1) / 2))}…${s.slice(-Math.floor((k - 1) / 2))}`;
