@@ -127,6 +127,8 @@ class QueueMagics(Magics):
         cell = cells.build(source, found, request, names, self.shell.user_ns_hidden)
         client = default_client()
         job = cells.send(client, cell, request, names)
+        if job.n == 0:
+            say(f"--for went through no values, so job {job.name!r} has no items")
         if (line := cells.unknowns(found, request)) is not None:
             say(line)
         if request.queue is not None:

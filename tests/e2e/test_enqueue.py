@@ -196,8 +196,9 @@ def test_for_takes_pairs_and_braces(notebook):
     assert notebook.run("job.pull()") == {"c": ["1x", "2y"]}
 
 
-def test_for_over_nothing_is_a_job_of_no_items(notebook):
+def test_for_over_nothing_is_a_job_of_no_items_and_says_so(notebook, capsys):
     notebook.run("%%enqueue job --for x=[]\ny = x")
+    assert "job 'job' has no items" in capsys.readouterr().err
     job = notebook.names["job"]
     assert (job.n, job.finished) == (0, True)
     assert notebook.run("job.pull()") == {}
