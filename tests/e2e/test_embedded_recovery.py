@@ -37,6 +37,8 @@ def test_when_the_supervisor_is_killed_its_children_go_and_the_next_start_is_cle
     bare.ensure().keepalive.set("kept", "yes")
     before = bare.whole()
     os.kill(before.pid, signal.SIGKILL)
+    # A signal that was sent has not arrived yet; until it has, there is nothing to find out.
+    assert wait_until(lambda: not mark_of(before.pid), LIMIT_S)
     assert bare.ensure().keepalive.get("kept") == b"yes"
     assert bare.status.pid != before.pid
     assert wait_until(lambda: not mark_of(before.redis_pid), LIMIT_S)
