@@ -24,7 +24,7 @@ IN_USE_S = 10.0
 """A widget without failures goes when it was not touched for this long: there is nothing to act on,
 but it must not go away under the mouse."""
 
-ATTACH_S = 5.0
+ATTACH_S = 10.0
 """A front end that is known to be there gets this long to show the widget of a job that has ended
 already, before it counts as absent."""
 

@@ -4,6 +4,7 @@ import io
 import re
 
 import pandas as pd
+from playwright.sync_api import expect
 
 from tests.browser.boards import Board
 
@@ -86,18 +87,18 @@ def test_the_table_is_sorted_and_filtered_by_the_kernel(lab):
     page, board = open_fit(lab)
     assert len(table_rows(board, page, 10)) == 10
     page.screenshot("table", of=board.view)
-    board.view.get_by_role("button", name="depth").click()
-    board.view.get_by_role("button", name="depth").click()
+    header = board.view.get_by_role("columnheader", name="depth")
+    for order in ("ascending", "descending"):
+        board.view.get_by_role("button", name="depth").click()
+        expect(header).to_have_attribute("aria-sort", order, timeout=20_000)
     page.page.wait_for_function(
         "() => document.querySelectorAll('.nbq-row td')[0]?.textContent === '9'"
     )
-    header = board.view.get_by_role("columnheader", name="depth")
-    assert header.get_attribute("aria-sort") == "descending"
     board.view.get_by_label("Filter items").fill("valueerror")
     board.wait("d.total === '1'")
     board.view.get_by_label("Filter items").fill("nowhere")
     board.wait("d.total === '0'")
-    assert "No item matches." in board.view.inner_text()
+    expect(board.view.get_by_text("No item matches.")).to_be_visible(timeout=20_000)
     board.view.get_by_label("Filter items").fill("")
     board.view.get_by_label("Show items by state").select_option("failed")
     board.wait("d.total === '1' && d.rows === '1'")
