@@ -1,0 +1,76 @@
+"""The command line, ``nbqueue …``: a thin parser over what the rooms do.
+
+Owns the words and the exit status of each command, and nothing else: a command is a few calls into
+`cluster`, `client` or `worker`, and what it prints is made by `terminal` (pure). A module here has
+the commands of one idea. Rooms are imported inside the commands, so that ``nbqueue --help`` and
+``nbqueue status`` answer at once.
+
+    exit   0 done · 1 an `NbqueueError`, told in a line · 2 wrong usage · 130 interrupted
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from nbqueue._version import __version__
+from nbqueue.cli import cluster, jobs, workers
+from nbqueue.cli.parsing import Command, misused
+from nbqueue.core.errors import NbqueueError
+
+INTERRUPTED = 130
+"""What a shell gives for a program that Ctrl-C ended (128 + SIGINT)."""
+
+_EPILOG = """\
+examples:
+  nbqueue demo                      a parameter search on this machine, from here
+  nbqueue jobs                      what ran and what runs
+  nbqueue jobs grid                 one job: counts, times, errors
+
+on a cluster:
+  export NBQUEUE_KEY=$(nbqueue keygen)          the same key for notebooks and workers
+  export NBQUEUE_BROKER=redis://queue-host:6379/0
+  nbqueue worker -c 8                           on each machine that works
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status; wrong usage raises argparse's ``SystemExit(2)``."""
+    parser = make_parser()
+    options, rest = parser.parse_known_args(argv)
+    if "command" not in options:
+        parser.print_help()
+        return 2
+    if rest and not options.passes_on:
+        misused(options, f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    command: Command = options.command
+    try:
+        return command(options)
+    except NbqueueError as exc:
+        print(f"nbqueue: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("nbqueue: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `nbqueue jobs | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands; each one's function is its ``command``."""
+    parser = argparse.ArgumentParser(
+        prog="nbqueue",
+        description="The task queue that lives in a notebook: clusters, workers and jobs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"nbqueue {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for module in (cluster, jobs, workers):
+        module.add(commands)
+    return parser

@@ -1,0 +1,75 @@
+"""What the commands' parsers have in common: how a command is added, and options of several.
+
+A command that passes on (``passes_on=True``) gets what the parser does not know as
+``options.rest``; elsewhere that is wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def add(
+    commands: Any,
+    name: str,
+    command: Command,
+    text: str,
+    *,
+    passes_on: bool = False,
+    **options: Any,
+) -> argparse.ArgumentParser:
+    """Add a command whose help begins with a text; gives its parser."""
+    options.setdefault("description", text[0].upper() + text[1:] + ".")
+    sub: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        **options,
+    )
+    sub.set_defaults(command=command, parser=sub, passes_on=passes_on)
+    return sub
+
+
+def add_urls(sub: argparse.ArgumentParser, broker_help: str) -> None:
+    """Add ``--broker`` and ``--backend``."""
+    sub.add_argument("--broker", metavar="URL", help=broker_help)
+    sub.add_argument(
+        "--backend",
+        metavar="URL",
+        help="the Redis that keeps jobs; default: $NBQUEUE_BACKEND, else the broker if it is Redis",
+    )
+
+
+def misused(options: argparse.Namespace, message: str) -> NoReturn:
+    """End the command as wrong usage."""
+    options.parser.error(message)
+    raise AssertionError("argparse exits")
+
+
+def count(text: str) -> int:
+    """Read a whole number of 1 or more."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of 1 or more is needed, not {text!r}")
+    return number
+
+
+def seconds(text: str) -> float | None:
+    """Read seconds, or ``never`` (``None``)."""
+    if text == "never":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"seconds (0 or more) or 'never' are needed, not {text!r}")
+    return number

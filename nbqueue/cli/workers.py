@@ -1,0 +1,115 @@
+"""``nbqueue worker`` and ``keygen``: workers for notebooks elsewhere, by Celery's own command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nbqueue.cli import parsing
+from nbqueue.core.errors import BrokerUnreachable, NbqueueError
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from nbqueue.worker.workplace import Wiring
+
+_EPILOG = """\
+Everything else is handed to Celery's own worker command, which `celery worker --help` describes:
+  -Q a,b  queues           -c N  processes          -n NAME  node name
+  -l info how much to log  -P prefork|threads|solo  --max-tasks-per-child N …
+
+environment:
+  NBQUEUE_KEY      the signing key, the same as the notebooks' (`nbqueue keygen`); required.
+                   There is no option for it: other users of the machine can read command lines
+  NBQUEUE_BROKER   the broker, when --broker is not given
+  NBQUEUE_BACKEND  the store, when --backend is not given
+
+examples:
+  nbqueue worker --broker redis://queue-host:6379/0 -c 8
+  nbqueue worker --broker rediss://:password@queue-host:6380/0?ssl_cert_reqs=required -Q gpu -c 1
+  nbqueue worker --broker amqp://user:password@rabbit// --backend redis://store:6379/0 -l info
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the commands."""
+    sub = parsing.add(
+        commands,
+        "worker",
+        worker,
+        "work for notebooks elsewhere: a Celery worker, with all of its options",
+        passes_on=True,
+        usage="nbqueue worker [--broker URL] [--backend URL] [any option of `celery worker`]",
+        epilog=_EPILOG,
+    )
+    parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
+    parsing.add(commands, "keygen", keygen, "print a new signing key, for $NBQUEUE_KEY")
+
+
+def keygen(options: argparse.Namespace) -> int:
+    """Print a new signing key."""
+    from nbqueue.store.signing import generate
+
+    print(generate())
+    return 0
+
+
+def worker(options: argparse.Namespace) -> int:
+    """Run a Celery worker, by Celery's own command line, until it is told to stop."""
+    wiring = wired(options)
+    from nbqueue.worker.app import make_worker_app
+
+    app = make_worker_app(wiring)
+    reach(wiring, app)
+    return _celery_worker(app, options.rest)
+
+
+def wired(options: argparse.Namespace) -> Wiring:
+    """Give where a worker belongs, by the options and the environment."""
+    from nbqueue.worker.environment import NotSaid, wiring
+
+    try:
+        return wiring(options.broker, options.backend)
+    except NotSaid as exc:
+        parsing.misused(options, str(exc))
+
+
+def reach(wiring: Wiring, app: Celery) -> None:
+    """Speak to the store and the broker once.
+
+    Celery would go on trying a broker that is not there, and a worker without a store would find
+    out with its first message; whoever typed the command wants to know now.
+    """
+    from nbqueue.store import broker, connection
+
+    with connection.translated(wiring.store_url):
+        connection.connect(wiring.store_url).ping()
+    try:
+        broker.ping(app, wiring.broker_url)
+    except NbqueueError:
+        raise
+    except Exception as exc:  # each of Celery's transports has errors of its own
+        raise BrokerUnreachable(
+            f"the broker {connection.redact(wiring.broker_url)} cannot be used: "
+            f"{type(exc).__name__}: {exc}"
+        ) from exc
+
+
+def _celery_worker(app: Celery, argv: Sequence[str]) -> int:
+    """Give what `celery worker` would have exited with (`worker_main` itself gives nothing)."""
+    from celery.signals import celeryd_after_setup
+    from click import ClickException
+
+    started: list[Any] = []
+
+    def note(instance: Any, **_: Any) -> None:
+        started.append(instance)
+
+    celeryd_after_setup.connect(note, weak=False)
+    try:
+        app.worker_main(["worker", *argv])
+    except ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    return int(started[0].exitcode or 0) if started else 0

@@ -1,0 +1,39 @@
+"""Where a worker belongs, as its command line and environment say it."""
+
+from __future__ import annotations
+
+import os
+
+from nbqueue.core.errors import UsageError
+from nbqueue.store.connection import redact, store_url
+from nbqueue.store.signing import Keyring
+from nbqueue.worker.workplace import Wiring
+
+_REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
+
+
+class NotSaid(UsageError):
+    """Neither an option nor the environment says what must be known."""
+
+
+def wiring(broker: str | None = None, backend: str | None = None) -> Wiring:
+    """Give the wiring by two URLs, or by ``$NBQUEUE_BROKER`` and ``$NBQUEUE_BACKEND``.
+
+    Raises:
+        NotSaid: there is no broker, or one that cannot keep jobs and no store beside it.
+        UsageError: ``$NBQUEUE_KEY`` is missing, or a URL is not usable.
+    """
+    broker_url = broker or os.environ.get("NBQUEUE_BROKER")
+    if not broker_url:
+        raise NotSaid("which broker? Give --broker redis://… or set $NBQUEUE_BROKER")
+    backend_url = backend or os.environ.get("NBQUEUE_BACKEND")
+    if not backend_url and not broker_url.startswith(_REDIS):
+        raise NotSaid(
+            f"the broker {redact(broker_url)} cannot keep jobs: give --backend redis://… too, or "
+            "set $NBQUEUE_BACKEND"
+        )
+    return Wiring(
+        broker_url=broker_url,
+        store_url=store_url(backend_url or broker_url),
+        keyring=Keyring.from_environment(),
+    )
