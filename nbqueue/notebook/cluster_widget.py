@@ -16,7 +16,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -24,7 +23,7 @@ import traitlets
 
 from nbqueue.client import control
 from nbqueue.core.errors import NbqueueError
-from nbqueue.notebook import bundles, cluster_picture
+from nbqueue.notebook import bundles, cluster_picture, esm
 from nbqueue.notebook.cluster_picture import ClusterPicture, as_message
 from nbqueue.notebook.comms import answer_while_busy
 from nbqueue.notebook.lasting import Lasting
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from nbqueue.client.client import Client
 
 log = logging.getLogger("nbqueue.notebook")
-
-_STATIC = Path(__file__).parent / "static"
 
 LOOK_S = 2.0
 """How often the cluster is asked. A look costs the kernel 5 ms, and every worker less."""
@@ -47,8 +44,8 @@ SEEN_S = 12.0
 class ClusterWidget(Lasting, anywidget.AnyWidget):
     """Shows a client's cluster and acts on it; several views of one widget agree."""
 
-    _esm = _STATIC / "cluster.js"
-    _css = _STATIC / "cluster.css"
+    _esm = esm.module("shared", "cluster.js")
+    _css = esm.STATIC / "cluster.css"
 
     cluster = traitlets.Dict().tag(sync=True)
     """What does not change: ``title``, ``embedded``."""

@@ -1,8 +1,8 @@
 """The job widget: a live picture of one job that can be clicked.
 
-    Live (the fold) ──pump, 10 Hz──► feed (what is new) ──one message──► static/job.js
-    static/job.js ──a question──► errands' thread ──► answers ──► its answer
-    static/job.js ──a button────► thread of its own ──► Job.cancel, Job.retry
+    Live (the fold) ──pump, 10 Hz──► feed (what is new) ──one message──► static/job
+    static/job ──a question──► errands' thread ──► answers ──► its answer
+    static/job ──a button────► thread of its own ──► Job.cancel, Job.retry
 
 `pump` looks at columns in memory and never at the store, and a front end's message only queues
 something: what may take longer happens in other threads.
@@ -15,7 +15,6 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -24,7 +23,7 @@ import traitlets
 
 from nbqueue.client.job import Job
 from nbqueue.core.outputs import settle
-from nbqueue.notebook import summary
+from nbqueue.notebook import esm, summary
 from nbqueue.notebook.answers import BUTTONS, KINDS, Answers
 from nbqueue.notebook.area import Bundle
 from nbqueue.notebook.comms import answer_while_busy
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from nbqueue.client.live import Live
 
 log = logging.getLogger("nbqueue.notebook")
-
-_STATIC = Path(__file__).parent / "static"
 
 _LOCK_S = 0.05
 """A pump that does not get the job's lock within this time leaves it to the next one."""
@@ -56,8 +53,8 @@ _QUESTIONS = KINDS | {_AGAIN}
 class JobWidget(Lasting, anywidget.AnyWidget):
     """Shows a job and acts on it; several views of one widget agree."""
 
-    _esm = _STATIC / "job.js"
-    _css = _STATIC / "job.css"
+    _esm = esm.module("shared", "job")
+    _css = esm.STATIC / "job.css"
 
     job = traitlets.Dict().tag(sync=True)
     """What does not change: ``id name task n params``."""

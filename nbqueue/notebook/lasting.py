@@ -1,6 +1,6 @@
 """The page that a widget's own JavaScript leaves in the notebook when the widget cannot live on.
 
-    displays ──a page, now and then──► Lasting.page ──► keepPage in static/job.js, cluster.js
+    displays ──a page, now and then──► Lasting.page ──► keepPage in static/shared/lasting.js
                                                           │ it is due, or the kernel goes
                                                           ▼
                                             the notebook's output: a page, no widget

@@ -1,12 +1,11 @@
 // The cluster widget's pure functions: `node --test tests/js/`.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-// As anywidget loads it: one file that stands alone.
-const source = readFileSync(new URL("../../nbqueue/notebook/static/cluster.js", import.meta.url));
-const widget = await import(`data:text/javascript;base64,${source.toString("base64")}`);
+import { load, read } from "./module.mjs";
+
+const widget = await load("shared", "cluster.js");
 const { consequences, memory, poolWords, queueNote, rate, runs, silence, span, squares, summary } =
   widget;
 
@@ -131,6 +130,6 @@ test("a queue that nobody serves is pointed out", () => {
   assert.equal(note(5, 1), "");
 });
 
-test("nothing that comes from a cluster is ever parsed as HTML", () => {
-  assert.doesNotMatch(source.toString(), /innerHTML|outerHTML|insertAdjacentHTML|document\.write/);
+test("nothing that comes from a cluster or a job is ever parsed as HTML", () => {
+  assert.doesNotMatch(read("shared", "cluster.js", "job"), /innerHTML|outerHTML|insertAdjacentHTML|document\.write/);
 });
