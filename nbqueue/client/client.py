@@ -7,9 +7,12 @@ import os
 import secrets
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
+
+from celery.utils.time import maybe_make_aware
 
 from nbqueue.client import control, listing
 from nbqueue.client.code import CodeCache
@@ -27,6 +30,7 @@ from nbqueue.store.connection import clock_offset, probe, redact, store_url, tra
 from nbqueue.store.connection import connect as connect_store
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
+from nbqueue.store.later import Later
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
 
@@ -94,14 +98,10 @@ class Client:
         self.functions = Functions(store, keyring, self.blobs, settles_in=False)
         self.cache = ResultCache(store, keyring)
         self.arguments = Arguments(store, keyring, self.blobs)
+        me = f"client {self.id}"
+        self.later = Later(store, keyring, self.joblog, self.publisher, now=self.now, name=me)
         self.sequels = Sequels(
-            store,
-            keyring,
-            self.joblog,
-            self.publisher,
-            self.blobs,
-            now=self.now,
-            name=f"client {self.id}",
+            store, keyring, self.joblog, self.later, self.blobs, now=self.now, name=me
         )
         self.follower.on_sweep = self.sequels.release
         self.code = CodeCache(self.functions, self.blobs)
@@ -125,6 +125,10 @@ class Client:
     def now(self) -> float:
         """Seconds since the epoch, by the store's clock."""
         return time.time() + self._clock_offset_s
+
+    def timestamp(self, moment: datetime) -> float:
+        """Seconds since the epoch; a moment without a time zone is in Celery's (UTC if unset)."""
+        return float(maybe_make_aware(moment, self.app.timezone, naive_as_utc=False).timestamp())
 
     def job(self, id_or_name: str) -> Job:
         """Find a job by id, or the latest by name, with all that is known of it.

@@ -86,7 +86,10 @@ def _send(client: Client, live: Live, message: Message) -> Job:
             client.sequels.hold(message)
             return Job(live)
         if message.spec.n:
-            client.publisher.send(message)
+            if message.spec.route.eta is None:
+                client.publisher.send(message)
+            else:
+                client.later.send(message)
     except BaseException:
         client.follower.unfollow(live)
         client.arguments.discard(live.id)
@@ -116,11 +119,20 @@ def _spec(client: Client, sub: Submission, *, n: int, block: int, job_id: str = 
         python=PYTHON,
         chunksize=sub.options.chunksize,
         cwd=client.cwd(),
-        route=Route(sub.options.queue, sub.options.priority),
+        route=_route(client, sub.options),
         limits=Limits(sub.max_retries, sub.options.soft_time_limit, sub.options.time_limit),
         after=sub.after,
         cache=sub.cache,
     )
+
+
+def _route(client: Client, options: TaskOptions) -> Route:
+    eta = None
+    if options.countdown is not None:
+        eta = client.now() + options.countdown
+    elif options.eta is not None:
+        eta = client.timestamp(options.eta)
+    return Route(options.queue, options.priority, eta)
 
 
 def _new_id() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -20,6 +21,10 @@ class TaskOptions:
     """Queue to send to; Celery's default queue by default."""
     priority: int | None = None
     """Broker priority of the messages."""
+    countdown: float | None = None
+    """Seconds that a job waits, PENDING, before its items begin."""
+    eta: datetime | None = None
+    """When a job's items begin, at the earliest. Without a time zone it is in Celery's (UTC)."""
     chunksize: int | None = None
     """Items per message; by default workers divide a job by themselves, by time."""
     cache: bool = False
@@ -51,6 +56,7 @@ class TaskOptions:
             value = getattr(new, name)
             if value is not None and type(value) is not kind and not _is(value, kind):
                 raise UsageError(f"{name} must be {words}, not {value!r}")
+        new = _one_beginning(new, options)
         for name in ("soft_time_limit", "time_limit"):
             check_seconds(getattr(new, name), name)
         if new.chunksize is not None:
@@ -83,11 +89,23 @@ _KINDS = (
     ("queue", str, "the name of a queue"),
     ("priority", int, "a whole number"),
     ("cache", bool, "True or False"),
+    ("eta", datetime, "a datetime"),
 )
 
 
 def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _one_beginning(options: TaskOptions, given: dict[str, Any]) -> TaskOptions:
+    """Let the countdown or the eta that was given take the place of the other."""
+    if given.get("countdown") is not None:
+        if given.get("eta") is not None:
+            raise UsageError("give countdown or eta, not both: each says when a job begins")
+        if given["countdown"] != 0:
+            check_seconds(given["countdown"], "countdown")
+        return replace(options, eta=None)
+    return replace(options, countdown=None) if given.get("eta") is not None else options
 
 
 def check_seconds(value: Any, name: str) -> None:

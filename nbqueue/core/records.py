@@ -49,6 +49,8 @@ class Route:
 
     queue: str | None = None
     priority: int | None = None
+    eta: float | None = None
+    """Seconds since the epoch, by the store's clock, before which no item begins."""
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,8 @@ def _to_plain(record: Record) -> dict[str, Any]:
     plain = dict(vars(record))
     if isinstance(record, JobSpec):
         plain["route"] = {"queue": record.route.queue, "priority": record.route.priority}
+        if record.route.eta is not None:
+            plain["route"]["eta"] = record.route.eta
         # Most jobs have neither, and every message carries its job's spec.
         for name in _RARE:
             del plain[name]

@@ -12,6 +12,8 @@ r"""The Redis schema, whole.
     nbq:{id}:then      set     ids of the jobs that wait for this one   (meta ``then``)
     nbq:{id}:claim     string  some process is sending the held message; expires in seconds
     nbq:ready          set     ids of held jobs to look at: one that they waited for has ended
+    nbq:later          zset    messages that are kept, by when they are due   (`later`)
+    nbq:later:bell     list    a word that the first of them is another one
     nbq:jobs           zset    id by time of submission
     nbq:active         zset    ids of jobs with something left to do
     nbq:names          hash    name -> id of the latest job of that name
@@ -35,6 +37,8 @@ JOBS = PREFIX + "jobs"
 ACTIVE = PREFIX + "active"
 NAMES = PREFIX + "names"
 READY = PREFIX + "ready"
+LATER = PREFIX + "later"
+LATER_BELL = LATER + ":bell"
 
 
 def base(job_id: str) -> str:

@@ -15,6 +15,7 @@ nothing to know what to do.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ RANGE_TASK = "nbqueue.range"
 
 _LENGTHS = struct.Struct("<II")
 _CONTEXT = "message"
+_JOB_ID = re.compile(r"[0-9a-z-]{1,64}\Z")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class Unverified(BadSignature):
     ):
         super().__init__(message)
         self.job_id, self.start, self.stop, self.round = job_id, start, stop, round_
+
+    @property
+    def names_items(self) -> bool:
+        """Whether it says, for what that is worth, whose items it was about."""
+        return bool(_JOB_ID.match(self.job_id)) and 0 <= self.start < self.stop
 
 
 def encode(keyring: Keyring, message: Message) -> str:

@@ -5,7 +5,7 @@ job (a worker's commit, a cancellation, `forget`) moves the jobs that wait for i
 in the same script; the process that did it then looks at those, and so do clients every few
 seconds, for a process that died in between:
 
-    all have succeeded   the message goes to the broker
+    all have succeeded   the message goes to the broker (or waits for the job's `eta`)
     one has not          every item is recorded as UpstreamFailed
     one is not over      nothing; its end will put the job into ``nbq:ready`` again
 
@@ -25,8 +25,8 @@ from nbqueue.core import states
 from nbqueue.core.errors import BrokerUnreachable, Expired, UpstreamFailed
 from nbqueue.core.records import Error, JobSpec, Outcomes
 from nbqueue.store import keys, message
-from nbqueue.store.broker import Publisher
 from nbqueue.store.joblog import JobLog
+from nbqueue.store.later import Later
 from nbqueue.store.message import Message, Unverified
 from nbqueue.store.packing import BlobStore, pack_native
 from nbqueue.store.signing import Keyring
@@ -42,7 +42,7 @@ class Sequels:
         store: redis.Redis,
         keyring: Keyring,
         joblog: JobLog,
-        publisher: Publisher,
+        later: Later,
         blobs: BlobStore,
         *,
         now: Callable[[], float],
@@ -51,7 +51,7 @@ class Sequels:
         self._store = store
         self._keyring = keyring
         self._joblog = joblog
-        self._publisher = publisher
+        self._later = later
         self._blobs = blobs
         self._now = now
         self._name = name
@@ -103,7 +103,7 @@ class Sequels:
             log.warning("refused the held message of job %s: %s", job_id, exc)
             return
         if first.spec.id == job_id:  # else somebody has put another job's message there
-            self._publisher.send(first)
+            self._later.send(first)
 
     def _fail(self, spec: JobSpec, bad: list[str]) -> None:
         names = ", ".join(repr(self._name_of(job_id)) for job_id in bad)

@@ -17,6 +17,7 @@ from nbqueue.store.message import RANGE_TASK
 from nbqueue.worker import executor
 from nbqueue.worker import remote as remote  # its commands are known to Celery by the import
 from nbqueue.worker.bootsteps import PoolKeeper
+from nbqueue.worker.releasing import Releaser
 from nbqueue.worker.tally import Tally
 from nbqueue.worker.workplace import Wiring, Workplace
 
@@ -25,6 +26,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     """Make the app that a worker serves."""
     app = broker.make_app(wiring.broker_url)
     app.steps["consumer"].add(PoolKeeper)
+    app.steps["worker"].add(Releaser)
     app.nbqueue_tally = tally = Tally()  # before the pool forks: children share it
     places: dict[int, Workplace] = {}
 
@@ -34,6 +36,8 @@ def make_worker_app(wiring: Wiring) -> Celery:
         if pid not in places:
             places[pid] = Workplace(wiring, app, tally)
         return places[pid]
+
+    app.nbqueue_place = place
 
     @app.task(name=RANGE_TASK, bind=True)
     def run_range(self: Task, envelope: str) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import threading
 import time
@@ -63,7 +62,6 @@ _NUMBERS = frozenset({type(None), bool, int, float})
 """Results of these types are handed in as they are, without another look."""
 
 _HERE = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is imported for nothing else here
-_JOB_ID = re.compile(r"[0-9a-z-]{1,64}\Z")
 
 ticker = Ticker()
 
@@ -306,7 +304,7 @@ def _enter(folder: str) -> None:
 def _reject(place: Workplace, exc: Unverified) -> None:
     """Refuse a message that is not to be trusted, and say so to whoever waits for it."""
     log.error("refused a message: %s", exc)
-    if _JOB_ID.match(exc.job_id) and 0 <= exc.start < exc.stop:
+    if exc.names_items:
         record = Rejected(
             round=exc.round,
             runs=((exc.start, exc.stop),),

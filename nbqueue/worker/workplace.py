@@ -25,6 +25,7 @@ from nbqueue.store.cache import ResultCache
 from nbqueue.store.connection import clock_offset, connect
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
+from nbqueue.store.later import Later
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
 from nbqueue.worker.tally import Tally
@@ -63,11 +64,19 @@ class Workplace:
             remote=wiring.folder is None,
         )
         self.joblog = JobLog(self.store, wiring.keyring, expires_s=RESULT_EXPIRES_S)
-        self.sequels = Sequels(
+        self.later = Later(
             self.store,
             wiring.keyring,
             self.joblog,
             self.publisher,
+            now=self.now,
+            name=self.name,
+        )
+        self.sequels = Sequels(
+            self.store,
+            wiring.keyring,
+            self.joblog,
+            self.later,
             self.blobs,
             now=self.now,
             name=self.name,

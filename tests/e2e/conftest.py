@@ -24,6 +24,9 @@ import nbqueue as nq
 from nbqueue.client import client as clients
 from nbqueue.cluster import embedded, leftovers, redis_server
 from nbqueue.cluster import folder as folders
+from tests.e2e.rabbit_node import rabbit, wires
+
+__all__ = ["rabbit", "wires"]
 
 LIMIT_S = 20.0
 ROOT = Path(__file__).resolve().parents[2]

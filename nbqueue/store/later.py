@@ -1,0 +1,123 @@
+"""Messages that are due later: a job's ``eta``, an item's next try, a limit that is reached.
+
+Such a message waits in the store and not at the broker, with a worker or without: Celery's way (a
+worker takes the message and holds it until its time) is delivered again and again on Redis, where
+holding a message has a time limit, and lost to sight everywhere. The workers look at what is due
+(`worker.releasing`) and hand it to the broker:
+
+    keep → nbq:later (by when it is due) → claim (put off by `_CLAIM_S`) → the broker → drop
+
+A worker that dies with a claimed message delays it by `_CLAIM_S`. A message may come to the broker
+twice, and is recorded once. Whoever runs it asks whether its job still wants it: a cancelled job's
+messages stay here until they are due, and are nothing then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+
+from nbqueue.core.records import Rejected
+from nbqueue.store import keys, message
+from nbqueue.store.broker import Publisher
+from nbqueue.store.joblog import JobLog
+from nbqueue.store.message import Message, Unverified
+from nbqueue.store.signing import Keyring
+
+log = logging.getLogger("nbqueue.store")
+
+_CLAIM_S = 10.0
+"""How long a process has for sending what it has claimed, before another sends it again."""
+
+_AT_ONCE = 100
+"""Messages that one process claims at a time; others may take the next."""
+
+
+class Later:
+    """Keeps messages until they are due."""
+
+    def __init__(
+        self,
+        store: redis.Redis,
+        keyring: Keyring,
+        joblog: JobLog,
+        publisher: Publisher,
+        *,
+        now: Callable[[], float],
+        name: str,
+    ) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._joblog = joblog
+        self._publisher = publisher
+        self._now = now
+        self._name = name
+        self._keep = store.register_script(_source("later_keep"))
+        self._claim = store.register_script(_source("later_claim"))
+        self._drop = store.register_script(_source("later_drop"))
+
+    def keep(self, kept: Message, due: float) -> None:
+        """Keep a message until ``due``, in seconds since the epoch by the store's clock.
+
+        A message that is kept already (the same items, round and so on) is due then instead.
+        """
+        envelope = message.encode(self._keyring, kept)
+        self._keep(keys=[keys.LATER, keys.LATER_BELL], args=[due, envelope])
+
+    def send(self, outgoing: Message) -> None:
+        """Give a job's first message to the broker, or keep it until the job's ``eta``.
+
+        Raises:
+            BrokerUnreachable: the broker does not take it.
+        """
+        eta = outgoing.spec.route.eta
+        if eta is not None and eta > self._now():
+            self.keep(outgoing, eta)
+        else:
+            self._publisher.send(outgoing)
+
+    def release(self) -> float | None:
+        """Send what is due; give when the next message is (``None``: there is none).
+
+        Raises:
+            BrokerUnreachable: the broker does not take it; nothing is lost.
+        """
+        until = round(self._now() + _CLAIM_S, 6)
+        found = cast(
+            "list[bytes]",
+            self._claim(keys=[keys.LATER], args=[self._now(), until, _AT_ONCE]),
+        )
+        sent: list[Any] = []
+        try:
+            for envelope in found[1:]:
+                self._release(envelope.decode(errors="replace"))
+                sent.append(envelope)
+        finally:
+            if sent:
+                self._drop(keys=[keys.LATER], args=[until, *sent])
+        return float(found[0]) if found[0] else None
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until a message is kept that is due before all others, or for ``timeout_s``."""
+        self._store.blpop([keys.LATER_BELL], timeout_s)
+
+    def _release(self, envelope: str) -> None:
+        try:
+            kept = message.decode(self._keyring, envelope)
+        except Unverified as exc:
+            log.error("refused a message that was kept: %s", exc)
+            if exc.names_items:
+                record = Rejected(
+                    exc.round, ((exc.start, exc.stop),), self._name, type(exc).__name__
+                )
+                self._joblog.commit(exc.job_id, record, self._now())
+            return
+        self._publisher.send(kept)
+
+
+def _source(name: str) -> str:
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text()

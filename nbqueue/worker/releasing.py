@@ -1,0 +1,88 @@
+"""A thread in a worker's main process that hands messages to the broker when they are due.
+
+Every worker has one, whatever its pool, and any of them serves all messages: what one has claimed
+the others leave alone (`store.later`). It sleeps until the next message is due or an earlier one
+is kept, so it costs a command every few seconds when there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import redis
+from celery import bootsteps
+
+from nbqueue.core.errors import BrokerUnreachable
+
+if TYPE_CHECKING:
+    from nbqueue.worker.workplace import Workplace
+
+log = logging.getLogger("nbqueue.worker")
+
+_SLEEP_S = 3.0
+"""Longest time without a look. Longer, and a worker that is told to stop waits for its thread; a
+message is late by this much when the word of it was lost with a worker that died."""
+
+_AGAIN_S = 1.0
+"""Wait after a failure of the store or the broker."""
+
+_LEAST_S = 0.001
+"""Shortest wait: Redis waits for ever when it is told to wait for 0 s."""
+
+
+class Releaser(bootsteps.StartStopStep):
+    """Starts and stops the thread with the worker."""
+
+    requires = ("celery.worker.components:Pool",)  # which forks: before there is a thread
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._thread: ReleasingThread | None = None
+
+    def start(self, worker: Any) -> None:
+        """Begin to release messages."""
+        self._thread = ReleasingThread(worker.app.nbqueue_place)
+        self._thread.start()
+
+    def stop(self, worker: Any) -> None:
+        """Release no more."""
+        if self._thread is not None:
+            self._thread.stop()
+
+    terminate = stop
+
+
+class ReleasingThread(threading.Thread):
+    """Releases what is due until it is told to stop."""
+
+    def __init__(self, place: Callable[[], Workplace]) -> None:
+        super().__init__(name="nbqueue-releaser", daemon=True)
+        self._place = place
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End after the message in hand."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Release what is due, and wait for more."""
+        while not self._stopped.is_set():
+            try:
+                self._turn()
+            except (redis.RedisError, BrokerUnreachable, OSError) as exc:
+                if not self._stopped.is_set():
+                    log.warning("messages that are due cannot be sent yet: %s", exc)
+                self._stopped.wait(_AGAIN_S)
+            except Exception:
+                log.exception("messages that are due could not be sent; trying again")
+                self._stopped.wait(_AGAIN_S)
+
+    def _turn(self) -> None:
+        place = self._place()
+        due = place.later.release()
+        wait_s = _SLEEP_S if due is None else min(due - place.now(), _SLEEP_S)
+        if wait_s > 0:
+            place.later.wait(max(wait_s, _LEAST_S))
