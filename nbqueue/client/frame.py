@@ -133,8 +133,9 @@ def _errors(state: JobState | Part) -> Any:
     import pandas as pd
 
     texts = np.full(state.n, None, dtype=object)
-    for i in state.where(states.FAILURE_CODE):
-        texts[i] = "BadSignature" if i in state.rejections else str(state.error(i))
+    for code in (states.FAILURE_CODE, states.RETRY_CODE):
+        for i in state.where(code):
+            texts[i] = "BadSignature" if i in state.rejections else str(state.error(i))
     return pd.Series(texts, dtype=pd.Series([""]).dtype).array  # text, as this pandas has it
 
 

@@ -269,11 +269,11 @@ class Job:
 
         Columns: the task's parameters; ``state`` (category); ``result``, or with ``expand`` and
         results that are dicts, named tuples or dataclasses, a column for each of their fields;
-        ``error`` (text, missing when none); ``started`` (UTC); ``queue_s``, ``run_s`` (seconds);
-        ``worker`` (category); ``attempts`` (0 before the first outcome); ``memory_mb`` (peak of the
-        worker process); with ``cache=True``, ``cached`` (whether the result came from there). A
-        parameter with the name of one of these columns gets ``_arg`` appended, a field
-        ``_result``.
+        ``error`` (text, missing when none; of an item in RETRY, why); ``started`` (UTC);
+        ``queue_s``, ``run_s`` (seconds); ``worker`` (category); ``attempts`` (how often it was run
+        to an end, retries included); ``memory_mb`` (peak of the worker process); with
+        ``cache=True``, ``cached`` (whether the result came from there). A parameter with the name
+        of one of these columns gets ``_arg`` appended, a field ``_result``.
 
         Args:
             expand: Give results that are dicts, named tuples or dataclasses a column a field.

@@ -15,8 +15,10 @@ from nbqueue.core.records import (
     Record,
     Rejected,
     Retried,
+    Retrying,
     Started,
 )
+from nbqueue.core.splitting import runs_of
 from nbqueue.store.joblog import JobLog
 
 _SAID_CHARS = 80
@@ -43,6 +45,8 @@ def _concerns(record: Record, item: int) -> bool:
             return _within(record.runs, item)
         case Cancelled():
             return record.runs is None or _within(record.runs, item)
+        case Retrying():
+            return any(i == item for i, *_ in record.items)
         case Started() | Progressed() | Output():
             return record.item == item
         case _:
@@ -62,6 +66,8 @@ def _line(record: Record) -> str:
             return f"{text}, {bad} FAILURE ({'; '.join(map(str, record.errors))})" if bad else text
         case Started() | Progressed():
             return f"item {record.item}: {record.kind} {_rest(record)}"
+        case Retrying():
+            return f"items {_runs(runs_of(i for i, *_ in record.items))}: {_again(record)}"
         case Output():
             return f"item {record.item}: {_said(record.output)}"
         case Retried() | Rejected():
@@ -70,6 +76,12 @@ def _line(record: Record) -> str:
             return f"items {_runs(record.runs) if record.runs is not None else 'left'}: cancelled"
         case _:
             return record.kind
+
+
+def _again(record: Retrying) -> str:
+    first = datetime.fromtimestamp(min(eta for _, _, eta, _ in record.items), timezone.utc)
+    why = "; ".join(map(str, record.errors))
+    return f"RETRY on {record.worker}, again from {first:%H:%M:%S} ({why})"
 
 
 def _rest(record: Started | Progressed) -> str:

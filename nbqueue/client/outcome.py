@@ -61,7 +61,7 @@ class Outcomes:
             return CancelledError(f"item {i} of job {self._state.spec.name!r} was cancelled")
         if i in self._state.rejections:
             return self._rejected(i)
-        error = self._state.error(i)
+        error = self._state.error(i) if code == states.FAILURE_CODE else None
         return None if error is None else self._revived(i, error)
 
     def _rejected(self, i: int) -> BadSignature:

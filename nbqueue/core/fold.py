@@ -18,7 +18,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbqueue.core import states
 from nbqueue.core.records import (
@@ -32,6 +32,7 @@ from nbqueue.core.records import (
     Record,
     Rejected,
     Retried,
+    Retrying,
     Started,
 )
 from nbqueue.core.splitting import Range, runs_of
@@ -54,6 +55,15 @@ class Changes:
 
 
 NOTHING = Changes()
+
+
+class Waiting(NamedTuple):
+    """The latest retry of an item in its round."""
+
+    retries: int
+    eta: float
+    """Seconds since the epoch, by the store's clock."""
+    error: Error
 
 
 @dataclass
@@ -85,6 +95,8 @@ class JobState:
     progress: dict[int, Progressed] = field(default_factory=dict)
     outputs: dict[int, list[Output]] = field(default_factory=dict)
     running: dict[int, Started] = field(default_factory=dict)
+    retries: dict[int, Waiting] = field(default_factory=dict)
+    """Of the items that were told to run again later, in their present round."""
     counts: list[int] = field(init=False)
     """Items by state code."""
     current_round: int = 1
@@ -136,7 +148,9 @@ class JobState:
     def name(self) -> str:
         """State of the whole job: its worst item's once all are done."""
         if not self.finished:
-            begun = self.n_done or self.counts[states.STARTED_CODE]
+            begun = (
+                self.n_done or self.counts[states.STARTED_CODE] or self.counts[states.RETRY_CODE]
+            )
             return states.STARTED if begun else states.PENDING
         for code in (states.FAILURE_CODE, states.REVOKED_CODE):
             if self.counts[code]:
@@ -144,7 +158,9 @@ class JobState:
         return states.SUCCESS
 
     def error(self, i: int) -> Error | None:
-        """Why an item failed; ``None`` when it did not."""
+        """Why an item failed, or is to run again; ``None`` of any other."""
+        if self.states[i] == states.RETRY_CODE:
+            return self.retries[i].error
         if self.states[i] != states.FAILURE_CODE or not self.batch_of[i]:
             return None
         batch = self.batches[self.batch_of[i] - 1]
@@ -256,6 +272,18 @@ class JobState:
             self.running[i] = record
         return NOTHING
 
+    def _retrying(self, record: Retrying) -> Changes:
+        for i, retries, eta, why in record.items:
+            if not (0 <= i < self.n and self._open(i, record.round)):
+                continue
+            before = self.retries[i].retries if i in self.retries else 0
+            if retries > before:
+                self._set_states(i, i + 1, bytes([states.RETRY_CODE]))
+                self.attempts[i] = min(self.attempts[i] + retries - before, 255)
+                self.retries[i] = Waiting(retries, eta, record.errors[why])
+                self._stopped(i, i + 1)
+        return NOTHING
+
     def _cancelled(self, record: Cancelled) -> Changes:
         if record in self.cancellations:
             return NOTHING  # else a repetition would reach items that were retried since
@@ -293,7 +321,7 @@ class JobState:
             self.memory_mb[start:stop] = array("f", [_NAN]) * k
             self.worker[start:stop] = array("H", [NOWHERE]) * k
             self._stopped(start, stop)
-            for about in (self.rejections, self.progress, self.outputs):
+            for about in (self.rejections, self.progress, self.outputs, self.retries):
                 for i in [i for i in about if start <= i < stop]:
                     del about[i]
         return Changes(reset=record.runs)
@@ -341,6 +369,7 @@ _TAKES: dict[type, Callable[[JobState, Any], Changes]] = {
     Output: JobState._heard,
     Cancelled: JobState._cancelled,
     Retried: JobState._retried,
+    Retrying: JobState._retrying,
     Rejected: JobState._rejected,
 }
 """What the fold does with a record; the kinds that are not here follow from the others."""

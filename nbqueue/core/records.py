@@ -8,6 +8,7 @@ in stream order and of nothing else.
     opened     client       the job exists: its `JobSpec`
     started    worker       items that have been running for a while, and where
     outcomes   worker       how items ended: states, times, results, errors (`Outcomes`)
+    retrying   worker       items that run again later: why, and when (`Retrying`)
     progress   worker       how far running items are
     output     worker       what running items print and display
     cancelled  client       items (or all that are left) will not run
@@ -102,6 +103,10 @@ class JobSpec:
     """Ids of the jobs that must succeed before this one begins."""
     cache: str = ""
     """Digest of the function (`store.identity`) when results may come from the cache."""
+    ignore_result: bool = False
+    """What items return is not kept."""
+    track_started: bool = False
+    """The beginning of each item is recorded at once."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,21 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
+class Retrying:
+    """Items whose attempt has ended and that are to run again at a later time."""
+
+    kind: ClassVar[str] = "retrying"
+
+    round: int
+    worker: str
+    items: tuple[tuple[int, int, float, int], ...]
+    """(item, how often it has been retried with this, when it runs again, index into ``errors``);
+    the time is in seconds since the epoch, by the store's clock."""
+    errors: tuple[Error, ...]
+    """Why; text only."""
+
+
+@dataclass(frozen=True)
 class Progressed:
     """How far a running item is, as its function reported it."""
 
@@ -253,5 +273,14 @@ class Finished:
 
 
 Record = (
-    JobSpec | Started | Outcomes | Progressed | Output | Cancelled | Retried | Rejected | Finished
+    JobSpec
+    | Started
+    | Outcomes
+    | Retrying
+    | Progressed
+    | Output
+    | Cancelled
+    | Retried
+    | Rejected
+    | Finished
 )

@@ -1,8 +1,9 @@
 """States of an item, by Celery's names, and the one-byte codes the log and the fold keep them as.
 
     PENDING ──► STARTED ──► SUCCESS
-                   │  └────► FAILURE ──(job.retry)──► PENDING
-                   └───────► REVOKED
+                 ▲ │ │ └───► FAILURE ──(job.retry)──► PENDING
+                 │ ▼ └─────► REVOKED
+                RETRY (waits to run again) ──► REVOKED
 
 An item is *done* in SUCCESS, FAILURE and REVOKED; only ``job.retry`` leads out of FAILURE.
 The codes are part of the stored format: add to the end, never renumber.

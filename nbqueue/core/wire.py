@@ -31,6 +31,7 @@ from nbqueue.core.records import (
     Record,
     Rejected,
     Retried,
+    Retrying,
     Route,
     Started,
 )
@@ -39,7 +40,8 @@ from nbqueue.core.splitting import Range
 _LENGTH = struct.Struct("<I")
 _FINAL = bytes(range(states.FIRST_DONE_CODE, len(states.NAMES)))
 _BIG_ENDIAN = sys.byteorder == "big"
-_RARE = ("limits", "after", "cache")
+_RARE = ("limits", "after", "cache", "ignore_result", "track_started")
+_RARE_WORDS = _RARE[2:]
 _SPEC_FIELDS = tuple(f.name for f in fields(JobSpec) if f.name not in _RARE)
 
 
@@ -86,7 +88,10 @@ def _read_spec(plain: dict[str, Any]) -> JobSpec:
         values["limits"] = Limits(**plain["limits"])
     if "after" in plain:
         values["after"] = tuple(plain["after"])
-    return JobSpec(**values, cache=plain.get("cache", ""))
+    for name in _RARE_WORDS:
+        if name in plain:
+            values[name] = plain[name]
+    return JobSpec(**values)
 
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
@@ -103,15 +108,18 @@ def _to_plain(record: Record) -> dict[str, Any]:
         plain["route"] = {"queue": record.route.queue, "priority": record.route.priority}
         if record.route.eta is not None:
             plain["route"]["eta"] = record.route.eta
-        # Most jobs have neither, and every message carries its job's spec.
+        # Most jobs have none of these, and every message carries its job's spec.
         for name in _RARE:
             del plain[name]
         if record.limits != NO_LIMITS:
             plain["limits"] = asdict(record.limits)
         if record.after:
             plain["after"] = record.after
-        if record.cache:
-            plain["cache"] = record.cache
+        for name in _RARE_WORDS:
+            if value := getattr(record, name):
+                plain[name] = value
+    elif isinstance(record, Retrying):
+        plain["errors"] = [(e.type, e.message, e.traceback) for e in record.errors]
     return plain
 
 
@@ -147,6 +155,14 @@ def _simple(cls: type[Any], *, runs: bool = False) -> Any:
     return read
 
 
+def _read_retrying(plain: dict[str, Any]) -> Retrying:
+    errors = tuple(Error(str(t), str(m), str(tb)) for t, m, tb in plain["errors"])
+    items = tuple((int(i), int(r), float(eta), int(k)) for i, r, eta, k in plain["items"])
+    if not all(0 <= k < len(errors) for _, _, _, k in items):
+        raise ValueError("an error that is not there")
+    return Retrying(_round(plain["round"]), str(plain["worker"]), items, errors)
+
+
 _READERS = {
     JobSpec.kind: _read_spec,
     Started.kind: _simple(Started),
@@ -154,6 +170,7 @@ _READERS = {
     Output.kind: _simple(Output),
     Cancelled.kind: _simple(Cancelled, runs=True),
     Retried.kind: _simple(Retried, runs=True),
+    Retrying.kind: _read_retrying,
     Rejected.kind: _simple(Rejected, runs=True),
     Finished.kind: _simple(Finished),
 }

@@ -11,10 +11,12 @@ from nbqueue.core import states
 from nbqueue.core.fold import NOTHING, JobState
 from nbqueue.core.records import (
     Cancelled,
+    Error,
     Finished,
     Progressed,
     Rejected,
     Retried,
+    Retrying,
     Started,
 )
 from nbqueue.core.splitting import indices, runs_of
@@ -50,6 +52,7 @@ def seen(state):
                 state.error(i),
                 state.rejections.get(i),
                 state.running.get(i),
+                state.retries.get(i),
             )
         )
     return rows, state.counts, state.current_round, state.name, state.task, state.function
@@ -84,7 +87,8 @@ def logs(draw):
     """Any records in any order, of rounds that have begun, retries as a client makes them."""
     log, state = [], JobState(make_spec(N))
     for _ in range(draw(st.integers(0, 12))):
-        kind = draw(st.sampled_from(["outcomes"] * 4 + ["started", "cancel", "retry", "reject"]))
+        others = ["started", "retrying", "cancel", "retry", "reject"]
+        kind = draw(st.sampled_from(["outcomes"] * 4 + others))
         at = 1001.0 + len(log)
         if kind == "outcomes":
             record = draw(batches(newest=state.current_round))
@@ -92,6 +96,11 @@ def logs(draw):
             worker = draw(st.sampled_from(["w1", "w2"]))
             round_ = draw(st.integers(1, state.current_round))
             record = Started(round_, worker, "m", draw(item_numbers), at)
+        elif kind == "retrying":
+            round_ = draw(st.integers(1, state.current_round))
+            found = draw(st.lists(item_numbers, max_size=4))
+            items = tuple((i, draw(st.integers(1, 3)), at + 5, 0) for i in found)
+            record = Retrying(round_, "w1", items, (Error("ValueError", f"{at}", "tb"),))
         elif kind == "cancel":
             record = Cancelled(at, draw(st.none() | runs()), draw(st.integers(1, 3)))
         elif kind == "reject":
@@ -174,6 +183,34 @@ def test_of_two_outcomes_the_first_counts(first, second):
     both = set(indices(first.runs)) & set(indices(second.runs))
     assert all(state.batches[state.batch_of[i] - 1] is first for i in both)
     assert all(state.attempts[i] == 1 for i in both)
+
+
+def again(*items, retries=1, round=1, at=1100.0):
+    error = Error("OSError", "not yet", "tb")
+    return Retrying(round, "w1", tuple((i, retries, at, 0) for i in items), (error,))
+
+
+def test_an_item_that_waits_for_its_retry_says_why_and_counts_its_attempts():
+    state = fold([Started(1, "w1", "m", 2, 1001.0), again(2, 5), again(2, retries=3, at=1200.0)])
+    assert state.where(states.RETRY_CODE) == [2, 5]
+    assert str(state.error(2)) == "OSError: not yet"
+    assert (state.retries[2].eta, state.retries[5].eta) == (1200.0, 1100.0)
+    assert (state.attempts[2], state.attempts[5]) == (3, 1)
+    assert state.name == "STARTED"
+    assert not state.running
+    state.apply(make_outcomes([(2, 3)]))
+    assert state.attempts[2] == 4
+    assert state.error(2) is None
+
+
+def test_a_cancelled_item_waits_no_longer_and_a_new_round_begins_its_retries_anew():
+    state = fold([again(1, 2), Cancelled(1001.0, ((1, 2),)), make_outcomes([(2, 3)], failed=[2])])
+    assert state.where(states.REVOKED_CODE) == [1]
+    state.apply(Retried(2, ((2, 3),), 1002.0, "fit", "g"))
+    state.apply(again(2))
+    assert state.where(states.RETRY_CODE) == []
+    state.apply(again(2, round=2))
+    assert state.where(states.RETRY_CODE) == [2]
 
 
 def test_stragglers_of_an_old_round_change_nothing():

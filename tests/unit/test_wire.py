@@ -20,6 +20,7 @@ from nbqueue.core.records import (
     Progressed,
     Rejected,
     Retried,
+    Retrying,
     Route,
     Started,
 )
@@ -34,6 +35,7 @@ KINDS = [
     "progress",
     "cancelled",
     "retried",
+    "retrying",
     "rejected",
     "finished",
 ]
@@ -71,6 +73,14 @@ def outcomes(draw):
     )
 
 
+@st.composite
+def retryings(draw):
+    errors = draw(st.lists(st.builds(Error, texts, texts, texts), min_size=1, max_size=3))
+    which = st.integers(0, len(errors) - 1)
+    again = st.lists(st.tuples(items, st.integers(1, 300), reals, which), max_size=5)
+    return Retrying(draw(rounds), draw(texts), tuple(draw(again)), tuple(errors))
+
+
 specs = st.builds(
     JobSpec,
     id=texts,
@@ -85,6 +95,8 @@ specs = st.builds(
     python=texts,
     chunksize=st.none() | st.integers(1, 10**6),
     route=st.builds(Route, st.none() | texts, st.none() | st.integers(0, 9)),
+    ignore_result=st.booleans(),
+    track_started=st.booleans(),
 )
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | reals | texts,
@@ -104,6 +116,7 @@ records = st.one_of(
     ),
     st.builds(Cancelled, reals, st.none() | runs_lists()),
     st.builds(Retried, rounds, runs_lists(), reals, texts, texts),
+    retryings(),
     st.builds(Rejected, rounds, runs_lists(), texts, texts),
     st.builds(Finished, reals),
 )
