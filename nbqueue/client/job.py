@@ -127,6 +127,7 @@ class Job:
             concurrent.futures.TimeoutError: the job has not ended within ``timeout`` seconds.
             Expired: the job is no longer in the store.
         """
+        __tracebackhide__ = True
         if errors not in ("raise", "return", "drop"):
             raise UsageError(f"errors must be 'raise', 'return' or 'drop', not {errors!r}")
         if not self.wait(timeout):
@@ -140,6 +141,7 @@ class Job:
         return self._await().__await__()
 
     async def _await(self) -> Any:
+        __tracebackhide__ = True
         # Short sleeps: an asyncio task that waits on one future does not notice the stop button.
         while not self.finished:
             self._live.client.check()
@@ -166,7 +168,12 @@ class Job:
         """Give the exceptions of the items that have failed or were cancelled, by item number."""
         return self._live.exceptions()
 
-    def pull(self, *names: str, into: MutableMapping[str, Any] | None = None) -> dict[str, Any]:
+    def pull(
+        self,
+        *names: str,
+        into: MutableMapping[str, Any] | None = None,
+        errors: Literal["raise", "drop"] = "raise",
+    ) -> dict[str, Any]:
         """Bring back what a cell assigned (``%%enqueue``): wait, and make it variables here.
 
         Gives a dict of the variables. In IPython they are assigned in the notebook as well. Of a
@@ -174,14 +181,19 @@ class Job:
         be pickled stays where it was made: a line names it, and the rest arrives.
 
         Args:
-            *names: Bring only these; without any, all that came back.
+            *names: Bring only these; without any, all that the cell assigned. ``"value"`` is the
+                value of its last expression (see ``to_frame``).
             into: Assign them in this namespace instead of the notebook's.
+            errors: What to do about items that failed or were cancelled: ``"raise"`` the first
+                one's exception, or ``"drop"`` them and bring the values of the others.
 
         Raises:
-            Exception: what the first failed item raised; nothing is assigned then.
+            Exception: with ``errors="raise"``, what the first failed item raised; nothing is
+                assigned then.
             UsageError: the job runs a task or an expression, or a name is not among its variables.
         """
-        return pulling.pull(self, names, into)
+        __tracebackhide__ = True  # in IPython and pytest, the error is the cell's
+        return pulling.pull(self, names, into, errors)
 
     # -- doing ---------------------------------------------------------------------------------
 
@@ -275,6 +287,10 @@ class Job:
         ``cache=True``, ``cached`` (whether the result came from there). A parameter with the name
         of one of these columns gets ``_arg`` appended, a field ``_result``.
 
+        A cell (``%%enqueue``) has a column for each name that it brings back, and ``value`` for its
+        last expression, where that is no such name and ends in no semicolon, and its value can be
+        pickled, in at most 100 kB, and is no picture. With ``--out``, only if that names it.
+
         Args:
             expand: Give results that are dicts, named tuples or dataclasses a column a field.
             live: Give a `LiveFrame`, which a notebook displays and keeps up to date until the job
@@ -325,6 +341,7 @@ class Job:
         return i % self.n
 
     def _results(self, errors: Errors) -> Any:
+        __tracebackhide__ = True
         live = self._live
         live.check()
         with live.lock:

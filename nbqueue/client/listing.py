@@ -94,9 +94,12 @@ def _whole(numbers: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _utc(seconds: Sequence[float | None]) -> Any:
+    import numpy as np
     import pandas as pd
 
-    return pd.Series(pd.to_datetime(pd.array(seconds, dtype="Float64"), unit="s", utc=True)).array
+    # Microseconds: more digits than that are those of the binary fraction.
+    micros = [None if s is None else round(s * 1e6) for s in seconds]
+    return pd.Series(np.array(micros, dtype="datetime64[us]")).dt.tz_localize("UTC").array
 
 
 def _state(s: Summary) -> str:

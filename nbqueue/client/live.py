@@ -126,11 +126,16 @@ class Live:
             found = {i: self.outcomes.exception(i) for i in bad}
         return {i: exc for i, exc in found.items() if exc is not None}
 
+    def first_bad(self) -> int | None:
+        """Give the first item that failed or was cancelled."""
+        with self.lock:
+            bad = (self.state.states.find(code) for code in _BAD)
+            return min((i for i in bad if i >= 0), default=None)
+
     def first_exception(self) -> BaseException | None:
         """Give the exception of the first item that failed or was cancelled."""
         with self.lock:
-            bad = (self.state.states.find(code) for code in _BAD)
-            first = min((i for i in bad if i >= 0), default=None)
+            first = self.first_bad()
             return None if first is None else self.outcomes.exception(first)
 
     # -- what it was called with ---------------------------------------------------------------

@@ -6,24 +6,34 @@ import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.client.saying import say
+from nbqueue.client.saying import advise, say
+from nbqueue.core import states
 from nbqueue.core.errors import UsageError
-from nbqueue.store.cell import NotBrought
+from nbqueue.store.cell import NotBrought, Unnamed
 
 if TYPE_CHECKING:
-    from nbqueue.client.job import Job
+    from nbqueue.client.job import Errors, Job
     from nbqueue.client.live import Live
 
 
-def pull(job: Job, names: tuple[str, ...], into: MutableMapping[str, Any] | None) -> dict[str, Any]:
+def pull(
+    job: Job, names: tuple[str, ...], into: MutableMapping[str, Any] | None, errors: Errors
+) -> dict[str, Any]:
     """Give what ``Job.pull`` documents, and assign it."""
+    __tracebackhide__ = True
+    if errors not in ("raise", "drop"):
+        raise UsageError(f"errors must be 'raise' or 'drop', not {errors!r}")
     check_is_cell(job, "pull() brings back")
-    results = job.result()
+    results = _results(job, errors)
+    if not results and job.state != states.SUCCESS:
+        return {}
     single = job._live.state.spec.block == 0
     found = dict(results) if single else _columns(results)
     if names:
         _check(job, names, found)
         found = {name: found[name] for name in names}
+    else:
+        found = {name: v for name, v in found.items() if not isinstance(name, Unnamed)}
     arrived = found
     if single:
         arrived = {k: v for k, v in found.items() if not isinstance(v, NotBrought)}
@@ -32,6 +42,31 @@ def pull(job: Job, names: tuple[str, ...], into: MutableMapping[str, Any] | None
     if namespace is not None:
         namespace.update(arrived)
     return arrived
+
+
+def advice(job: Job) -> str | None:
+    """Say how to get at what arrived of a job that failed; ``None`` when nothing did."""
+    counts = job.counts()
+    if not counts[states.SUCCESS]:
+        return None
+    return (
+        f"{job.n - counts[states.SUCCESS]:,} of {job.n:,} items of job {job.name!r} did not "
+        'succeed. What arrived: job.pull(errors="drop") or job.result(errors="drop"); all items '
+        "with their errors: job.to_frame(); to run again what failed: job.retry()"
+    )
+
+
+def _results(job: Job, errors: Errors) -> Any:
+    __tracebackhide__ = True
+    try:
+        results = job.result(errors=errors)
+    except Exception as exc:
+        if (text := advice(job)) is not None:
+            advise(exc, text)
+        raise
+    if job.n and not results and job.state != states.SUCCESS:
+        say(f"nothing of job {job.name!r} arrived: no item has succeeded")
+    return results
 
 
 def check_is_cell(job: Job, verb: str) -> None:

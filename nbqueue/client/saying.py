@@ -15,6 +15,14 @@ def say(text: str) -> None:
     sys.stderr.write(f"nbqueue: {text}\n")
 
 
+def advise(exc: BaseException, text: str) -> None:
+    """Have an exception's traceback end with what to do about it."""
+    if hasattr(exc, "add_note"):
+        exc.add_note(text)
+    elif exc.__cause__ is not None:  # Python 3.10 has no notes
+        exc.__cause__.args = (*exc.__cause__.args, f"\n({text})")
+
+
 @contextmanager
 def said_when_interrupted(what: str) -> Iterator[None]:
     """Say that ``what`` goes on if the block is interrupted (■, Ctrl-C): only the waiting ends."""

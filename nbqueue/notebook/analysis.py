@@ -37,6 +37,8 @@ class Analysis:
     """Modules that it imports, packages and candidates (``a`` and ``a.b``) included."""
     unknown: tuple[str, ...]
     """What it does that cannot be looked into: ``exec(...)``, ``from x import *`` ..."""
+    last: str | None = None
+    """The expression that it ends in; ``None`` when it ends in a statement."""
 
 
 def analyse(source: str, filename: str = "<cell>") -> Analysis:
@@ -56,7 +58,13 @@ def analyse(source: str, filename: str = "<cell>") -> Analysis:
         borrows=tuple(found.borrowed),
         imports=tuple(sorted(imports(code, ""))),
         unknown=tuple(found.unknown),
+        last=_last(tree.body),
     )
+
+
+def _last(body: list[ast.stmt]) -> str | None:
+    last = body[-1] if body else None
+    return ast.unparse(last) if isinstance(last, ast.Expr) else None
 
 
 def is_expression(source: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbqueue.notebook import taking
 from nbqueue.notebook.area import Bundle
 from nbqueue.notebook.cluster_picture import ClusterPicture
+from nbqueue.notebook.picture import JobPicture, without_error
 from nbqueue.notebook.views import cluster as cluster_view
 from nbqueue.notebook.views import frame as frames
 from nbqueue.notebook.views import html, png, text
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
 
 def job(live: Live, note: str = "") -> Bundle:
     """Give the static forms of a job as it is now."""
+    return _job(taking.take(live, note=note))
+
+
+def job_beside_its_error(live: Live, note: str = "") -> Bundle:
+    """Give the same without the error of a single call, which the cell shows that waited for it."""
     taken = taking.take(live, note=note)
+    return _job(without_error(taken) if live.state.current_round == 1 else taken)
+
+
+def _job(taken: JobPicture) -> Bundle:
     return {
         "text/plain": text.page(taken),
         "text/html": html.page(taken),

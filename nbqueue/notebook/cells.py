@@ -22,7 +22,7 @@ from nbqueue.client.options import TaskOptions
 from nbqueue.core.errors import UsageError
 from nbqueue.notebook.analysis import Analysis
 from nbqueue.notebook.parsing import Enqueue, Sweep
-from nbqueue.store.cell import Cell
+from nbqueue.store.cell import VALUE, Cell
 from nbqueue.store.identity import identity
 
 _EVERYWHERE = frozenset(
@@ -68,22 +68,36 @@ def build(
             namespace[name] = names[name]
         elif name not in _EVERYWHERE:
             missing.append(name)
+    is_cell = request.expression is None
+    out = _out(found, request, namespace) if is_cell else ()
+    value = is_cell and _brings_value(found, request, out)
     return Cell(
         source=source,
         title=title(request),
         namespace=namespace,
-        out=() if request.expression is not None else _out(found, request, namespace),
+        out=tuple(name for name in out if not (value and name == VALUE)),
         params=request.params,
-        expression=request.expression is not None,
+        expression=not is_cell,
         missing=tuple(missing),
         imports=found.imports,
+        value=value,
+        after=request.after,
     )
+
+
+def _brings_value(found: Analysis, request: Enqueue, out: Sequence[str]) -> bool:
+    """Say whether the value of the last expression is to come back, which has no name."""
+    if found.last is None or VALUE in {*found.assigns, *request.params}:
+        return False
+    return found.last not in out if request.names_out is None else VALUE in request.names_out
 
 
 def _out(found: Analysis, request: Enqueue, namespace: Mapping[str, Any]) -> tuple[str, ...]:
     if request.names_out is None:
         return tuple(name for name in found.assigns if not name.startswith("_"))
     known = {*found.assigns, *found.borrows, *namespace, *request.params}
+    if found.last is not None:
+        known.add(VALUE)
     strange = [name for name in request.names_out if name not in known]
     if strange and not found.unknown:
         raise UsageError(

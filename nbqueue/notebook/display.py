@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -33,22 +34,29 @@ _attended: weakref.WeakSet[Any] = weakref.WeakSet()
 """Shells whose cells' ends are noticed."""
 
 
-def show(job: Job) -> None:
-    """Display a job where the running cell's output goes; plain Python shows nothing."""
-    if not show_live(job) and modes.mode() == "text":
-        Area().put({"text/plain": bundles.job(job._live)["text/plain"]})
+def show(job: Job, *, raises: bool = False) -> None:
+    """Display a job where the running cell's output goes; plain Python shows nothing.
+
+    Args:
+        job: The job.
+        raises: Its error is the cell's, too, and stands below.
+    """
+    if not show_live(job, raises=raises) and modes.mode() == "text":
+        made = bundles.job_beside_its_error if raises else bundles.job
+        Area().put({"text/plain": made(job._live)["text/plain"]})
 
 
-def show_live(job: Job) -> bool:
+def show_live(job: Job, *, raises: bool = False) -> bool:
     """Display a job live; ``False`` where that cannot be, and nothing was displayed."""
     mode, live = modes.mode(), job._live
     if mode not in ("widget", "html"):
         return False
     view = _view_class() if mode == "widget" else None
+    page = bundles.job_beside_its_error if raises else bundles.job
     if view is None:
-        enter(PageDisplay(live, stage, bundles.job))
+        enter(PageDisplay(live, stage, page))
     else:
-        enter(WidgetDisplay(live, stage, bundles.job, view))
+        enter(WidgetDisplay(live, stage, page, partial(view, raises=raises)))
     return True
 
 

@@ -207,8 +207,10 @@ class JobWidget(Lasting, anywidget.AnyWidget):
 class JobView(ipywidgets.VBox):
     """A job's widget, and below it what the chosen item has displayed."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, *, raises: bool = False) -> None:
         self._live = live
+        self._raises = raises and live.state.n == 1
+        """The cell shows the error of the single call, too."""
         self.widget = JobWidget(live)
         self.output = ipywidgets.Output(layout={"display": "none"})
         self.output.add_class("nbq-item-output")
@@ -257,6 +259,8 @@ class JobView(ipywidgets.VBox):
                 if (item, len(said)) == self._shown:
                     return
                 shown = settle(record.output for record in said)
+                if self._raises and self._live.state.current_round == 1:
+                    shown = [output for output in shown if output["output_type"] != "error"]
                 self._shown = (item, len(said))
             with self.output.hold_sync():
                 self.output.outputs = tuple(shown)

@@ -34,6 +34,7 @@ from nbqueue.notebook import (
     cells,
     completion,
     display,
+    failing,
     modes,
     parsing,
     shelltext,
@@ -78,6 +79,7 @@ class QueueMagics(Magics):
     @line_cell_magic
     def enqueue(self, line: str, cell: str | None = None) -> Job | None:
         """Send a cell or an expression to a worker; replaced by the text of ``-h``."""
+        __tracebackhide__ = True  # what fails with --wait failed in the cell
         with _in_one_line():
             if cell is None:
                 return self._expression(parsing.parse_expression(line, self._expand))
@@ -91,7 +93,10 @@ class QueueMagics(Magics):
             print(parsing.HELP)
             return
         if not body.strip():
-            raise UsageError("the cell is empty, so there is nothing to send")
+            raise UsageError(
+                "the cell is empty, so there is nothing to send: write what is to run below the "
+                "first line, or send one expression with %enqueue EXPRESSION"
+            )
         with self._shown_as_syntax_error():
             found = analysis.analyse(body, cells.title(request))
         job = self._send(request, body, found)
@@ -101,8 +106,9 @@ class QueueMagics(Magics):
                 say(f"{request.name!r} is the job now; del {request.name} gives Python's own back")
         if request.wait and modes.mode() == "text":
             job.wait()  # text is shown once: as it ended
-        display.show(job)
+        display.show(job, raises=request.wait)
         if request.wait:
+            failing.wait(job)
             job.pull()
 
     def _expression(self, request: Enqueue) -> Job | None:
@@ -153,7 +159,7 @@ class QueueMagics(Magics):
         """List jobs, the latest first: ``%jobs [-n N] [PATTERN]``.
 
         PATTERN is part of a job's name, or has ``*`` and ``?`` in it; ``-n 5`` gives the latest
-        five. The result is a DataFrame, as of ``nq.jobs()``.
+        five. The result is a DataFrame, as of ``nq.jobs()``, with times to the second.
         """
         with _in_one_line():
             words = parsing.words(line)
@@ -163,6 +169,8 @@ class QueueMagics(Magics):
             if len(words) > 1:
                 raise UsageError("%jobs takes one pattern: %jobs [-n N] [PATTERN]")
             frame = list_jobs()
+            for column in ("submitted", "finished"):
+                frame[column] = frame[column].dt.floor("s")
             if words:
                 pattern = words[0] if set(words[0]) & set("*?[") else f"*{words[0]}*"
                 frame = frame[[fnmatchcase(str(name), pattern) for name in frame["name"]]]
@@ -226,21 +234,29 @@ def _no_words(line: str, magic: str) -> None:
         raise UsageError(f"{magic} takes no arguments, got {line.strip()!r}")
 
 
-def _help_without_a_body(lines: list[str]) -> list[str]:
-    """Let ``%%enqueue -h`` stand alone: IPython refuses a cell magic without a body."""
+def _without_a_body(lines: list[str]) -> list[str]:
+    """Let ``%%enqueue`` stand alone: IPython refuses it then, and proposes ``%enqueue``.
+
+    With ``-h`` it may; else `QueueMagics` says what is missing.
+    """
     first = lines[0].split() if lines else []
-    alone = not "".join(lines[1:]).strip()
-    if alone and first[:1] == ["%%enqueue"] and {"-h", "--help"} & set(first):
+    if first[:1] != ["%%enqueue"] or "".join(lines[1:]).strip():
+        return lines
+    if {"-h", "--help"} & set(first):
         return ["%enqueue --help\n"]
-    return lines
+    return [f"{lines[0].rstrip()}\n", "\n"]
+
+
+# Else IPython would take the first line, as it is typed in a terminal, for the whole cell.
+_without_a_body.has_side_effects = True  # type: ignore[attr-defined]
 
 
 def load(shell: Any) -> None:
     """Add the magics to an IPython; any number of times."""
     shell.register_magics(QueueMagics)
     transforms: list[Callable[[list[str]], list[str]]] = shell.input_transformers_cleanup
-    if _help_without_a_body not in transforms:
-        transforms.append(_help_without_a_body)
+    if _without_a_body not in transforms:
+        transforms.append(_without_a_body)
     completion.install(shell)
 
 
@@ -253,5 +269,5 @@ def unload(shell: Any) -> None:
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
     completion.remove(shell)
-    if _help_without_a_body in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.remove(_help_without_a_body)
+    if _without_a_body in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.remove(_without_a_body)

@@ -25,10 +25,11 @@ Send this cell to a worker, and go on at once:
     %enqueue [options] EXPRESSION   one expression; job = %enqueue f(3) keeps the job
 
 Names that the cell reads travel along by value; what it assigns comes back with NAME.pull().
+NAME.to_frame() has a column for each, and "value" for what the cell's last expression gave.
 
   NAME                  variable for the job, and the job's name; comes first
   --in NAMES            send these too (what exec, eval, %run or a library looks up by itself)
-  --out NAMES           bring back these, and no others
+  --out NAMES           bring back these, and no others; "value" is the last expression's
   --for "x=EXPR"        run the cell once for each x; repeated: for each combination;
                         "x,y=EXPR" takes pairs
   -q, --queue QUEUE     queue to send to
@@ -37,7 +38,8 @@ Names that the cell reads travel along by value; what it assigns comes back with
                         5 s later its process is killed
   --priority N          priority of the messages
   --after JOB ...       begin when these jobs have succeeded (what they assigned is
-                        not passed on: pull() it, or read it from where they put it)
+                        not passed on: JOB.pull() it first, or read it from where they
+                        put it)
   --cache               give the earlier result if the same was run before
   --wait                wait for the end, then pull (■ ends the waiting, not the job)
   --name NAME           the job's name, if not NAME

@@ -9,7 +9,7 @@ store, so views need neither.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbqueue.core import states
@@ -104,6 +104,18 @@ class JobPicture:
     """Items with outputs that `said` leaves out."""
     note: str = ""
     """Why nothing more is heard of a job that has not ended."""
+
+
+def without_error(picture: JobPicture) -> JobPicture:
+    """Give the picture of a single call without its error, for where the error stands beside it."""
+    if picture.n != 1 or not picture.failures:
+        return picture
+    said = [
+        replace(s, outputs=tuple(o for o in s.outputs if o["output_type"] != "error"))
+        for s in picture.said
+    ]
+    said = [s for s in said if s.outputs]
+    return replace(picture, failures=(), traceback="", said=tuple(said))
 
 
 def grid(codes: bytes, cells: int = CELLS) -> Grid:

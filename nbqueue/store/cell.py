@@ -3,7 +3,7 @@
 It is dumped like a function (`store.functions.dump`): its namespace goes by value, with the modules
 beside the notebook. A worker does not call it but runs it as IPython would (`worker.cells`), once
 for each item, in a namespace of its own: the parameters are bound first, and the result of the item
-is a dict of the names that were asked for.
+is a dict of the names that were asked for, and under `VALUE` what its last expression gave.
 """
 
 from __future__ import annotations
@@ -36,11 +36,16 @@ class Cell:
 
     imports: tuple[str, ...] = ()
     """Modules that the source imports: those beside the notebook travel along."""
+    value: bool = False
+    """Bring back the value of the last expression."""
+    after: tuple[str, ...] = ()
+    """Jobs that it was to follow, as they were named: for the hint on a NameError."""
 
     @property
     def meaning(self) -> tuple[Any, ...]:
         """What a run of the cell depends on, for the cache: not what it is called."""
-        return self.source, dict(self.namespace), self.out, self.params, self.expression
+        shape = self.out, self.params, self.expression, self.value
+        return self.source, dict(self.namespace), *shape
 
     @property
     def __name__(self) -> str:
@@ -62,6 +67,16 @@ def _arrived(anchor: types.FunctionType, values: tuple[Any, ...]) -> Cell:
     given = dict(zip((f.name for f in fields(Cell)), values, strict=True))
     anchor.__globals__.update(given["namespace"])
     return Cell(**{**given, "namespace": anchor.__globals__})
+
+
+class Unnamed(str):
+    """A key of a cell's result that is no name of the cell's."""
+
+    __slots__ = ()
+
+
+VALUE = Unnamed("value")
+"""Key of the value of its last expression."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from nbqueue.core.errors import NotPicklable
-from nbqueue.store.cell import Cell, NotBrought
+from nbqueue.store.cell import VALUE, Cell, NotBrought
 from nbqueue.store.packing import BlobStore, pack_native
 from nbqueue.store.results import Packed
-from nbqueue.worker import capture
+from nbqueue.worker import capture, glances
 from nbqueue.worker.current import reporting
 
 _SHELL = "nbqueue.worker.shell"
@@ -48,7 +48,10 @@ def runner(fresh: Callable[[], Any], blobs: BlobStore) -> Callable[..., Any]:
                 capture.complete()
         if cell.expression:
             return value
-        return _brought({name: namespace[name] for name in cell.out if name in namespace}, blobs)
+        found = {name: namespace[name] for name in cell.out if name in namespace}
+        if cell.value and value is not None and (kept := glances.kept(value)) is not None:
+            found[VALUE] = kept
+        return _brought(found, blobs)
 
     return run
 

@@ -74,8 +74,10 @@ class Hook(DisplayHook):
 
     def __call__(self, result: Any = None) -> None:
         """Show a value."""
-        self.value = result
-        if result is None or self.cell is None or self.cell.expression or self.quiet():
+        shown = self.cell is not None and not self.cell.expression
+        quiet = shown and self.quiet()
+        self.value = None if quiet else result
+        if result is None or quiet or not shown:
             return
         data, metadata = self.compute_format_data(result)
         self.fill_exec_result(result)
@@ -303,7 +305,13 @@ def _hint(exc: BaseException, cell: Cell, sent: frozenset[str]) -> None:
     if type(exc) is not NameError or exc.name is None or exc.name in sent:
         return
     name = exc.name
-    if name in cell.missing:
+    if name in cell.missing and cell.after:
+        before = cell.after[0] if len(cell.after) == 1 and cell.after[0].isidentifier() else "job"
+        hint = (
+            f"--after passes no names on: {before}.pull() brings {name!r} to the notebook, if it "
+            "was assigned there; then send this cell again"
+        )
+    elif name in cell.missing:
         hint = f"the notebook had no {name!r} when it sent the cell: define it there first"
     else:
         hint = f"it was not sent with the cell: if the notebook has it, add --in {name}"

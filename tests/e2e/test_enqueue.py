@@ -1,7 +1,9 @@
 """%%enqueue and its kin: typed into a real IPython, run by real workers."""
 
+import re
 import sys
 import time
+import traceback
 import warnings
 
 import pandas as pd
@@ -83,7 +85,7 @@ def test_a_cell_takes_what_it_reads_and_brings_what_it_assigns(notebook):
 
 def test_it_returns_at_once_and_shows_the_job(notebook, gate, monkeypatch):
     shown = []
-    monkeypatch.setattr(display, "show", shown.append)
+    monkeypatch.setattr(display, "show", lambda job, **_: shown.append(job))
     notebook.names["path"] = str(gate)
     before = time.monotonic()
     notebook.run("%%enqueue job\nimport os, time\nwhile not os.path.exists(path): time.sleep(.01)")
@@ -169,6 +171,61 @@ def test_a_name_that_is_missing_fails_there_with_a_hint(notebook):
         notebook.names["job"].result(20)
 
 
+def test_a_name_that_the_job_before_assigned_is_to_be_pulled(notebook):
+    notebook.run("%%enqueue first\nfound = 1")
+    notebook.run("%%enqueue second --after first\nfound + 1")
+    with pytest.raises(NameError, match=r"first\.pull\(\) brings 'found' to the notebook"):
+        notebook.names["second"].result(20)
+
+
+# -- the last expression ---------------------------------------------------------------------------
+
+
+def test_the_last_expression_has_a_column_and_is_pulled_when_asked_for(notebook):
+    notebook.run("%%enqueue job --for x=[1,2]\ny = x\nx * 10")
+    job = notebook.names["job"]
+    job.wait(20)
+    frame = job.to_frame()
+    assert list(frame.columns[:4]) == ["x", "state", "y", "value"]
+    assert frame["value"].tolist() == [10, 20]
+    assert job.result() == [{"y": 1, "value": 10}, {"y": 2, "value": 20}]
+    assert notebook.run("job.pull()") == {"y": [1, 2]}
+    assert notebook.run("job.pull('value')") == {"value": [10, 20]}
+
+
+@pytest.mark.parametrize(
+    ("cell", "brought"),
+    [
+        ("y = 3\ny", {"y": 3}),  # it comes back already
+        ("y = 3\ny + 1;", {"y": 3}),
+        ("value = 3\nvalue + 1", {"value": 3}),
+        ("import threading\nthreading.Lock()", {}),
+        ("import matplotlib.pyplot as plt\nplt.plot([1, 2])", {}),
+        ("None", {}),
+        ("%time 1 + 1", {"value": 2}),
+        ("class A:\n    x = 5\nA().x", {"value": 5}),
+    ],
+)
+def test_a_last_expression_that_is_not_brought_back_twice_or_not_at_all(notebook, cell, brought):
+    notebook.run(f"%%enqueue job\n{cell}")
+    result = notebook.names["job"].result(20)
+    result.pop("A", None)
+    assert result == brought
+
+
+def test_a_large_last_expression_stays_and_says_so(notebook):
+    notebook.run("%%enqueue job\nimport numpy as np\nnp.zeros(1_000_000)")
+    kept = notebook.names["job"].result(20)["value"]
+    assert repr(kept).startswith("<ndarray, not brought back: it takes more than 100 kB")
+
+
+def test_out_leaves_the_last_expression_away_unless_it_names_it(notebook):
+    notebook.run("%%enqueue job --out a\na = b = 1\n5")
+    assert notebook.names["job"].result(20) == {"a": 1}
+    notebook.run("%%enqueue job --out a value\na = b = 1\n5")
+    assert notebook.names["job"].result(20) == {"a": 1, "value": 5}
+
+
 # -- sweeps ----------------------------------------------------------------------------------------
 
 
@@ -212,9 +269,25 @@ def test_failed_items_leave_gaps_in_the_frame_and_stop_a_pull(notebook):
     assert frame["state"].tolist() == ["SUCCESS", "FAILURE", "SUCCESS"]
     assert frame["y"].isna().tolist() == [False, True, False]
     assert "ZeroDivisionError" in frame["error"][1]
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as failed:
         job.pull()
     assert "y" not in notebook.names
+    advice = "".join(traceback.format_exception(failed.value))
+    assert "1 of 3 items of job 'job' did not succeed" in advice
+    assert 'job.pull(errors="drop")' in advice
+
+
+def test_a_pull_brings_what_arrived_when_it_may_drop_the_rest(notebook, capsys):
+    notebook.run("%%enqueue job --for x=[1,0,4]\ny = 1 / x")
+    assert notebook.run("job.pull(errors='drop')") == {"y": [1.0, 0.25]}
+    assert notebook.names["y"] == [1.0, 0.25]
+    notebook.run("%%enqueue none --for x=[0,0]\ny = 1 / x")
+    capsys.readouterr()
+    assert notebook.run("none.pull('y', errors='drop')") == {}
+    assert "nothing of job 'none' arrived" in capsys.readouterr().err
+    assert notebook.names["y"] == [1.0, 0.25]
+    with pytest.raises(nq.UsageError, match="errors must be 'raise' or 'drop', not 'return'"):
+        notebook.names["job"].pull(errors="return")
 
 
 def test_values_that_cannot_come_back_are_named_and_the_rest_arrives(notebook, capsys):
@@ -267,6 +340,37 @@ def test_wait_waits_and_pulls(notebook):
     assert notebook.names["x"] == 42
 
 
+def test_what_fails_with_wait_is_shown_once_and_as_if_it_had_failed_here(notebook, capsys):
+    capsys.readouterr()
+    done = notebook.shell.run_cell("%%enqueue bad --wait\nx = 1\ny = x / 0")
+    assert type(done.error_in_exec) is ZeroDivisionError
+    shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert shown.count("division by zero") == 1
+    assert "<cell bad>, line 2" in shown
+    assert "2 y = x / 0" in shown
+    assert "nbqueue/" not in shown
+    assert "did not succeed" not in shown  # nothing arrived that could be pulled
+
+
+def test_a_sweep_that_fails_with_wait_says_which_item_and_what_arrived(notebook, capsys):
+    capsys.readouterr()
+    notebook.shell.run_cell("%%enqueue bad --wait --for x=[1,0]\ny = 1 / x")
+    shown = capsys.readouterr().out
+    assert "in item 1 of job 'bad':" in shown
+    assert 'job.pull(errors="drop")' in shown
+    assert "nbqueue/" not in shown
+
+
+def test_what_had_no_chance_to_say_why_it_failed_is_shown_without_our_frames(notebook, capsys):
+    notebook.run("%%enqueue first\n1 / 0")
+    capsys.readouterr()
+    done = notebook.shell.run_cell("%%enqueue second --wait --after first\ny = 1")
+    assert type(done.error_in_exec) is nq.UpstreamFailed
+    shown = capsys.readouterr().out
+    assert "UpstreamFailed: " in shown
+    assert "nbqueue/" not in shown
+
+
 def test_after_takes_variables_and_names_of_jobs(notebook, gate):
     notebook.names["path"] = str(gate)
     wait = "import pathlib, time\nwhile not pathlib.Path(path).exists(): time.sleep(.01)"
@@ -296,7 +400,7 @@ def test_retries_and_timeout_hold(notebook, tmp_path):
 
 def test_an_expression_gives_a_job_that_is_displayed_once(notebook, monkeypatch):
     shown = []
-    monkeypatch.setattr(display, "show", shown.append)
+    monkeypatch.setattr(display, "show", lambda job, **_: shown.append(job))
     notebook.run("k = 2\ndef f(x): return k * x")
     job = notebook.run('%enqueue f(21) if k else "a  b"')
     assert isinstance(job, nq.Job)  # the cell's value: IPython displays it
@@ -322,6 +426,7 @@ def test_pulling_what_is_no_cell_says_what_to_do(notebook):
     ("cell", "line"),
     [
         ("%%enqueue\n   \n", "the cell is empty, so there is nothing to send"),
+        ("%%enqueue name --wait", "the cell is empty, so there is nothing to send"),
         ("%%enqueue --for x=5\nx", "--for x=5: 5 (of type int) cannot be gone through"),
         ("%%enqueue --for x=nope\nx", "--for x=nope: NameError: name 'nope' is not defined"),
         ("%%enqueue --for x,y=[1]\nx", "--for x,y=[1]: 1 is not 2 values; nothing was sent"),
@@ -415,6 +520,12 @@ def test_jobs_lists_the_latest_first(notebook):
     assert notebook.run("%jobs alpha")["name"].tolist() == ["alpha_2", "alpha_1"]
     assert notebook.run("%jobs *_1 -n 2")["name"].tolist() == ["beta_1", "alpha_1"]
     assert notebook.run("%jobs nothing-like-it").empty
+    assert (notebook.run("%jobs")["submitted"].dt.microsecond == 0).all()
+
+
+def test_a_terminal_goes_on_reading_after_the_first_line_of_a_cell(notebook):
+    assert notebook.shell.check_complete("%%enqueue name")[0] == "incomplete"
+    assert notebook.shell.check_complete("%%enqueue name\ny = 1\n\n")[0] == "complete"
 
 
 def test_cancel_takes_variables_and_names(notebook, gate, capsys):

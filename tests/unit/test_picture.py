@@ -258,3 +258,15 @@ def test_a_retried_item_is_no_failure_any_more():
     assert taken.failures == ()
     assert taken.said == ()
     assert taken.traceback == ""
+
+
+def test_a_call_whose_error_stands_beside_it_says_only_what_else_it_has_to_say():
+    error = {"output_type": "error", "ename": "ValueError", "evalue": "bad 0", "traceback": []}
+    state = make_state(
+        1, said(0, "hi\n"), Output(0, "m", 1, error), make_outcomes([(0, 1)], failed={0})
+    )
+    bare = picture.without_error(take(state))
+    assert (bare.failures, bare.traceback, bare.state) == ((), "", "FAILURE")
+    assert [o["output_type"] for s in bare.said for o in s.outputs] == ["stream"]
+    many = take(make_state(2, make_outcomes([(0, 2)], failed={0})))
+    assert picture.without_error(many) is many

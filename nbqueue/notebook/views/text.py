@@ -34,7 +34,10 @@ def page(picture: JobPicture) -> str:
     if picture.failures_left:
         lines.append(f"… and {picture.failures_left:,} other failed items")
     if picture.n == 1 and picture.said:
-        printed = outputs(picture.said[0].outputs).rstrip("\n")
+        said = picture.said[0].outputs
+        if picture.failures:  # which have said it
+            said = tuple(output for output in said if output["output_type"] != "error")
+        printed = outputs(said).rstrip("\n")
         lines += [cut(printed, _OUTPUT_CHARACTERS)] if printed else []
     return "\n".join(lines)
 
