@@ -31,6 +31,7 @@ from nbqueue.store.connection import connect as connect_store
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
+from nbqueue.store.plans import Plans
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
 
@@ -100,8 +101,16 @@ class Client:
         self.arguments = Arguments(store, keyring, self.blobs)
         me = f"client {self.id}"
         self.later = Later(store, keyring, self.joblog, self.publisher, now=self.now, name=me)
+        self.plans = Plans(self.joblog, self.later, self.blobs, now=self.now, name=me)
         self.sequels = Sequels(
-            store, keyring, self.joblog, self.later, self.blobs, now=self.now, name=me
+            store,
+            keyring,
+            self.joblog,
+            self.later,
+            self.blobs,
+            plans=self.plans,
+            now=self.now,
+            name=me,
         )
         self.follower.on_sweep = self.sequels.release
         self.code = CodeCache(self.functions, self.blobs)

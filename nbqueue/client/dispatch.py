@@ -31,6 +31,7 @@ _KEEP_BYTES = 32_000_000
 """Packed arguments up to this size stay in the client, so that a frame needs no store."""
 
 Row = tuple[Any, ...]
+Call = tuple[Row, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Submission:
 def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, Any]) -> Job:
     """Send one call."""
     packed = arguments.pack_call(args, kwargs, client.blobs, sub.params)
-    spec = _spec(client, sub, n=1, block=0)
+    spec = make_spec(client, sub, n=1, block=0)
     inline = packed if len(packed) <= INLINE_BYTES else b""
     if not inline:
         client.arguments.put(spec.id, 0, packed)
@@ -64,14 +65,14 @@ def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, An
 
 def submit_rows(client: Client, sub: Submission, rows: Iterable[Any], *, bare: bool = False) -> Job:
     """Send one item a row of positional arguments, or an argument without a tuple around it."""
-    job_id = _new_id()
-    upload = _Upload(client, job_id, sub.params)
+    job_id = new_id()
+    upload = Upload(client, job_id, sub.params)
     try:
         upload.all(rows, bare=bare)
     except BaseException:
         client.arguments.discard(job_id)
         raise
-    spec = _spec(client, sub, n=upload.n, block=upload.block or 1, job_id=job_id)
+    spec = make_spec(client, sub, n=upload.n, block=upload.block or 1, job_id=job_id)
     live = Live(client, spec)
     live.blocks = upload.kept
     return _send(client, live, Message(client.joblog.opening(spec), 0, spec.n, whole=True))
@@ -104,8 +105,9 @@ def _send(client: Client, live: Live, message: Message) -> Job:
     return Job(live)
 
 
-def _spec(client: Client, sub: Submission, *, n: int, block: int, job_id: str = "") -> JobSpec:
-    job_id = job_id or _new_id()
+def make_spec(client: Client, sub: Submission, *, n: int, block: int, job_id: str = "") -> JobSpec:
+    """Give the spec of a task's job."""
+    job_id = job_id or new_id()
     return JobSpec(
         id=job_id,
         name=sub.name or f"{sub.task}-{job_id[:6]}",
@@ -135,25 +137,36 @@ def _route(client: Client, options: TaskOptions) -> Route:
     return Route(options.queue, options.priority, eta)
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """Give an id for a job."""
     return secrets.token_hex(8)
 
 
-class _Upload:
+class Upload:
     """Packs rows into blocks of equal size and stores them as they come."""
 
-    def __init__(self, client: Client, job_id: str, params: Sequence[str]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        job_id: str,
+        params: Sequence[str],
+        *,
+        first: int = 0,
+        kept: dict[int, bytes] | None = None,
+    ) -> None:
+        self._first = first
         self._client = client
         self._job_id = job_id
         self._params = params
         self.n = 0
         self.block = 0
-        self.kept: dict[int, bytes] = {}
+        self.kept: dict[int, bytes] = {} if kept is None else kept
+        """Packed blocks, by number, as far as they are kept here."""
         self._kept_bytes = 0
         self._bare = False
 
     def all(self, rows: Iterable[Any], *, bare: bool) -> None:
-        """Store all rows; ``bare`` when they are the only arguments themselves, without a tuple."""
+        """Store rows of arguments; ``bare`` when each is the only argument, without a tuple."""
         self._bare = bare
         stream: Iterator[Any] = iter(rows)
         probe = list(islice(stream, _PROBE))
@@ -162,13 +175,26 @@ class _Upload:
         each = len(self._pack(probe)) / len(probe)
         self.block = int(min(max(BLOCK_BYTES / each, 1), BLOCK_ITEMS))
         stream = chain(probe, stream)
-        number = 0
         while rows_ := list(islice(stream, self.block)):
-            packed = self._pack(rows_)
-            self._client.arguments.put(self._job_id, number, packed)
-            self._keep(number, packed)
-            self.n += len(rows_)
-            number += 1
+            self._put(self._pack(rows_), len(rows_))
+
+    def calls(self, calls: Iterable[Call]) -> None:
+        """Store calls with positional and keyword arguments."""
+        found = list(calls)
+        if not any(kwargs for _, kwargs in found):
+            self.all((args for args, _ in found), bare=False)
+            return
+        self.block = BLOCK_ITEMS
+        for start in range(0, len(found), self.block):
+            some = found[start : start + self.block]
+            packed = arguments.pack_calls(some, self._client.blobs, self._params, self.n)
+            self._put(packed, len(some))
+
+    def _put(self, packed: bytes, n: int) -> None:
+        number = self._first + self.n // self.block
+        self._client.arguments.put(self._job_id, number, packed)
+        self._keep(number, packed)
+        self.n += n
 
     def _pack(self, rows: list[Any]) -> bytes:
         if self._bare:

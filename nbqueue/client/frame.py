@@ -86,6 +86,8 @@ def _free(name: str, suffix: str, taken: set[str]) -> str:
 def parameters(live: Live, items: Sequence[int] | None = None) -> dict[str, Any]:
     """Give a column for each parameter: what each item was called with, defaults included."""
     spec = live.state.spec
+    if spec.stages:
+        return _nodes(live, range(live.state.n) if items is None else items)
     signature = _signature(live)
     parts: dict[str, list[Any]] = {name: [] for name in spec.params}
     # Block by block, so that the arguments of a million items are never objects all at once.
@@ -95,6 +97,15 @@ def parameters(live: Live, items: Sequence[int] | None = None) -> dict[str, Any]
         for name, values in expansion.bind(spec.params, signature, block).items():
             parts.setdefault(name, []).append(expansion.column(values))
     return {name: expansion.join(columns) for name, columns in parts.items()}
+
+
+def _nodes(live: Live, items: Sequence[int]) -> dict[str, Any]:
+    """Give what the items of a workflow call, and with which arguments of their own."""
+    nodes = [live.node(i) for i in items]
+    return {
+        name: expansion.column([node[k] for node in nodes])
+        for k, name in enumerate(live.state.spec.params)
+    }
 
 
 def _signature(live: Live) -> inspect.Signature | None:

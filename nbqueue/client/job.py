@@ -11,7 +11,7 @@ import concurrent.futures
 from collections.abc import Generator, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
-from nbqueue.client import frame, loglines, pulling, retrying
+from nbqueue.client import frame, gathering, loglines, pulling, retrying
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
 from nbqueue.client.live_frame import LiveFrame
@@ -347,6 +347,8 @@ class Job:
         with live.lock:
             if errors == "raise" and (bad := live.first_exception()) is not None:
                 raise bad
+            if live.state.result is not None:
+                return gathering.gathered(live, live.state.result, errors)
             found = []
             if live.state.counts[states.SUCCESS_CODE] == self.n:
                 found = live.outcomes.values()

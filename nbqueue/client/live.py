@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import inspect
+import reprlib
 import threading
 import time
 from collections.abc import Callable
@@ -20,8 +21,9 @@ from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.outcome import Outcomes
 from nbqueue.client.saying import say
 from nbqueue.core import states
-from nbqueue.core.errors import BadSignature, Expired, NbqueueError
+from nbqueue.core.errors import BadSignature, Expired, NbqueueError, UpstreamFailed
 from nbqueue.core.fold import Changes, JobState
+from nbqueue.core.plan import block_number
 from nbqueue.core.records import Cancelled, Finished, JobSpec, Record
 from nbqueue.core.settings import POLL_S
 from nbqueue.store.arguments import Block
@@ -127,8 +129,10 @@ class Live:
         return {i: exc for i, exc in found.items() if exc is not None}
 
     def first_bad(self) -> int | None:
-        """Give the first item that failed or was cancelled."""
+        """Give the first item that failed or was cancelled; of a workflow, the cause."""
         with self.lock:
+            if self.state.stages and (i := self._first_cause()) is not None:
+                return i
             bad = (self.state.states.find(code) for code in _BAD)
             return min((i for i in bad if i >= 0), default=None)
 
@@ -138,6 +142,14 @@ class Live:
             first = self.first_bad()
             return None if first is None else self.outcomes.exception(first)
 
+    def _first_cause(self) -> int | None:
+        """Give the first item of a workflow that failed by itself, not because another did."""
+        for i in self.state.where(states.FAILURE_CODE):
+            error = self.state.error(i)
+            if error is None or error.type != UpstreamFailed.__name__:
+                return i
+        return None
+
     # -- what it was called with ---------------------------------------------------------------
 
     def block(self, number: int) -> Block:
@@ -146,9 +158,27 @@ class Live:
 
     def call(self, i: int, *, opened: bool = False) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Give what an item was called with; ``opened``, with the values of Refs."""
-        size = self.state.spec.block or 1
-        block = self.block(i // size)
-        return block.opened(i % size) if opened else block.call(i % size)
+        number, place = self.where(i)
+        block = self.block(number)
+        return block.opened(place) if opened else block.call(place)
+
+    def where(self, i: int) -> tuple[int, int]:
+        """Give the number of the argument block that an item is in, and its place there."""
+        stage = self.state.stage_of(i)
+        if stage is None:
+            return divmod(i, self.state.spec.block or 1)
+        number, place = divmod(i - stage.start, stage.spec.block or 1)
+        return block_number(stage.number, number), place
+
+    def node(self, i: int) -> tuple[str, str]:
+        """Give what an item of a workflow calls, and with which arguments of its own, as text."""
+        stage = self.state.stage_of(i)
+        assert stage is not None
+        if stage.kind == "spreads":
+            return f"{stage.spec.task} (fan-out)", ""
+        args, kwargs = self.call(i)
+        shown = [*map(_brief.repr, args), *(f"{k}={_brief.repr(v)}" for k, v in kwargs.items())]
+        return stage.spec.task, ", ".join(shown)
 
     def function(self) -> Any:
         """Give the function, as it was sent."""
@@ -156,7 +186,8 @@ class Live:
 
     def kind(self) -> Kind:
         """Say what was sent: a function, a cell or an expression."""
-        return self.client.functions.kind(self.state.spec.function)
+        address = self.state.spec.function
+        return self.client.functions.kind(address) if address else "function"  # a workflow's
 
     def signature(self) -> inspect.Signature | None:
         """Give the function's signature; ``None`` when it cannot be loaded here."""
@@ -281,6 +312,9 @@ class Live:
             elif code == states.STARTED_CODE and not future.running():
                 future.set_running_or_notify_cancel()
 
+
+_brief = reprlib.Repr()
+_brief.maxother = _brief.maxstring = 60
 
 _BAD = (states.FAILURE_CODE, states.REVOKED_CODE)
 

@@ -1,4 +1,8 @@
-"""The retry of a job's failed items: the next round of the same job."""
+"""The retry of a job's failed items: the next round of the same job.
+
+A workflow goes on from its failed nodes: they run again, those that could not begin because of them
+begin after all, and so does what was cancelled. Nothing that has succeeded runs again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import inspect
 from typing import TYPE_CHECKING
 
 from nbqueue.core import states
-from nbqueue.core.errors import BrokerUnreachable, UsageError
+from nbqueue.core.errors import BrokerUnreachable, UpstreamFailed, UsageError
 from nbqueue.core.records import MOST_ROUNDS, Cancelled, Retried
 from nbqueue.core.splitting import runs_of
 from nbqueue.store.message import Message
@@ -28,7 +32,8 @@ def retry(live: Live, task: AnyTask | None) -> None:
     client.follower.follow(live)
     client.follower.catch_up(live)
     failed = state.where(states.FAILURE_CODE)
-    if not failed:
+    revoked = state.where(states.REVOKED_CODE) if state.stages else []
+    if not failed and not revoked:
         if live.finished:
             client.follower.unfollow(live)
         return
@@ -39,46 +44,42 @@ def retry(live: Live, task: AnyTask | None) -> None:
         )
     name, function = state.task, state.function
     if task is not None:
-        if live.kind() != "function":
-            raise UsageError(
-                f"job {live.name!r} runs a cell, and another task cannot take its place: "
-                "job.retry() runs the same again; mend the cell and enqueue it anew"
-            )
-        signature = inspect.signature(task.function)
-        for i in failed:
-            args, kwargs = live.call(i)
-            try:
-                signature.bind(*args, **kwargs)
-            except TypeError as exc:
-                raise TypeError(
-                    f"{task.name}{signature} does not take the arguments of item {i}: {exc}; "
-                    "nothing was retried"
-                ) from None
-        name, function = task.name, client.code.address(task.function)
+        _check_fits(live, task, _causes(live, failed))
+        function = client.code.address(task.function)
+        name = name if state.stages else task.name
+    items = sorted(failed + revoked)
     record = Retried(
         round=state.current_round + 1,
-        runs=tuple(runs_of(failed)),
+        runs=tuple(runs_of(items)),
         at=client.now(),
         task=name,
-        function=function,
+        function=function if not state.stages else "",
     )
-    if client.joblog.retry(live.id, record) == 0:
+    stages = _stages(live, items, function if task is not None else "")
+    if client.joblog.retry(live.id, record, stages, len(revoked)) == 0:
         client.follower.catch_up(live)
         raise UsageError(
             f"job {live.name!r} is being retried by another client at this moment; look at its "
             "counts() and retry what fails then"
         )
     client.follower.catch_up(live)
-    start, stop = failed[0], failed[-1] + 1
-    inline = live.blocks.get(0, b"") if state.spec.block == 0 else b""
+    if state.stages:
+        client.sequels.release()
+    else:
+        _send(live, record, items[0], items[-1] + 1)
+
+
+def _send(live: Live, record: Retried, start: int, stop: int) -> None:
+    client, spec = live.client, live.state.spec
+    inline = live.blocks.get(0, b"") if spec.block == 0 else b""
     message = Message(
-        opening=client.joblog.opening(state.spec, inline),
+        opening=client.joblog.opening(spec, inline),
         start=start,
         stop=stop,
         round=record.round,
         whole=True,
         check=True,
-        function=function,
+        function=record.function,
     )
     try:
         client.publisher.send(message)
@@ -86,3 +87,54 @@ def retry(live: Live, task: AnyTask | None) -> None:
         # Nobody is going to run them: say so in the log rather than leave them pending for ever.
         client.joblog.cancel(live.id, Cancelled(client.now(), record.runs, record.round))
         raise
+
+
+def _causes(live: Live, failed: list[int]) -> list[int]:
+    """List the items that failed by themselves: not those of which something before has failed."""
+    found = []
+    for i in failed:
+        error = live.state.error(i)
+        if error is None or error.type != UpstreamFailed.__name__:
+            found.append(i)
+    return found
+
+
+def _check_fits(live: Live, task: AnyTask, items: list[int]) -> None:
+    """Raise unless a task can take the place of the one that some items failed in."""
+    if live.kind() != "function":
+        raise UsageError(
+            f"job {live.name!r} runs a cell, and another task cannot take its place: "
+            "job.retry() runs the same again; mend the cell and enqueue it anew"
+        )
+    found = [live.state.stage_of(i) for i in items]
+    names = {stage.spec.task for stage in found if stage is not None}
+    if len(names) > 1:
+        raise UsageError(
+            f"in job {live.name!r} failed {', '.join(map(repr, sorted(names)))}, and one task "
+            f"cannot take the place of {len(names)}: mend what they use and job.retry()"
+        )
+    signature = inspect.signature(task.function)
+    for i, stage in zip(items, found, strict=True):
+        args, kwargs = live.call(i)
+        taken = () if stage is None or stage.takes is None else (None,)
+        try:
+            signature.bind(*taken, *args, **kwargs)
+        except TypeError as exc:
+            raise TypeError(
+                f"{task.name}{signature} does not take the arguments of item {i}: {exc}; "
+                "nothing was retried"
+            ) from None
+
+
+def _stages(live: Live, items: list[int], function: str) -> list[tuple[int, int, str]]:
+    """Say of a workflow's stages how many of their items are meant, and their new function."""
+    if not live.state.stages:
+        return []
+    counts: dict[int, int] = {}
+    for i in items:
+        stage = live.state.stage_of(i)
+        if stage is not None:
+            counts[stage.number] = counts.get(stage.number, 0) + 1
+    failed = _causes(live, live.state.where(states.FAILURE_CODE)) if function else []
+    new = {stage.number for i in failed if (stage := live.state.stage_of(i)) is not None}
+    return [(s, count, function if s in new else "") for s, count in sorted(counts.items())]

@@ -139,7 +139,7 @@ class Task(Generic[P, R]):
         _check_iterable(
             iterable, f"{self.name}.starmap()", "it wants a tuple of arguments for each item"
         )
-        return self._submit_rows(self._checked(iterable), name)
+        return self._submit_rows(self.checked(iterable), name)
 
     def chunks(self, iterable: Iterable[Iterable[Any]], n: int, name: str | None = None) -> Job:
         """Send tuples of arguments, ``n`` items to a message: Celery's ``chunks``.
@@ -164,20 +164,22 @@ class Task(Generic[P, R]):
             except TypeError as exc:
                 raise TypeError(f"{self.name}{self._signature}: {exc}; nothing was sent") from None
         client = default_client()
-        return dispatch.submit_call(client, self._submission(name), args, kwargs)
+        return dispatch.submit_call(client, self.submission(name), args, kwargs)
 
     def _submit_rows(self, rows: Iterable[Any], name: str | None, *, bare: bool = False) -> Job:
         client = default_client()
-        return dispatch.submit_rows(client, self._submission(name), rows, bare=bare)
+        return dispatch.submit_rows(client, self.submission(name), rows, bare=bare)
 
-    def _submission(self, name: str | None) -> Submission:
+    def submission(self, name: str | None) -> Submission:
+        """Give the task as it is sent."""
         address = default_client().code.address(self.function)
         cache = identity(self.function) if self.options.cache else ""
         return Submission(
             self.name, address, self._params, self.options, check_name(name), cache=cache
         )
 
-    def _checked(self, rows: Iterable[Iterable[Any]]) -> Iterator[Row]:
+    def checked(self, rows: Iterable[Iterable[Any]]) -> Iterator[Row]:
+        """Give rows as tuples of arguments that the function takes."""
         sizes: set[int] = set()
         for i, row in enumerate(rows):
             try:

@@ -17,22 +17,26 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from nbqueue.core import states
+from nbqueue.core.plan import Take
 from nbqueue.core.records import (
     MOST_ROUNDS,
     Cancelled,
     Error,
+    Expanded,
     JobSpec,
     Outcomes,
     Output,
+    Planned,
     Progressed,
     Record,
     Rejected,
     Retried,
     Retrying,
+    Stage,
     Started,
 )
 from nbqueue.core.splitting import Range, runs_of
@@ -41,6 +45,8 @@ NOWHERE = 0xFFFF
 """In `JobState.worker`, of items that no worker has run, or one too many to have a number."""
 
 _NAN = float("nan")
+_MOST_ITEMS = 100_000_000
+"""A stage has no more items than this; a stranger's record may say anything."""
 _ECHO = 1000
 """How far back an output record is recognised; a log is read again from a little way back."""
 
@@ -52,6 +58,8 @@ class Changes:
     done: tuple[Range, ...] = ()
     reset: tuple[Range, ...] = ()
     finished: bool = False
+    grown: bool = False
+    """A workflow has more items than before."""
 
 
 NOTHING = Changes()
@@ -106,33 +114,45 @@ class JobState:
     """When each round was asked for."""
     cancelled_at: float | None = None
     cancellations: set[Cancelled] = field(default_factory=set)
+    stages: list[Stage] = field(default_factory=list)
+    """Of a workflow: its stages, each with the items that it has by now."""
+    result: Take | None = None
+    """Of a workflow: what of its stages' results is its own."""
     _worker_at: dict[str, int] = field(default_factory=dict, repr=False)
     """Positions in ``workers``."""
 
     def __post_init__(self) -> None:
-        n = self.spec.n
-        self.states = bytearray(n)
-        self.done = bytearray(n)
-        self.round = bytearray(b"\x01") * n
-        self.attempts = bytearray(n)
-        self.cached = bytearray(n)
-        self.started = array("d", [_NAN]) * n
-        self.run_s = array("f", [_NAN]) * n
-        self.memory_mb = array("f", [_NAN]) * n
-        self.worker = array("H", [NOWHERE]) * n
-        self.batch_of = array("I", [0]) * n
-        self.place = array("I", [0]) * n
-        self.counts = [n] + [0] * (len(states.NAMES) - 1)
+        self.states, self.done, self.round = bytearray(), bytearray(), bytearray()
+        self.attempts, self.cached = bytearray(), bytearray()
+        self.started, self.run_s, self.memory_mb = array("d"), array("f"), array("f")
+        self.worker, self.batch_of, self.place = array("H"), array("I"), array("I")
+        self.counts = [0] * len(states.NAMES)
+        self._grow(self.spec.n)
         self.task = self.spec.task
         self.function = self.spec.function
         self.submitted = [self.spec.submitted]
+
+    def _grow(self, n: int) -> None:
+        """Have ``n`` more items, of the current round."""
+        self.states += bytes(n)
+        self.done += bytes(n)
+        self.round += bytes([self.current_round]) * n
+        self.attempts += bytes(n)
+        self.cached += bytes(n)
+        self.started.extend(array("d", [_NAN]) * n)
+        self.run_s.extend(array("f", [_NAN]) * n)
+        self.memory_mb.extend(array("f", [_NAN]) * n)
+        self.worker.extend(array("H", [NOWHERE]) * n)
+        self.batch_of.extend(array("I", [0]) * n)
+        self.place.extend(array("I", [0]) * n)
+        self.counts[states.PENDING_CODE] += n
 
     # -- what can be asked ---------------------------------------------------------------------
 
     @property
     def n(self) -> int:
-        """How many items the job has."""
-        return self.spec.n
+        """How many items the job has; of a workflow, as far as it is known."""
+        return len(self.states)
 
     @property
     def n_done(self) -> int:
@@ -165,6 +185,10 @@ class JobState:
             return None
         batch = self.batches[self.batch_of[i] - 1]
         return batch.error(i)
+
+    def stage_of(self, i: int) -> Stage | None:
+        """Give the stage that an item of a workflow belongs to."""
+        return next((stage for stage in self.stages if stage.start <= i < stage.stop), None)
 
     def where(self, code: int) -> list[int]:
         """List the items in a state, ascending."""
@@ -326,6 +350,24 @@ class JobState:
                     del about[i]
         return Changes(reset=record.runs)
 
+    def _planned(self, record: Planned) -> Changes:
+        if not self.stages:
+            self.stages, self.result = list(record.stages), record.result
+        return NOTHING
+
+    def _expanded(self, record: Expanded) -> Changes:
+        # Not signed: a stage gets items once, behind all others, and not beyond measure.
+        known = 0 <= record.stage < len(self.stages)
+        if not known or self.stages[record.stage].stop or record.start != self.n:
+            return NOTHING
+        count = record.stop - record.start
+        if not 0 <= count <= _MOST_ITEMS:
+            return NOTHING
+        stage = self.stages[record.stage]
+        self.stages[record.stage] = replace(stage, start=record.start, stop=record.stop)
+        self._grow(count)
+        return Changes(grown=count > 0)
+
     def _rejected(self, record: Rejected) -> Changes:
         done: list[Range] = []
         for start, stop in record.runs:
@@ -371,5 +413,7 @@ _TAKES: dict[type, Callable[[JobState, Any], Changes]] = {
     Retried: JobState._retried,
     Retrying: JobState._retrying,
     Rejected: JobState._rejected,
+    Planned: JobState._planned,
+    Expanded: JobState._expanded,
 }
 """What the fold does with a record; the kinds that are not here follow from the others."""

@@ -14,10 +14,12 @@ in stream order and of nothing else.
     cancelled  client       items (or all that are left) will not run
     retried    client       failed items run again, in a new round, perhaps with a new function
     rejected   worker       a message was not signed with the worker's key   (unsigned!)
+    planned    client       the job is a workflow: its stages (`core.plan`)
+    expanded   the store    a stage of a workflow has got its items           (unsigned!)
     finished   the store    nothing is left to do                            (unsigned!)
 
-``rejected`` and ``finished`` are written by parties that hold no key, so the fold trusts them
-with nothing but bookkeeping: neither carries anything that is unpickled.
+``rejected``, ``expanded`` and ``finished`` are written by parties that hold no key, so the fold
+trusts them with nothing but bookkeeping: none carries anything that is unpickled.
 
 Bytes: a record is a JSON header; `Outcomes` adds packed columns behind it
 (``uint32 length | header | states u8 | started f4 | run_s f4 | results``), little-endian,
@@ -36,6 +38,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
+from nbqueue.core.plan import Take
 from nbqueue.core.splitting import Range, count
 
 FORMAT = 1
@@ -107,6 +110,8 @@ class JobSpec:
     """What items return is not kept."""
     track_started: bool = False
     """The beginning of each item is recorded at once."""
+    stages: int = 0
+    """How many stages a workflow has; 0 for a job that is none."""
 
 
 @dataclass(frozen=True)
@@ -264,6 +269,48 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One stage of a workflow: items that are sent together, with one function."""
+
+    number: int
+    start: int
+    stop: int
+    """Its items; 0 and 0 when they are not known from the beginning."""
+    spec: JobSpec
+    """What the stage would be as a job: task, function, options; the workflow's id and name."""
+    kind: str = ""
+    """``"spreads"`` finds the items of the next stage, ``"grows"``, whose number is not known
+    before; ``"rescues"`` is an errback; anything else runs when its time has come."""
+    after: tuple[int, ...] = ()
+    """Stages that must have succeeded; of an errback, those one of which must have failed."""
+    takes: Take | None = None
+    """What each item gets in front of its own arguments."""
+    star: bool = False
+    """Of a stage that spreads: each element is a tuple of arguments."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The stages of a workflow, and what of their results is its own."""
+
+    kind: ClassVar[str] = "planned"
+
+    stages: tuple[Stage, ...]
+    result: Take
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A stage that had no items has got them, behind all others."""
+
+    kind: ClassVar[str] = "expanded"
+
+    stage: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """Nothing is left to do (until a retry)."""
 
@@ -282,5 +329,7 @@ Record = (
     | Cancelled
     | Retried
     | Rejected
+    | Planned
+    | Expanded
     | Finished
 )

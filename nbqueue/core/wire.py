@@ -14,7 +14,7 @@ from base64 import b64decode, b64encode
 from dataclasses import asdict, fields
 from typing import Any, cast
 
-from nbqueue.core import states
+from nbqueue.core import plan, states
 from nbqueue.core.errors import NbqueueError
 from nbqueue.core.records import (
     FORMAT,
@@ -22,17 +22,20 @@ from nbqueue.core.records import (
     NO_LIMITS,
     Cancelled,
     Error,
+    Expanded,
     Finished,
     JobSpec,
     Limits,
     Outcomes,
     Output,
+    Planned,
     Progressed,
     Record,
     Rejected,
     Retried,
     Retrying,
     Route,
+    Stage,
     Started,
 )
 from nbqueue.core.splitting import Range
@@ -40,7 +43,7 @@ from nbqueue.core.splitting import Range
 _LENGTH = struct.Struct("<I")
 _FINAL = bytes(range(states.FIRST_DONE_CODE, len(states.NAMES)))
 _BIG_ENDIAN = sys.byteorder == "big"
-_RARE = ("limits", "after", "cache", "ignore_result", "track_started")
+_RARE = ("limits", "after", "cache", "ignore_result", "track_started", "stages")
 _RARE_WORDS = _RARE[2:]
 _SPEC_FIELDS = tuple(f.name for f in fields(JobSpec) if f.name not in _RARE)
 
@@ -94,6 +97,31 @@ def _read_spec(plain: dict[str, Any]) -> JobSpec:
     return JobSpec(**values)
 
 
+def stage_to_plain(stage: Stage) -> dict[str, Any]:
+    """Give a stage as JSON has it."""
+    spec = {"v": FORMAT, **_to_plain(stage.spec)}
+    return {**vars(stage), "spec": spec, "takes": plan.to_plain(stage.takes)}
+
+
+def stage_from_plain(plain: dict[str, Any]) -> Stage:
+    """Read a stage; raises LookupError, TypeError or ValueError when it is none."""
+    return Stage(
+        **{
+            **plain,
+            "spec": _read_spec(plain["spec"]),
+            "takes": plan.from_plain(plain["takes"]),
+            "after": tuple(plain["after"]),
+        }
+    )
+
+
+def _read_plan(plain: dict[str, Any]) -> Planned:
+    result = plan.from_plain(plain["result"])
+    if result is None:
+        raise ValueError("a plan without a result")
+    return Planned(tuple(map(stage_from_plain, plain["stages"])), result)
+
+
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 """`json.dumps` would make an encoder for each record."""
 
@@ -120,6 +148,9 @@ def _to_plain(record: Record) -> dict[str, Any]:
                 plain[name] = value
     elif isinstance(record, Retrying):
         plain["errors"] = [(e.type, e.message, e.traceback) for e in record.errors]
+    elif isinstance(record, Planned):
+        plain["stages"] = list(map(stage_to_plain, record.stages))
+        plain["result"] = plan.to_plain(record.result)
     return plain
 
 
@@ -172,6 +203,8 @@ _READERS = {
     Retried.kind: _simple(Retried, runs=True),
     Retrying.kind: _read_retrying,
     Rejected.kind: _simple(Rejected, runs=True),
+    Planned.kind: _read_plan,
+    Expanded.kind: _simple(Expanded),
     Finished.kind: _simple(Finished),
 }
 

@@ -108,6 +108,23 @@ def pack_call(
         raise _named(columns, blobs, [*names[: len(args)], *kwargs], 0, exc) from None
 
 
+def pack_calls(calls: Sequence[Call], blobs: BlobStore, names: Sequence[str], first: int) -> bytes:
+    """Pack a block of calls with keyword arguments."""
+    rows = [(_pointing(args, blobs), _pointing_named(kwargs, blobs)) for args, kwargs in calls]
+    same = all(a is args and k is kw for (a, k), (args, kw) in zip(rows, calls, strict=True))
+    try:
+        return pack(("rows" if same else "rows+refs", rows), blobs)
+    except NotPicklable as exc:
+        for place, (args, kwargs) in enumerate(calls):
+            columns = [[value] for value in (*args, *kwargs.values())]
+            named = [*names[: len(args)], *kwargs]
+            try:
+                pack((args, kwargs), blobs)
+            except NotPicklable:
+                raise _named(columns, blobs, named, first + place, exc) from None
+        raise
+
+
 def read(packed: bytes | memoryview, blobs: BlobStore) -> Block:
     """Read a packed block (verified before)."""
     form, data = unpack(packed, blobs)
@@ -166,6 +183,10 @@ class Arguments:
         pipe.hset(key, str(number), seal(self._keyring, job_id, number, packed))
         pipe.expire(key, _PROBATION_S)  # each time: a slow generator may take longer than that
         pipe.execute()
+
+    def keep(self, job_id: str) -> None:
+        """Keep the blocks that were added to a job that runs for as long as the job."""
+        self._store.persist(keys.args(job_id))
 
     def discard(self, job_id: str) -> None:
         """Drop the blocks of a job that is not going to be."""

@@ -18,6 +18,7 @@ from nbqueue.core import states, wire
 from nbqueue.core.errors import Expired, UnknownJob
 from nbqueue.core.records import (
     Cancelled,
+    Expanded,
     Finished,
     JobSpec,
     Outcomes,
@@ -37,12 +38,15 @@ from nbqueue.store.signing import SIZE, Keyring
 
 log = logging.getLogger("nbqueue.store")
 
-_UNSIGNED = {Rejected.kind, Finished.kind}
+_UNSIGNED = {Rejected.kind, Expanded.kind, Finished.kind}
 _CALL = ((0, 1),)
 """The runs of a single call."""
 
 _TOMBSTONE_MS = 24 * 3600 * 1000
-_SCRIPTS = ("open", "commit", "note", "cancel", "retry", "forget", "hold", "claim")
+_SCRIPTS = ("open", "commit", "note", "forget", "hold", "claim")
+_STAGED = ("commit", "cancel", "retry", "plan", "begin", "advance", "spread")
+"""Scripts that know of the stages of workflows."""
+
 _CLAIM_MS = 10_000
 """How long a process has for sending a held message, before another may."""
 
@@ -94,6 +98,10 @@ class JobLog:
         self._expire_ms = int(expires_s * 1000)
         common = _source("common")
         self._scripts = {name: store.register_script(common + _source(name)) for name in _SCRIPTS}
+        stages = common + _source("stages")
+        for name in _STAGED:
+            key = "commit_staged" if name == "commit" else name
+            self._scripts[key] = store.register_script(stages + _source(name))
         self._scripts["call"] = store.register_script(_source("call"))
         self.bad_signatures = 0
         """How many records were refused because of their signature."""
@@ -105,15 +113,15 @@ class JobLog:
 
         ``inline`` is the packed argument block of a single call, kept for whoever looks later.
         """
-        body, sig = self._sealed(spec.id, spec)
+        body, sig = self.sealed(spec.id, spec)
         call = arguments.seal(self._keyring, spec.id, 0, inline) if inline else b""
         return Opening(spec, body, sig, call)
 
     def open(self, opening: Opening) -> bool:
         """Make a job exist; ``False`` when it did already (or was forgotten)."""
         spec = opening.spec
-        argv = _opening_arguments(opening)
-        return bool(self._run("open", spec.id, spec.submitted, self._expire_ms, *argv))
+        argv = opening_arguments(opening)
+        return bool(self.run("open", spec.id, spec.submitted, self._expire_ms, *argv))
 
     def hold(self, opening: Opening, envelope: str) -> int:
         """Open a job and keep its message until the jobs it waits for have ended.
@@ -124,8 +132,8 @@ class JobLog:
             UnknownJob: one of them is not in the store; nothing was done.
         """
         after = opening.spec.after
-        known, value = self._run(
-            "hold", opening.spec.id, envelope, len(after), *after, *_opening_arguments(opening)
+        known, value = self.run(
+            "hold", opening.spec.id, envelope, len(after), *after, *opening_arguments(opening)
         )
         if known == 0:
             raise UnknownJob(f"job {value.decode()!r} is not in the store; nothing was sent")
@@ -136,7 +144,7 @@ class JobLog:
 
         ``None`` when there is nothing to do.
         """
-        found = self._run("claim", job_id, _CLAIM_MS, *after)
+        found = self.run("claim", job_id, _CLAIM_MS, *after)
         return (found[0].decode(), [bad.decode() for bad in found[1:]]) if found else None
 
     def commit(
@@ -146,49 +154,63 @@ class JobLog:
         at: float,
         *,
         opening: Opening | None = None,
+        stage: int | None = None,
     ) -> Reply:
         """Record outcomes, each item once; repeating it changes nothing.
 
-        With ``opening`` the job is opened in the same step if it is not yet.
+        With ``opening`` the job is opened in the same step if it is not yet. ``stage`` is that of
+        the items, of a workflow.
         """
         codes = (
             bytes([states.FAILURE_CODE])
             if isinstance(record, Rejected)
             else _shorten(record.states)
         )
-        body, sig = self._sealed(job_id, record)
-        first = _opening_arguments(opening) if opening else []
+        body, sig = self.sealed(job_id, record)
+        first = opening_arguments(opening) if opening else []
         if opening and opening.call and record.round == 1 and record.runs == _CALL:
-            reply = self._run(
+            reply = self.run(
                 "call", job_id, record.kind, body, sig, codes, at, self._expire_ms, *first
             )
             if reply:
                 return Reply(*reply)
-        reply = self._run(
-            "commit", job_id, record.kind, body, sig, record.round, codes, at, self._expire_ms,
-            len(first), *first, *_flat(record.runs),
+        staged = stage is not None or isinstance(record, Rejected)
+        reply = self.run(
+            "commit_staged" if staged else "commit",
+            job_id, record.kind, body, sig, record.round, codes, at, self._expire_ms,
+            "" if stage is None else stage, len(first), *first, *_flat(record.runs),
         )  # fmt: skip
         return Reply(*reply)
 
     def note(self, job_id: str, record: Started | Progressed | Output) -> Reply:
         """Append a record that ends nothing."""
-        body, sig = self._sealed(job_id, record)
-        return Reply(*self._run("note", job_id, record.kind, body, sig))
+        body, sig = self.sealed(job_id, record)
+        return Reply(*self.run("note", job_id, record.kind, body, sig))
 
     def cancel(self, job_id: str, record: Cancelled) -> int:
         """Revoke everything that is left, or the record's items; say how many those were."""
-        body, sig = self._sealed(job_id, record)
+        body, sig = self.sealed(job_id, record)
         runs = _flat(record.runs or ())
         count = int(
-            self._run("cancel", job_id, body, sig, record.at, self._expire_ms, record.round, *runs)
+            self.run("cancel", job_id, body, sig, record.at, self._expire_ms, record.round, *runs)
         )
         return self._known(job_id, count)
 
-    def retry(self, job_id: str, record: Retried) -> int:
-        """Open the next round; 0 when another client opened it first."""
-        body, sig = self._sealed(job_id, record)
+    def retry(
+        self,
+        job_id: str,
+        record: Retried,
+        stages: Sequence[tuple[int, int, str]] = (),
+        revoked: int = 0,
+    ) -> int:
+        """Open the next round; 0 when another client opened it first.
+
+        ``stages`` says of a workflow's how many of their items are meant, and the address of a new
+        function, if there is one; ``revoked``, how many of a workflow's items were cancelled.
+        """
+        body, sig = self.sealed(job_id, record)
         count = int(
-            self._run(
+            self.run(
                 "retry",
                 job_id,
                 body,
@@ -196,6 +218,9 @@ class JobLog:
                 record.round,
                 record.at,
                 record.task,
+                revoked,
+                len(stages),
+                *(value for stage in stages for value in stage),
                 *_flat(record.runs),
             )
         )
@@ -203,11 +228,13 @@ class JobLog:
 
     def forget(self, job_id: str) -> bool:
         """Delete a job and everything of it; ``False`` when there was none."""
-        return bool(self._run("forget", job_id, _TOMBSTONE_MS))
+        return bool(self.run("forget", job_id, _TOMBSTONE_MS))
 
     # -- reading -------------------------------------------------------------------------------
 
-    def read(self, job_id: str, after: str = "-", limit: int = 500) -> list[Entry]:
+    def read(
+        self, job_id: str, after: str = "-", limit: int = 500, until: str = "+"
+    ) -> list[Entry]:
         """Read verified records in order, from the one after ``after`` (an entry id, or ``-``).
 
         An empty list means that there is nothing newer. Records with a bad signature are counted,
@@ -216,7 +243,7 @@ class JobLog:
         raw = cast(
             "list[tuple[bytes, dict[bytes, bytes]]]",
             self._store.xrange(
-                keys.log(job_id), min=after if after == "-" else f"({after}", count=limit
+                keys.log(job_id), min=after if after == "-" else f"({after}", max=until, count=limit
             ),
         )
         entries = []
@@ -285,13 +312,15 @@ class JobLog:
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _sealed(self, job_id: str, record: Record) -> tuple[bytes, bytes]:
+    def sealed(self, job_id: str, record: Record) -> tuple[bytes, bytes]:
+        """Give a record's bytes and their signature."""
         body = wire.encode(record)
         if record.kind in _UNSIGNED:
             return body, b""
         return body, self._keyring.sign(_context(job_id, record.kind), body)
 
-    def _run(self, script: str, job_id: str, *argv: Any) -> Any:
+    def run(self, script: str, job_id: str, *argv: Any) -> Any:
+        """Run one of the scripts on a job."""
         made = self._scripts[script]
         try:
             return self._line.ask("EVALSHA", made.sha, 1, keys.base(job_id), *argv)
@@ -312,7 +341,8 @@ def _context(job_id: str, kind: str) -> str:
     return f"{kind} record of job {job_id}"
 
 
-def _opening_arguments(opening: Opening) -> list[Any]:
+def opening_arguments(opening: Opening) -> list[Any]:
+    """Give what ``open_job`` in the scripts wants to know."""
     spec = opening.spec
     return [
         opening.body,

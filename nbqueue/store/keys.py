@@ -1,7 +1,7 @@
 r"""The Redis schema, whole.
 
     nbq:{id}:meta      hash    n left round cancelled last origin name task submitted finished
-                               success failure revoked blocks watched, and call: the sealed
+                               success failure revoked blocks watched plan, and call: the sealed
                                arguments of a single call   (or just ``gone`` after forget)
     nbq:{id}:log       stream  k kind, b body, s signature           (`core.records`)
     nbq:{id}:done:R    string  bitmap: item i of round R is recorded
@@ -10,8 +10,11 @@ r"""The Redis schema, whole.
                                expires by itself
     nbq:{id}:held      string  the message of a job that waits for others, until they have ended
     nbq:{id}:then      set     ids of the jobs that wait for this one   (meta ``then``)
-    nbq:{id}:claim     string  some process is sending the held message; expires in seconds
-    nbq:ready          set     ids of held jobs to look at: one that they waited for has ended
+    nbq:{id}:claim     string  some process is sending what is held or ready; expires in seconds
+    nbq:{id}:plan      hash    of a workflow, what is known of its stages    (`lua/stages.lua`)
+    nbq:{id}:ready     hash    of a workflow, stages to be sent, or to be recorded as failed
+    nbq:ready          set     ids of jobs to look at: what they, or stages of them, waited for has
+                               ended
     nbq:later          zset    messages that are kept, by when they are due   (`later`)
     nbq:later:bell     list    a word that the first of them is another one
     nbq:jobs           zset    id by time of submission
@@ -79,6 +82,11 @@ def held(job_id: str) -> str:
 def claim(job_id: str) -> str:
     """Key of the claim on a held message."""
     return base(job_id) + ":claim"
+
+
+def plan(job_id: str) -> str:
+    """Key of what is known of a workflow's stages."""
+    return base(job_id) + ":plan"
 
 
 def function(address: str) -> str:

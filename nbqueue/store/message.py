@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from nbqueue.core import wire
 from nbqueue.core.errors import BadSignature
-from nbqueue.core.records import JobSpec
+from nbqueue.core.records import JobSpec, Stage
 from nbqueue.store.joblog import Opening
 from nbqueue.store.signing import SIZE, Keyring
 
@@ -47,11 +47,13 @@ class Message:
     """Some items may be recorded already: consult the done-bitmap before running."""
     function: str = ""
     """Address of the function of this round; the spec's when empty."""
+    stage: Stage | None = None
+    """The stage of a workflow that the items are of."""
 
     @property
     def spec(self) -> JobSpec:
-        """The job."""
-        return self.opening.spec
+        """The job; of a workflow, the stage as if it were one."""
+        return self.opening.spec if self.stage is None else self.stage.spec
 
 
 class Unverified(BadSignature):
@@ -72,18 +74,18 @@ class Unverified(BadSignature):
 def encode(keyring: Keyring, message: Message) -> str:
     """Give a message's envelope."""
     opening = message.opening
-    head = json.dumps(
-        {
-            "job": message.spec.id,
-            "a": message.start,
-            "b": message.stop,
-            "round": message.round,
-            "whole": message.whole,
-            "check": message.check,
-            "function": message.function,
-        },
-        separators=(",", ":"),
-    ).encode()
+    plain = {
+        "job": message.spec.id,
+        "a": message.start,
+        "b": message.stop,
+        "round": message.round,
+        "whole": message.whole,
+        "check": message.check,
+        "function": message.function,
+    }
+    if message.stage is not None:
+        plain["stage"] = wire.stage_to_plain(message.stage)
+    head = json.dumps(plain, separators=(",", ":")).encode()
     lengths = _LENGTHS.pack(len(head), len(opening.body))
     body = b"".join((lengths, head, opening.body, opening.signature, opening.call))
     return b64encode(keyring.seal(_CONTEXT, body)).decode()
@@ -118,4 +120,5 @@ def decode(keyring: Keyring, envelope: str) -> Message:
         whole=bool(head["whole"]),
         check=bool(head["check"]),
         function=head["function"],
+        stage=wire.stage_from_plain(head["stage"]) if "stage" in head else None,
     )

@@ -1,4 +1,4 @@
-"""Sequels: jobs that wait until others have succeeded.
+"""Sequels: jobs that wait until others have succeeded, and workflows (`plans`) of which stages do.
 
 Their first message is not given to the broker but kept beside the job (``held``). Whatever ends a
 job (a worker's commit, a cancellation, `forget`) moves the jobs that wait for it to ``nbq:ready``,
@@ -29,6 +29,7 @@ from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
 from nbqueue.store.message import Message, Unverified
 from nbqueue.store.packing import BlobStore, pack_native
+from nbqueue.store.plans import Plans
 from nbqueue.store.signing import Keyring
 
 log = logging.getLogger("nbqueue.store")
@@ -45,9 +46,11 @@ class Sequels:
         later: Later,
         blobs: BlobStore,
         *,
+        plans: Plans,
         now: Callable[[], float],
         name: str,
     ) -> None:
+        self._plans = plans
         self._store = store
         self._keyring = keyring
         self._joblog = joblog
@@ -82,6 +85,10 @@ class Sequels:
         except Expired as exc:  # forgotten, or not signed with our key: then not ours to send
             log.warning("a job that waited for others cannot be sent: %s", exc)
             self._store.srem(keys.READY, job_id)
+            return
+        if spec.stages:
+            if self._plans.advance(spec):
+                self.release()
             return
         claimed = self._joblog.claim(job_id, spec.after)
         if claimed is None:

@@ -23,6 +23,8 @@ from nbqueue.store.results import Packed
 from nbqueue.worker import caching, cells, limits, surroundings
 from nbqueue.worker.ranges import RangeRun
 from nbqueue.worker.reporter import Reporter
+from nbqueue.worker.spreading import spreading
+from nbqueue.worker.upstream import leading
 from nbqueue.worker.workplace import Workplace
 
 Function = Callable[..., Any]
@@ -34,6 +36,24 @@ def callee(place: Workplace, message: Message, run: RangeRun, reporter: Reporter
     Raises:
         NbqueueError: the function cannot be loaded.
     """
+    if message.stage is None:
+        return _own(place, message, run, reporter)
+    if message.stage.kind == "spreads":
+        function: Function = spreading(place, message)
+    else:
+        function = _own(place, message, run, reporter)
+    lead = leading(place, message)
+
+    # Outside of everything else: what it takes is no argument that a cached result is known by.
+    @functools.wraps(function, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*lead(), *args, **kwargs)
+
+    return call
+
+
+def _own(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) -> Function:
+    """Give what is called with an item's own arguments."""
     spec = message.spec
     address = message.function or spec.function
     found: Function | Cell = place.functions.get(address)

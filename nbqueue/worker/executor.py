@@ -30,6 +30,7 @@ from nbqueue.core.errors import (
     NbqueueError,
     WorkerLost,
 )
+from nbqueue.core.plan import block_number
 from nbqueue.core.records import Error, Rejected
 from nbqueue.core.splitting import Range
 from nbqueue.store import arguments, keys
@@ -249,15 +250,19 @@ class Execution:
 
     def _load_block(self, item: int) -> None:
         """Read the argument block that an item is in; one that cannot be read fails its items."""
-        spec, size = self._message.spec, self._message.spec.block or 1
-        self._block_start = item // size * size
+        spec, stage = self._message.spec, self._message.stage
+        size, origin, first = spec.block or 1, 0, 0
+        if stage is not None:
+            origin, first = stage.start, block_number(stage.number, 0)
+        number = (item - origin) // size
+        self._block_start = origin + number * size
         self._block_stop = self._block_start + size
         self._block = None
         try:
             if self._message.opening.call:
                 self._block = arguments.read(self._message.opening.inline, self._place.blobs)
             else:
-                self._block = self._place.block(spec.id, item // size, self._message.round)
+                self._block = self._place.block(spec.id, first + number, self._message.round)
             self._call = self._block.opened if self._block.has_refs else self._block.call
         except redis.RedisError:
             raise

@@ -181,20 +181,25 @@ class Reporter:
         message = self._message
         # A quick single call is over before its client has opened the job: then this opens it.
         opening = message.opening if message.opening.call and message.round == 1 else None
+        stage = None if message.stage is None else message.stage.number
         reply = self._place.joblog.commit(
-            message.spec.id, batch, self._place.now(), opening=opening
+            message.spec.id, batch, self._place.now(), opening=opening, stage=stage
         )
-        if reply.known == 0:
-            self._open()
+        if reply.known == 0 and self._open():
             reply = self._place.joblog.commit(message.spec.id, batch, self._place.now())
         self._slot.recorded(reply.recorded)
         self._heed(reply)
         if reply.ready:
             self._place.sequels.release()
 
-    def _open(self) -> None:
-        """Open the job from its message: the client died, or has not come to it yet."""
-        self._place.joblog.open(self._message.opening)
+    def _open(self) -> bool:
+        """Open the job from its message: the client died, or has not come to it yet.
+
+        Not a workflow, which is open before it has messages: it is gone.
+        """
+        if self._message.stage is None:
+            self._place.joblog.open(self._message.opening)
+        return self._message.stage is None
 
     def _heed(self, reply: Reply) -> None:
         self.cancelled = self.cancelled or bool(reply.cancelled) or reply.left == 0
@@ -280,8 +285,7 @@ class Reporter:
     def _note(self, record: Started | Progressed | Output) -> None:
         job_id = self._message.spec.id
         reply = self._place.joblog.note(job_id, record)
-        if reply.known == 0:
-            self._open()
+        if reply.known == 0 and self._open():
             reply = self._place.joblog.note(job_id, record)
         self._heed(reply)
 

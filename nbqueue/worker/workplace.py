@@ -26,6 +26,7 @@ from nbqueue.store.connection import clock_offset, connect
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
+from nbqueue.store.plans import Plans
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
 from nbqueue.worker.tally import Tally
@@ -72,18 +73,20 @@ class Workplace:
             now=self.now,
             name=self.name,
         )
+        self.plans = Plans(self.joblog, self.later, self.blobs, now=self.now, name=self.name)
         self.sequels = Sequels(
             self.store,
             wiring.keyring,
             self.joblog,
             self.later,
             self.blobs,
+            plans=self.plans,
             now=self.now,
             name=self.name,
         )
         self.functions = Functions(self.store, wiring.keyring, self.blobs)
         self.cache = ResultCache(self.store, wiring.keyring)
-        self._arguments = Arguments(self.store, wiring.keyring, self.blobs)
+        self.arguments = Arguments(self.store, wiring.keyring, self.blobs)
         self._blocks: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
 
     def block(self, job_id: str, number: int, round_: int) -> Block:
@@ -93,7 +96,7 @@ class Workplace:
         """
         key = (job_id, number, round_)
         if key not in self._blocks:
-            self._blocks[key] = self._arguments.get(job_id, number)
+            self._blocks[key] = self.arguments.get(job_id, number)
             if len(self._blocks) > _BLOCKS:
                 self._blocks.popitem(last=False)
                 self.blobs.release()

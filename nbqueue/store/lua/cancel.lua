@@ -11,10 +11,16 @@ if #ARGV == 5 then
     redis.call('SET', done_key(r), string.rep('\255', math.ceil(n / 8)))
   end
   set('cancelled', 1)
+  for s = 0, tonumber(M.plan or 0) - 1 do  -- a retry sets back those that were cancelled, too
+    redis.call('HINCRBY', plan, 'bad:' .. s, number('left:' .. s))
+    redis.call('HSET', plan, 'left:' .. s, 0)
+  end
 else
   if not is_round(round) then return 0 end
   for k = 6, #ARGV, 2 do
-    revoked = revoked + set_bits(done_key(round), tonumber(ARGV[k]), math.min(ARGV[k + 1], n))
+    local new = set_bits(done_key(round), tonumber(ARGV[k]), math.min(ARGV[k + 1], n))
+    if M.plan and new > 0 then ended(stage_of(tonumber(ARGV[k])), 0, new) end
+    revoked = revoked + new
   end
   if revoked == 0 then return 0 end
 end

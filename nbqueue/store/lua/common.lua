@@ -5,11 +5,13 @@
 local base = KEYS[1]
 local meta, log, args = base .. ':meta', base .. ':log', base .. ':args'
 local held, followers = base .. ':held', base .. ':then'
+local plan, ready = base .. ':plan', base .. ':ready'
 local job = string.match(base, '{(.*)}')
 local INLINE = 8192  -- larger records are fetched from the log, not pushed with the bell
 local FIELDS = {'n', 'left', 'round', 'cancelled', 'success', 'failure', 'revoked', 'last',
-  'origin', 'watched', 'blocks', 'gone', 'held', 'then'}
+  'origin', 'watched', 'blocks', 'gone', 'held', 'then', 'plan'}
 local M, changed = {}, {}
+local ended, recorded  -- of a workflow's stage; see stages.lua
 
 local function done_key(round) return base .. ':done:' .. round end
 
@@ -55,6 +57,7 @@ local function each_key(f)
   f(meta); f(log)
   if M.blocks then f(args) end
   if M.held then f(held) end
+  if M.plan then f(plan) f(ready) end
   for round = 1, tonumber(M.round) do f(done_key(round)) end
 end
 

@@ -1,0 +1,49 @@
+"""The result of a workflow, made of the results of its stages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbqueue.core import states
+from nbqueue.core.errors import UsageError
+from nbqueue.core.plan import Failed, Listed, One, Other, Spread, Take
+
+if TYPE_CHECKING:
+    from nbqueue.client.live import Live
+
+_MISSING: Any = object()
+"""Stands for a result that is not there and is to be dropped."""
+
+
+def gathered(live: Live, take: Take, errors: str) -> Any:
+    """Give what a take says, of a workflow that has ended.
+
+    Where an item has no result there is its exception, or with ``errors="drop"`` nothing (``None``
+    for the whole).
+    """
+    found = _made(live, take, drop=errors == "drop")
+    return None if found is _MISSING else found
+
+
+def _made(live: Live, take: Take, *, drop: bool) -> Any:
+    if isinstance(take, Listed):
+        found: list[Any] = []
+        for part in take.parts:
+            made = _made(live, part, drop=drop)
+            found.extend(made if isinstance(part, Spread) else [made])
+        return [value for value in found if value is not _MISSING]
+    if isinstance(take, Other):
+        return live.client.job(take.job_id).result(errors="drop" if drop else "return")
+    if isinstance(take, Failed):
+        raise UsageError(f"{take!r} is no result")
+    stage = live.state.stages[take.stage]
+    values = [_item(live, i, drop=drop) for i in range(stage.start, stage.stop)]
+    if isinstance(take, One):
+        return values[0] if values else _MISSING
+    return [value for value in values if value is not _MISSING]
+
+
+def _item(live: Live, i: int, *, drop: bool) -> Any:
+    if live.state.states[i] == states.SUCCESS_CODE:
+        return live.outcomes.value(i)
+    return _MISSING if drop else live.outcomes.exception(i)

@@ -1,0 +1,176 @@
+"""From a draft to a job: upload what each stage is called with, open the plan, send what can begin.
+
+The plan is the acceptance: it goes to the store in one step, together with the job, after all
+arguments and functions are there. From then on the workflow needs no client: whoever ends a stage
+sends those that waited for it (`store.plans`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from nbqueue.client import dispatch
+from nbqueue.client.client import Client
+from nbqueue.client.job import Job
+from nbqueue.client.live import Live
+from nbqueue.client.options import check_name
+from nbqueue.client.steps import Draft, Step
+from nbqueue.core.plan import (
+    Listed,
+    Other,
+    Take,
+    block_number,
+    renumbered,
+    stages_of,
+)
+from nbqueue.core.records import NO_LIMITS, JobSpec, Planned, Route, Stage
+from nbqueue.core.settings import BLOCK_ITEMS
+
+PARAMS = ("node", "args")
+"""What stands for the parameters of a workflow's items, which have no parameters in common."""
+
+
+def submit(client: Client, draft: Draft, name: str | None = None) -> Job:
+    """Send a workflow.
+
+    Raises:
+        NotPicklable: an argument, or something that a function uses, cannot travel.
+        UnknownJob: a job that it is to follow is not in the store; nothing was sent.
+        BrokerUnreachable: the store has it, but the broker does not take what begins: it is sent
+            as soon as the broker is there.
+    """
+    name = check_name(name)
+    made = _Stages(client, name)
+    try:
+        for step in draft.steps:
+            made.add(step)
+        spec = made.spec(draft)
+        planned = Planned(tuple(made.stages), renumbered(draft.result, made.numbers))
+        live = Live(client, spec)
+        live.blocks = made.kept
+        live.apply(planned)
+        client.follower.follow(live)
+        for job_id in spec.after:
+            client.follower.open_now(job_id)
+        try:
+            begun = client.plans.open(client.joblog.opening(spec), planned)
+        except BaseException:
+            client.follower.unfollow(live)
+            raise
+    except BaseException:
+        client.arguments.discard(made.job_id)
+        raise
+    if begun:
+        client.sequels.release()
+    client.follower.catch_up(live)
+    return Job(live)
+
+
+class _Stages:
+    """Makes stages of steps, and stores their arguments."""
+
+    def __init__(self, client: Client, name: str | None) -> None:
+        self._client = client
+        self._name = name
+        self.job_id = dispatch.new_id()
+        self.stages: list[Stage] = []
+        self.numbers: dict[int, int] = {}
+        """The stage whose results are a step's, by the step's position."""
+        self.kept: dict[int, bytes] = {}
+        self._parts: list[tuple[int, ...]] = []
+        self._n = 0
+
+    def add(self, step: Step) -> None:
+        """Make the next step's stage, or stages."""
+        after = {self.numbers[k] for k in step.after}
+        takes = None if step.takes is None else renumbered(step.takes, self.numbers)
+        after.update(stages_of(takes))
+        if step.each:
+            self._upload([((), {})], step)
+            number = self._append(step, 1, 1, after, takes, "spreads", star=step.star)
+            self._append(step, 0, BLOCK_ITEMS, {number}, None, "grows")
+            self._parts.append((number, number + 1))
+        elif step.rescues:
+            watched = {s for k in step.rescues for s in self._parts[k]}
+            self._upload([((), {})], step)
+            self._parts.append((self._append(step, 0, 1, watched, takes, "rescues"),))
+        else:
+            n, block = self._uploaded(step)
+            self._parts.append((self._append(step, n, block, after, takes),))
+        self.numbers[len(self.numbers)] = self._parts[-1][-1]
+
+    def spec(self, draft: Draft) -> JobSpec:
+        """Give the spec of the whole."""
+        first = self.stages[0].spec
+        tasks = dict.fromkeys(stage.spec.task for stage in self.stages)
+        return replace(
+            first,
+            name=self._name or f"{first.task}-{self.job_id[:6]}",
+            task=" | ".join(tasks) if len(tasks) <= 4 else f"{len(tasks)} tasks",
+            function="",
+            n=self._n,
+            block=1,
+            params=PARAMS,
+            route=Route(),
+            limits=NO_LIMITS,
+            chunksize=None,
+            cache="",
+            after=tuple(dict.fromkeys(_others(draft))),
+            stages=len(self.stages),
+        )
+
+    def _append(
+        self,
+        step: Step,
+        n: int,
+        block: int,
+        after: Iterable[int],
+        takes: Take | None,
+        kind: str = "",
+        *,
+        star: bool = False,
+    ) -> int:
+        number = len(self.stages)
+        submission = step.task.submission(self._name)
+        spec = dispatch.make_spec(
+            self._client, submission, n=n, block=block or 1, job_id=self.job_id
+        )
+        appended = kind in ("grows", "rescues")
+        start = 0 if appended else self._n
+        self._n += 0 if appended else n
+        stop = start if appended else self._n
+        waits = tuple(sorted(after))
+        self.stages.append(Stage(number, start, stop, spec, kind, waits, takes, star))
+        return number
+
+    def _uploaded(self, step: Step) -> tuple[int, int]:
+        if step.values is not None:
+            upload = self._uploader(step)
+            upload.all(
+                step.task.checked(step.values) if step.star else step.values, bare=not step.star
+            )
+        else:
+            upload = self._upload(step.calls, step)
+        return upload.n, upload.block
+
+    def _upload(self, calls: Iterable[dispatch.Call], step: Step) -> dispatch.Upload:
+        upload = self._uploader(step)
+        upload.calls(calls)
+        return upload
+
+    def _uploader(self, step: Step) -> dispatch.Upload:
+        params = step.task.submission(None).params
+        first = block_number(len(self.stages), 0)
+        return dispatch.Upload(self._client, self.job_id, params, first=first, kept=self.kept)
+
+
+def _others(draft: Draft) -> Iterable[str]:
+    """List the other jobs that a workflow takes from."""
+    takes: list[Take] = [step.takes for step in draft.steps if step.takes is not None]
+    while takes:
+        take = takes.pop()
+        if isinstance(take, Other):
+            yield take.job_id
+        elif isinstance(take, Listed):
+            takes.extend(take.parts)

@@ -1,0 +1,205 @@
+"""What a call of a workflow takes from the stages before it, read from the job's log.
+
+    message → which stages it takes from → where in the log their outcomes are → their results
+
+Read once a message, and unpickled anew for each item, so that items that change what they take do
+not change it for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, cast
+
+from nbqueue.core import states
+from nbqueue.core.errors import Expired, RemoteError, UpstreamFailed
+from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread, Take, stages_of
+from nbqueue.core.records import Error, Outcomes, Record
+from nbqueue.store import keys
+from nbqueue.store.message import Message
+from nbqueue.store.packing import unpack
+from nbqueue.store.results import Column
+from nbqueue.worker.current import Request
+from nbqueue.worker.workplace import Workplace
+
+_PAGE = 500
+_BEGINNING = "-"
+
+Lead = Callable[[], tuple[Any, ...]]
+"""Gives the arguments in front of an item's own."""
+
+
+def leading(place: Workplace, message: Message) -> Lead:
+    """Give what makes the arguments that a message's items take from before.
+
+    Raises:
+        Expired: what they take is not in the store any more.
+    """
+    assert message.stage is not None
+    take = message.stage.takes
+    if take is None:
+        return tuple
+    if isinstance(take, Failed):
+        return _failure(place, message, take.form)
+    read = _Reading(place, message.spec.id, sorted(set(stages_of(take))))
+    return lambda: (read.value(take),)
+
+
+class _Piece(NamedTuple):
+    """Results of consecutive items: where they go, and where they are."""
+
+    start: int
+    stop: int
+    column: Column
+    place: int
+
+
+class _Results:
+    """The results of some items, read from their outcomes."""
+
+    def __init__(self, records: Iterable[Record], start: int, stop: int, place: Workplace) -> None:
+        self._n = stop - start
+        self._pieces: list[_Piece] = []
+        for record in records:
+            if isinstance(record, Outcomes):
+                self._take(record, start, stop, place)
+
+    def _take(self, record: Outcomes, start: int, stop: int, place: Workplace) -> None:
+        column = Column(record.results, place.blobs)
+        at = 0
+        for a, b in record.runs:
+            for i, j in _successes(record.states, a, b, at, start, stop):
+                self._pieces.append(_Piece(i - start, j - start, column, at + i - a))
+            at += b - a
+
+    def values(self) -> list[Any]:
+        """Give the results, in order."""
+        found: list[Any] = [None] * self._n
+        for piece in self._pieces:
+            stop = piece.place + piece.stop - piece.start
+            found[piece.start : piece.stop] = piece.column.slice(piece.place, stop)
+        return found
+
+
+def _successes(
+    codes: bytes, a: int, b: int, at: int, start: int, stop: int
+) -> Iterator[tuple[int, int]]:
+    """List the ranges within ``[a, b)`` and ``[start, stop)`` whose items have succeeded."""
+    i, end = max(a, start), min(b, stop)
+    while i < end:
+        j = i
+        while j < end and codes[at + j - a] == states.SUCCESS_CODE:
+            j += 1
+        if j > i:
+            yield i, j
+        i = j + 1
+
+
+class _Reading:
+    """The results of the stages that a message takes from."""
+
+    def __init__(self, place: Workplace, job_id: str, numbers: list[int]) -> None:
+        self._place = place
+        self._results: dict[int, _Results] = {}
+        self._others: dict[str, Any] = {}
+        names = [f"{what}:{s}" for s in numbers for what in ("items", "from", "to")]
+        found = _known(place, job_id, names) if names else []
+        for k, s in enumerate(numbers):
+            items, first, last = found[3 * k : 3 * k + 3]
+            start, stop = map(int, items.split()) if items else (0, 0)
+            records = _between(place, job_id, first, last) if first and last else ()
+            self._results[s] = _Results(records, start, stop, place)
+
+    def value(self, take: Take) -> Any:
+        """Make what is taken, anew."""
+        if isinstance(take, One):
+            return self._results[take.stage].values()[0]
+        if isinstance(take, (All, Spread)):
+            return self._results[take.stage].values()
+        if isinstance(take, Listed):
+            found: list[Any] = []
+            for part in take.parts:
+                if isinstance(part, Spread):
+                    found.extend(self.value(part))
+                else:
+                    found.append(self.value(part))
+            return found
+        assert isinstance(take, Other)
+        values = self._other(take.job_id).values()
+        return values[0] if take.single else values
+
+    def _other(self, job_id: str) -> _Results:
+        if job_id not in self._others:
+            n = self._place.joblog.spec(job_id).n
+            records = _between(self._place, job_id, _BEGINNING, "+")
+            self._others[job_id] = _Results(records, 0, n, self._place)
+        found: _Results = self._others[job_id]
+        return found
+
+
+def _known(place: Workplace, job_id: str, names: list[str]) -> list[str]:
+    found = cast("list[bytes | None]", place.store.hmget(keys.plan(job_id), names))
+    return ["" if value is None else value.decode() for value in found]
+
+
+def _between(place: Workplace, job_id: str, first: str, last: str) -> Iterator[Record]:
+    """Read the records of a log from one entry to another, both included."""
+    after = first if first == _BEGINNING else _before(first)
+    while entries := place.joblog.read(job_id, after, _PAGE, until=last):
+        for entry in entries:
+            yield entry.record
+        after = entries[-1].id
+
+
+def _before(entry: str) -> str:
+    """Give the id that comes right before an entry's."""
+    ms, _, seq = entry.partition("-")
+    return f"{ms}-{int(seq) - 1}" if int(seq) else f"{int(ms) - 1}-18446744073709551615"
+
+
+# -- errbacks --------------------------------------------------------------------------------------
+
+
+def _failure(place: Workplace, message: Message, form: str) -> Lead:
+    """Give an errback its arguments: as Celery has it, an id, or request, exception, traceback."""
+    assert message.stage is not None
+    job_id = message.spec.id
+    (cause,) = _known(place, job_id, [f"cause:{message.stage.number}"])
+    if not cause.isdigit():
+        exc = UpstreamFailed(f"{cause or 'a job that this one follows'} did not succeed")
+        return lambda: (cause,) if form == "id" else (None, exc, "")
+    first, last = _known(place, job_id, [f"from:{cause}", f"to:{cause}"])
+    for record in _between(place, job_id, first, last):
+        if isinstance(record, Outcomes) and (found := _first_error(record)) is not None:
+            item, error = found
+            return lambda: _told(place, message, item, error, form)
+    raise Expired(f"what went wrong in job {message.spec.name!r} is not in the store any more")
+
+
+def _first_error(record: Outcomes) -> tuple[int, Error] | None:
+    for a, b in record.runs:
+        for item in range(a, b):
+            if (error := record.error(item)) is not None:
+                return item, error
+    return None
+
+
+def _told(
+    place: Workplace, message: Message, item: int, error: Error, form: str
+) -> tuple[Any, ...]:
+    spec = message.spec
+    if form == "id":
+        return (f"{spec.id}-{item}",)
+    request = Request(spec.id, spec.name, spec.task, item, spec.n, message.round)
+    return request, _revived(place, error), error.traceback
+
+
+def _revived(place: Workplace, error: Error) -> BaseException:
+    if error.pickled:
+        try:
+            exc = unpack(error.pickled, place.blobs)
+        except Exception:  # its class is not importable here: the text stands in for it
+            return RemoteError(str(error))
+        if isinstance(exc, BaseException):
+            return exc
+    return RemoteError(str(error))
