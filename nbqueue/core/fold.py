@@ -84,7 +84,8 @@ class JobState:
     """1 where the item's current round has ended."""
     round: bytearray = field(init=False)
     attempts: bytearray = field(init=False)
-    """How often the item was run to an outcome, retries included, capped at 255."""
+    """How often the item was run, retries included, capped at 255: runs to an outcome, and those
+    that lasted long enough to be noted (`Started`) and died with their worker."""
     started: array[float] = field(init=False)
     """Seconds since the epoch by the store's clock; NaN before it began."""
     run_s: array[float] = field(init=False)
@@ -273,7 +274,15 @@ class JobState:
         for i, retries in record.retries:
             if start <= i < stop:
                 self.attempts[i] = min(self.attempts[i] + max(retries, 0), 255)
+        for i in [i for i in self.running if start <= i < stop]:
+            # What the workers give up on has no run of its own, and takes no time.
+            if self.running[i].worker != record.worker and self.run_s[i]:
+                self._died(i)
         self._stopped(start, stop)
+
+    def _died(self, i: int) -> None:
+        """Count a run that was noted and never heard of again."""
+        self.attempts[i] = min(self.attempts[i] + 1, 255)
 
     def _stopped(self, start: int, stop: int) -> None:
         """Have the items of a range run no longer."""
@@ -290,6 +299,8 @@ class JobState:
         i = record.item
         # An item may be begun twice, when its first worker died: then the later one counts.
         if 0 <= i < self.n and self._open(i, record.round) and not record.at <= self.started[i]:
+            if i in self.running and self.running[i].worker != record.worker:
+                self._died(i)
             self._set_states(i, i + 1, bytes([states.STARTED_CODE]))
             self.started[i] = record.at
             self.worker[i] = self._worker_index(record.worker)

@@ -204,7 +204,8 @@ class Execution:
         item = run.first()
         while item != NO_ITEM:
             if self._careful and not self._may_begin(item):
-                item = run.failed(item, clock(), clock(), self._lost())
+                now = clock()
+                item = run.failed(item, now, now, self._lost())
                 continue
             if not self._block_start <= item < self._block_stop:
                 self._load_block(item)

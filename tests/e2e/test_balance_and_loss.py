@@ -156,6 +156,28 @@ def test_a_worker_killed_once_from_outside_costs_nothing(tmp_path, until):
 
 
 @pytest.mark.timeout(60)
+def test_a_run_that_died_is_counted_if_it_was_long_enough_to_be_noted(tmp_path, until):
+    @nq.task
+    def once(path):
+        import os
+        import pathlib
+        import signal
+        import time
+
+        if not pathlib.Path(path).exists():
+            while not pathlib.Path(path).exists():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "again"
+
+    job = once.submit(str(tmp_path / "die"))
+    until(lambda: job.state == "STARTED")
+    (tmp_path / "die").touch()
+    assert job.result(40) == "again"
+    assert job.to_frame()["attempts"].tolist() == [2]
+
+
+@pytest.mark.timeout(60)
 def test_what_a_dead_worker_leaves_is_shared_out_again(tmp_path):
     """After a death the rest of the range must not be one worker's alone."""
 

@@ -1,5 +1,6 @@
 """Records in, state out."""
 
+from array import array
 from dataclasses import replace
 from itertools import pairwise
 
@@ -183,6 +184,16 @@ def test_of_two_outcomes_the_first_counts(first, second):
     both = set(indices(first.runs)) & set(indices(second.runs))
     assert all(state.batches[state.batch_of[i] - 1] is first for i in both)
     assert all(state.attempts[i] == 1 for i in both)
+
+
+def test_a_run_that_died_with_its_worker_counts_if_it_was_noted():
+    first, second = (Started(1, w, "m", 0, at) for w, at in (("w1", 1000.0), ("w2", 1010.0)))
+    ended = make_outcomes([(0, 1)], worker="w2", at=1009.0)
+    assert fold([first, second, ended]).attempts[0] == 2
+    assert fold([first, ended]).attempts[0] == 2
+    assert fold([second, second, ended]).attempts[0] == 1
+    given_up = replace(ended, base=1020.0, run_s=array("f", [0.0]))
+    assert fold([first, second, given_up]).attempts[0] == 2
 
 
 def again(*items, retries=1, round=1, at=1100.0):
