@@ -1,7 +1,8 @@
 """What is written past Python, to descriptors 1 and 2, to the item that is running.
 
-Subprocesses, C code and forked children write there. While a cell runs, both descriptors lead into
-pipes, which a thread of this process reads; who writes through Python has the pipes emptied first
+Subprocesses, C code and forked children write there. From a process's first item on both
+descriptors lead into pipes, which a thread of this process reads: to redirect them for each message
+would cost a quick call a tenth of its time. Who writes through Python has the pipes emptied first
 (`Writer.before`), so that texts stay in order. One process, one pair of descriptors: of two items
 in two threads, only one at a time may have them.
 
@@ -37,8 +38,18 @@ class _Pipe:
         self.fd = fd
         self.elsewhere = _duplicate(fd)
         self.read_end, self.write_end = os.pipe()
+        self._inode = os.fstat(self.write_end).st_ino
         os.set_blocking(self.read_end, False)
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def lead(self) -> None:
+        """Have the descriptor lead into the pipe; an item may have closed or redirected it."""
+        try:
+            leads = os.fstat(self.fd).st_ino == self._inode
+        except OSError:
+            leads = False
+        if not leads:
+            os.dup2(self.write_end, self.fd)
 
     def read(self) -> bytes:
         """Give what is in the pipe; empty when nothing is."""
@@ -52,6 +63,7 @@ class Descriptors:
 
     def __init__(self) -> None:
         self._pipes = (_Pipe("stdout", 1), _Pipe("stderr", 2))
+        self._filled = self._polling()
         self._lock = threading.RLock()
         self._take: Take | None = None
         self._libc = ctypes.CDLL(None)
@@ -68,18 +80,14 @@ class Descriptors:
     @contextmanager
     def leading_to(self, take: Take) -> Iterator[None]:
         """Have ``take`` called with all that is written to the descriptors within the block."""
-        self._flush()
-        with self._lock:
-            self._take = take
-            for pipe in self._pipes:
-                os.dup2(pipe.write_end, pipe.fd)
+        for pipe in self._pipes:
+            pipe.lead()
+        self._take = take
         try:
             yield
         finally:
             self._flush()
             with self._lock:
-                for pipe in self._pipes:
-                    os.dup2(pipe.elsewhere, pipe.fd)
                 self._end_texts()
                 self._take = None
 
@@ -105,7 +113,9 @@ class Descriptors:
 
     def drain(self) -> None:
         """Hand on what has been written until now."""
-        with self._lock:
+        with self._lock:  # (nor may two threads poll at once)
+            if not self._filled.poll(0):
+                return
             for pipe in self._pipes:
                 # A pipe holds no more than this; whoever writes on and on is read by the thread.
                 for _ in range(_READS):
@@ -120,10 +130,14 @@ class Descriptors:
         elif text := pipe.decoder.decode(data):
             self._take(pipe.name, text)
 
-    def _read_on(self) -> None:
+    def _polling(self) -> select.poll:
         poll = select.poll()
         for pipe in self._pipes:
             poll.register(pipe.read_end, select.POLLIN)
+        return poll
+
+    def _read_on(self) -> None:
+        poll = self._polling()
         while True:
             poll.poll()
             self.drain()
