@@ -19,6 +19,7 @@ from nbqueue.client.code import CodeCache
 from nbqueue.client.follower import Follower
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
+from nbqueue.client.roster import Roster
 from nbqueue.client.saying import say
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
@@ -31,6 +32,7 @@ from nbqueue.store.connection import connect as connect_store
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
+from nbqueue.store.nodes import Nodes
 from nbqueue.store.plans import Plans
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
@@ -113,6 +115,8 @@ class Client:
             name=me,
         )
         self.follower.on_sweep = self.sequels.release
+        self.nodes = Nodes(store)
+        self.roster = Roster()
         self.code = CodeCache(self.functions, self.blobs)
         self.store_url = redact(backend_url)
         """Where jobs are kept, without its password."""
@@ -171,7 +175,10 @@ class Client:
 
     def workers(self) -> pd.DataFrame:
         """List the workers that answer; see ``nq.workers``."""
-        return listing.workers_frame(control.look(self).workers)
+        found = control.look(self)
+        if found.silent:
+            say(f"no answer from {', '.join(found.silent)}: ended, hung or busy in a solo pool")
+        return listing.workers_frame(found.workers)
 
     def queues(self) -> pd.DataFrame:
         """List the queues; see ``nq.queues``."""

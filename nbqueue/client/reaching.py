@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.client import Client, default_client
+from nbqueue.client.commands import Control
 from nbqueue.client.job import Job
 from nbqueue.store import refs
 from nbqueue.store.refs import Ref
@@ -58,7 +59,10 @@ def jobs() -> pd.DataFrame:
 
 
 def workers() -> pd.DataFrame:
-    """List the workers that answer; takes about a second, on an embedded cluster a moment.
+    """List the workers that answer, as soon as all known ones have.
+
+    The first time a client asks, it waits a second for workers that are not nbqueue's, too; not on
+    an embedded cluster. A worker that lives no longer costs that second once, and a line names it.
 
     Indexed by node name (``worker``); columns ``host``, ``pid``, ``pool``, ``processes``,
     ``running`` (how many messages it is at), ``runs`` (text, jobs and items: ``"grid 17, grid
@@ -101,27 +105,6 @@ def cluster() -> Client:
     <Client 'default': connected, redis+socket://...>
     """
     return default_client()
-
-
-class Control:
-    """Celery's remote control of the default client's workers: ``nq.control``.
-
-    It has all that ``app.control`` has: ``inspect()``, ``ping()``, ``rate_limit()``,
-    ``add_consumer()`` and the others. The first use connects.
-
-    >>> double.submit(2).result()                           # doctest: +CLUSTER
-    4
-    >>> list(nq.control.inspect(timeout=3, limit=1).ping().values())        # doctest: +CLUSTER
-    [{'ok': 'pong'}]
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # whoever only looks at it must not start a cluster
-            raise AttributeError(name)
-        return getattr(default_client().app.control, name)
-
-    def __repr__(self) -> str:
-        return "<Celery's remote control of the default client's workers>"
 
 
 control = Control()

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_WHAT = re.compile(r"(?P<job>.*)\[(?P<start>\d+):(?P<stop>\d+)\] of job (?P<id>\S+)\Z", re.DOTALL)
+WHAT = re.compile(r"(?P<job>.*)\[(?P<start>\d+):(?P<stop>\d+)\] of job (?P<id>\S+)\Z", re.DOTALL)
 """How `store.broker` describes a message to Celery."""
 
 _TEXT = 300
@@ -35,6 +35,8 @@ class Running:
     """The item that runs now; ``None`` when it has not been at it long enough to say so."""
     for_s: float
     """How long the item has been running, or the message where the item is not known."""
+    args: str = ""
+    """The arguments, as text, of a task that is Celery's and of no job."""
 
     @property
     def label(self) -> str:
@@ -91,16 +93,17 @@ class Survey:
     """When, by a monotonic clock."""
     workers: tuple[Worker, ...]
     queues: tuple[Queue, ...]
+    silent: tuple[str, ...] = ()
+    """Workers that were known and did not answer."""
 
 
-def read_workers(replies: Sequence[Mapping[str, Any]]) -> tuple[Worker, ...]:
+def read_workers(said: Mapping[str, Any]) -> tuple[Worker, ...]:
     """Give the workers that replied with something readable, by name."""
-    found = {}
-    for reply in replies:
-        for name, said in reply.items():
-            if isinstance(said, dict) and "error" not in said:
-                found[str(name)] = _worker(str(name)[:_TEXT], said)
-    return tuple(found[name] for name in sorted(found))
+    return tuple(
+        _worker(name[:_TEXT], reply)
+        for name, reply in sorted(said.items())
+        if isinstance(reply, dict) and "error" not in reply
+    )
 
 
 def _worker(name: str, said: Mapping[str, Any]) -> Worker:
@@ -124,7 +127,7 @@ def _worker(name: str, said: Mapping[str, Any]) -> Worker:
 
 def _running(said: Mapping[str, Any]) -> Running:
     task = _text(said, "task")
-    match = _WHAT.match(str(said.get("what")))
+    match = WHAT.match(str(said.get("what")))
     item = said.get("item")
     start, stop = (int(match["start"]), int(match["stop"])) if match else (0, 1)
     if stop - start == 1:
@@ -138,6 +141,7 @@ def _running(said: Mapping[str, Any]) -> Running:
         stop=stop,
         item=item if isinstance(item, int) else None,
         for_s=_number(said, "for_s" if said.get("item") is None else "item_for_s"),
+        args="" if match else _text(said, "what"),
     )
 
 

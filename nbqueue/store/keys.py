@@ -20,6 +20,7 @@ r"""The Redis schema, whole.
     nbq:jobs           zset    id by time of submission
     nbq:active         zset    ids of jobs with something left to do
     nbq:names          hash    name -> id of the latest job of that name
+    nbq:nodes          zset    names of workers by the time at which they last said that they live
     nbq:fn:ADDRESS     string  a pickled function
     nbq:cache:DIGEST   string  signature + a result and what its item displayed
     nbq:blob:ADDRESS   list    chunks of a large value
@@ -42,6 +43,7 @@ NAMES = PREFIX + "names"
 READY = PREFIX + "ready"
 LATER = PREFIX + "later"
 LATER_BELL = LATER + ":bell"
+NODES = PREFIX + "nodes"
 
 
 def base(job_id: str) -> str:

@@ -17,6 +17,7 @@ from nbqueue.store.message import RANGE_TASK
 from nbqueue.worker import executor
 from nbqueue.worker import remote as remote  # its commands are known to Celery by the import
 from nbqueue.worker.bootsteps import PoolKeeper
+from nbqueue.worker.presence import Presence
 from nbqueue.worker.releasing import Releaser
 from nbqueue.worker.tally import Tally
 from nbqueue.worker.workplace import Wiring, Workplace
@@ -27,6 +28,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     app = broker.make_app(wiring.broker_url)
     app.steps["consumer"].add(PoolKeeper)
     app.steps["worker"].add(Releaser)
+    app.steps["consumer"].add(Presence)
     app.nbqueue_tally = tally = Tally()  # before the pool forks: children share it
     places: dict[int, Workplace] = {}
 

@@ -1,9 +1,9 @@
-"""What a worker answers and does when a client asks: two commands beside Celery's own.
+"""What a worker answers and does when a client asks: commands beside Celery's own.
 
 ``nbqueue_look`` tells in one reply what Celery spreads over four (``stats``, ``active``,
-``active_queues`` and the node's name), and what Celery does not know: items. ``nbqueue_resize``
-gives the pool a size. Both run in the worker's main process, between two messages, so they must be
-quick and must not wait.
+``active_queues`` and the node's name), and what Celery does not know: items. ``nbqueue_taken``
+tells what waits in the worker, and ``nbqueue_resize`` gives the pool a size. They run in the
+worker's main process, between two messages, so they must be quick and must not wait.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from typing import Any
 
 from celery.worker import state as worker_state
 from celery.worker.control import control_command, inspect_command
+from celery.worker.request import Request
 
 from nbqueue.worker.tally import Tally
 
 _RUNNING = 200
 """How many messages a reply names. More would make a reply of a large thread pool heavy."""
+
+_WAITING = 1000
+"""How many that wait; a worker takes few in advance, except of those that have a time."""
 
 _RESIZABLE = ("prefork",)
 """Pools that can be given another size while they run; Celery's threads and solo cannot."""
@@ -44,7 +48,7 @@ def nbqueue_look(state: Any, **_: Any) -> dict[str, Any]:
         "pool": kind,
         "processes": pool.num_processes - leaving,
         "leaving": leaving,
-        "resizable": kind in _RESIZABLE and not consumer.controller.autoscaler,
+        "resizable": _resizable(consumer),
         "queues": sorted(queue.name for queue in consumer.task_consumer.queues),
         "running": [_running(request, items, time.time()) for request in active[:_RUNNING]],
         "n_running": len(active),
@@ -54,16 +58,47 @@ def nbqueue_look(state: Any, **_: Any) -> dict[str, Any]:
     }
 
 
+@inspect_command()
+def nbqueue_taken(state: Any, **_: Any) -> dict[str, Any]:
+    """Say which messages wait in this worker: for a process, or for their time.
+
+    As Celery's ``reserved`` and ``scheduled`` do, but with what a message is about in the place of
+    its arguments, which of a range are an envelope and heavy.
+    """
+    reserved = state.tset(worker_state.reserved_requests) - state.tset(worker_state.active_requests)
+    now = [request.info(safe=True) for request in list(reserved)[:_WAITING]]
+    timed = (entry.entry.args[:1] for entry in state.consumer.timer.schedule.queue)
+    later = [
+        {"eta": args[0].eta.isoformat(), "request": args[0].info(safe=True)}
+        for args in timed
+        if args and isinstance(args[0], Request) and args[0].eta
+    ]
+    return {"reserved": now, "scheduled": later[:_WAITING]}
+
+
 @control_command(args=[("n", int)], signature="<N>")
 def nbqueue_resize(state: Any, n: int) -> dict[str, Any]:
     """Have N pool processes; those that are busy end after what they run."""
-    found = nbqueue_look(state)
-    if not found["resizable"]:
-        return {"error": f"a worker with this pool ({found['pool']}) keeps its size"}
+    kind = _kind(state.consumer.pool)
+    if not _resizable(state.consumer):
+        return {"error": f"a worker with this pool ({kind}) keeps its size"}
     if n < 1:
         return {"error": f"a worker has at least 1 process, not {n}"}
     state.consumer.nbqueue_keeper.resize(state.consumer, n)
     return {"ok": n}
+
+
+@control_command(args=[("n", int)], signature="[N=1]")
+def nbqueue_shrink(state: Any, n: int = 1) -> dict[str, Any]:
+    """Have N processes fewer; those that are busy end after what they run."""
+    consumer = state.consumer
+    now = consumer.pool.num_processes - consumer.nbqueue_keeper.leaving
+    said: dict[str, Any] = nbqueue_resize(state, now - n)
+    return said
+
+
+def _resizable(consumer: Any) -> bool:
+    return _kind(consumer.pool) in _RESIZABLE and not consumer.controller.autoscaler
 
 
 _SINCE = time.monotonic()

@@ -53,7 +53,7 @@ PEERS = (
         needs="nbqueue",
         noops=100_000,
         records="arguments, state, result, error, times, worker, attempts, memory; on disk",
-        scenarios=(*EVERYTHING, "memory"),
+        scenarios=(*EVERYTHING, "control", "memory"),
     ),
     Entry(
         key="pool",
@@ -97,7 +97,7 @@ PEERS = (
         needs="celery",
         noops=0,
         records=CELERY_PER_TASK,
-        scenarios=("one_call",),
+        scenarios=("one_call", "control"),
     ),
     Entry(
         key="group",

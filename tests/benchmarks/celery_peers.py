@@ -36,6 +36,9 @@ class Delay(Peer):
     def call(self, value: int) -> int:
         return int(self.module.noop.delay(value).get(timeout=STARTS_WITHIN_S))
 
+    def ask(self) -> int:
+        return len(self.module.app.control.inspect().stats() or {})
+
     def sleep_map(self, durations_s: list[float]) -> None:
         raise NotImplementedError("delay().get() is for one call; see Group and Chunks")
 

@@ -13,6 +13,7 @@ class Nbqueue(Peer):
 
         self.cluster: Any = nq.LocalCluster(self.workers)
         self.client: Any = self.cluster.connect()
+        self.control: Any = nq.control
         self.noop: Any = nq.task(tasks.noop)
         self.nap: Any = nq.task(tasks.nap)
         self.nap.map([0.01] * 10 * self.workers).result()
@@ -22,6 +23,9 @@ class Nbqueue(Peer):
 
     def call(self, value: int) -> int:
         return int(self.noop.submit(value).result())
+
+    def ask(self) -> int:
+        return len(self.control.stats())
 
     def sleep_map(self, durations_s: list[float]) -> None:
         self.nap.map(durations_s).result()

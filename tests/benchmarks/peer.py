@@ -27,6 +27,10 @@ class Peer(ABC):
         """Return what one call of `noop` gave: one round trip."""
         return self.map_noops(1)[0]
 
+    def ask(self) -> int:
+        """Ask the workers what they are; return how many have answered."""
+        raise NotImplementedError
+
     @abstractmethod
     def sleep_map(self, durations_s: list[float]) -> None:
         """Return when a nap of each duration has been taken."""

@@ -29,12 +29,12 @@ def make_running(what="grid[0:100] of job abc", **changes):
 
 
 def the_run(**changes):
-    [worker] = read_workers([{"w@host": make_reply(running=[make_running(**changes)])}])
+    [worker] = read_workers({"w@host": make_reply(running=[make_running(**changes)])})
     return worker.running[0]
 
 
 def test_a_worker_is_read():
-    [worker] = read_workers([{"gpu@box": make_reply()}])
+    [worker] = read_workers({"gpu@box": make_reply()})
     assert (worker.name, worker.host, worker.pid) == ("gpu@box", "box", 7)
     assert (worker.pool, worker.processes, worker.resizable) == ("prefork", 2, True)
     assert worker.queues == ("celery", "gpu")
@@ -42,7 +42,7 @@ def test_a_worker_is_read():
 
 
 def test_workers_are_in_order_of_their_names_and_errors_are_not_workers():
-    replies = [{"b@x": make_reply()}, {"a@x": make_reply()}, {"c@x": {"error": "no such command"}}]
+    replies = {"b@x": make_reply(), "a@x": make_reply(), "c@x": {"error": "no such command"}}
     assert [worker.name for worker in read_workers(replies)] == ["a@x", "b@x"]
 
 
@@ -81,14 +81,14 @@ def test_a_job_that_runs_is_known_by_its_id():
     ],
 )
 def test_nonsense_is_read_as_nothing(nonsense):
-    [worker] = read_workers([{"w@host": nonsense}])
+    [worker] = read_workers({"w@host": nonsense})
     assert worker.processes == 0
     assert len(worker.pool) <= 300
     assert len(listing.workers_frame([worker])) == 1
 
 
 def test_queues_are_those_of_workers_and_of_senders():
-    workers = read_workers([{"a@x": make_reply()}, {"b@x": make_reply(queues=["celery"])}])
+    workers = read_workers({"a@x": make_reply(), "b@x": make_reply(queues=["celery"])})
     found = queues_of(workers, ["celery", "nobody"], {"celery": (3, 0), "nobody": (1, 0)})
     assert found == (Queue("celery", 3, 2), Queue("gpu", 0, 1), Queue("nobody", 1, 0))
 
@@ -99,7 +99,7 @@ def test_the_broker_may_know_of_consumers_that_do_not_reply():
 
 def test_frames_have_their_columns_even_when_empty():
     types = listing.workers_frame([]).dtypes
-    full = listing.workers_frame(read_workers([{"w@host": make_reply()}]))
+    full = listing.workers_frame(read_workers({"w@host": make_reply()}))
     assert list(types.items()) == list(full.dtypes.items())
     assert full.index.name == "worker"
     assert full.loc["w@host", "longest_s"] != full.loc["w@host", "longest_s"]  # NaN: idle
