@@ -27,11 +27,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbqueue._version import __version__
+    from nbqueue.client.canvas import (
+        chain,
+        chord,
+        chunks,
+        group,
+        map,
+        run,
+        signature,
+        starmap,
+    )
     from nbqueue.client.client import Client, connect
     from nbqueue.client.futures import Future
     from nbqueue.client.job import Job
     from nbqueue.client.local import LocalCluster
     from nbqueue.client.reaching import cluster, control, job, jobs, put, queues, workers
+    from nbqueue.client.signature import Signature
     from nbqueue.client.task import Task, task
     from nbqueue.client.waiting import as_completed, gather, wait
     from nbqueue.core.errors import (
@@ -58,11 +69,22 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "nbqueue._version": ("__version__",),
+    "nbqueue.client.canvas": (
+        "chain",
+        "chord",
+        "chunks",
+        "group",
+        "map",
+        "run",
+        "signature",
+        "starmap",
+    ),
     "nbqueue.client.client": ("Client", "connect"),
     "nbqueue.client.futures": ("Future",),
     "nbqueue.client.job": ("Job",),
     "nbqueue.client.local": ("LocalCluster",),
     "nbqueue.client.reaching": ("cluster", "control", "job", "jobs", "put", "queues", "workers"),
+    "nbqueue.client.signature": ("Signature",),
     "nbqueue.client.task": ("Task", "task"),
     "nbqueue.client.waiting": ("as_completed", "gather", "wait"),
     "nbqueue.core.errors": (
@@ -107,6 +129,7 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "ResultNotPicklable",
+    "Signature",
     "StoreRefused",
     "Task",
     "TaskError",
@@ -116,16 +139,24 @@ __all__ = [
     "WorkerLost",
     "__version__",
     "as_completed",
+    "chain",
+    "chord",
+    "chunks",
     "cluster",
     "connect",
     "control",
     "current",
     "gather",
+    "group",
     "job",
     "jobs",
+    "map",
     "progress",
     "put",
     "queues",
+    "run",
+    "signature",
+    "starmap",
     "task",
     "track",
     "wait",

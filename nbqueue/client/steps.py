@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbqueue.client.task import AnyTask
 from nbqueue.core.plan import Take
+
+if TYPE_CHECKING:  # a task makes signatures, which become steps
+    from nbqueue.client.task import AnyTask
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 

@@ -12,6 +12,7 @@ from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions, check_chunksize, check_name
+from nbqueue.client.signature import Signature, call
 from nbqueue.core.errors import UsageError
 from nbqueue.store.identity import identity
 
@@ -155,14 +156,61 @@ class Task(Generic[P, R]):
         """
         return self.with_options(chunksize=check_chunksize(n, "n")).starmap(iterable, name)
 
+    # -- calls to be composed ------------------------------------------------------------------
+
+    def s(self, /, *args: Any, **kwargs: Any) -> Signature:
+        """Give the signature of a call, to be composed into a workflow; nothing is sent.
+
+        The value of the step before comes in front of ``args``.
+
+        >>> double.s(2) | double.s()
+        double(2) | double()
+        >>> (double.s(2) | double.s()).delay().result()     # doctest: +CLUSTER
+        8
+        """
+        return call(self, args, kwargs, immutable=False)
+
+    def si(self, /, *args: Any, **kwargs: Any) -> Signature:
+        """Give an immutable signature: it gets nothing from the step before, but waits for it.
+
+        >>> (double.s(2) | double.si(5)).delay().result()   # doctest: +CLUSTER
+        10
+        """
+        return call(self, args, kwargs, immutable=True)
+
+    def signature(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+        *,
+        immutable: bool = False,
+        **more: Any,
+    ) -> Signature:
+        """Give the signature of a call with options for it: those of `nq.task`.
+
+        >>> double.signature((21,), queue="celery").delay().result()   # doctest: +CLUSTER
+        42
+        """
+        made = call(self, args or (), dict(kwargs or {}), immutable=immutable)
+        made.set(**{**(options or {}), **more})
+        return made
+
     # -- inside --------------------------------------------------------------------------------
 
+    def misfit(self, args: Row, kwargs: dict[str, Any]) -> str | None:
+        """Say why the function does not take these arguments; ``None`` when it may."""
+        if self._signature is None:
+            return None
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError as exc:
+            return f"{self.name}{self._signature}: {exc}"
+        return None
+
     def _submit(self, args: Row, kwargs: dict[str, Any], name: str | None) -> Job:
-        if self._signature is not None:
-            try:
-                self._signature.bind(*args, **kwargs)
-            except TypeError as exc:
-                raise TypeError(f"{self.name}{self._signature}: {exc}; nothing was sent") from None
+        if why := self.misfit(args, kwargs):
+            raise TypeError(f"{why}; nothing was sent")
         client = default_client()
         return dispatch.submit_call(client, self.submission(name), args, kwargs)
 

@@ -1,0 +1,37 @@
+"""Running workflows: compile, check, send; and to go on from a job that runs already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from nbqueue.client import compiling, workflow
+from nbqueue.client.client import default_client
+from nbqueue.client.compiling import Given
+from nbqueue.client.job import Job
+from nbqueue.client.options import check_name
+from nbqueue.core.plan import Other
+
+
+def start(
+    signature: Any,
+    name: str | None = None,
+    args: Iterable[Any] = (),
+    kwargs: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+) -> Job:
+    """Send a composed signature, with more arguments and options for this run."""
+    given = Given(args=tuple(args), kwargs=dict(kwargs or {}), options=dict(options or {}))
+    linked = {key: given.options.pop(key) for key in ("link", "link_error") if key in given.options}
+    if linked:
+        signature = compiling.checked(signature).clone()
+        for key, found in linked.items():
+            for other in found if isinstance(found, (list, tuple)) else [found]:
+                getattr(signature, key)(other)
+    return workflow.submit(default_client(), compiling.draft(signature, given), check_name(name))
+
+
+def go_on(job: Job, signature: Any) -> Job:
+    """Send a composed signature that takes what a job returns, once that has ended."""
+    draft = compiling.draft(signature, Given(take=Other(job.id, job.single)))
+    return workflow.submit(job.client, draft, None)

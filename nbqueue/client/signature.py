@@ -1,0 +1,309 @@
+"""Signatures: calls of tasks that are not made yet, and how they are composed.
+
+They are Celery's own (`celery.canvas`): composing, cloning, partial arguments and options, links,
+and the rules by which ``group | task`` becomes a chord, are Celery's code. Three things are ours:
+
+- a signature of a task here carries the task itself (``by_value``), not only its name;
+- what Celery composes is given back in classes of ours (`adopt`), which run on nbqueue: nothing is
+  ever sent by Celery's canvas, `compiling` makes steps of the whole and `workflow` sends them;
+- an errback is one errback, however many tasks of a chain or group Celery hands it to.
+
+Not here: what a composed tree means (`compiling`), and how it is written and drawn (`written`,
+`graph`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from celery import canvas
+from celery.utils.functional import maybe_list, regen
+
+# A chain that Celery composes is a `_chain`; the public `chain` only makes them.
+from celery.canvas import _chain  # isort: skip
+
+from nbqueue.client import compiling, running
+from nbqueue.client.compiling import ERRBACK, TASK
+from nbqueue.client.graph import Graph, graph_of
+from nbqueue.client.job import Job
+from nbqueue.client.written import written
+from nbqueue.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from nbqueue.client.task import AnyTask
+
+Kind = type["Workflow"]
+
+_OURS: dict[type, Kind] = {}
+"""Celery's classes, and those of ours that take their place."""
+
+
+class Workflow:
+    """What can be composed and run: a signature, a chain, a group, a chord, a map.
+
+    The methods that Celery's signatures have are there: ``set``, ``clone``, ``link``,
+    ``link_error``, ``on_error`` and others.
+    """
+
+    kind = ""
+    """Name among Celery's types of signatures, by which `clone` and the like find the class."""
+
+    # -- composing -----------------------------------------------------------------------------
+
+    def __or__(self, other: Any) -> Any:
+        return adopt(super().__or__(other))  # type: ignore[misc]
+
+    def __ror__(self, other: Any) -> Any:
+        if isinstance(other, Job):
+            return running.go_on(other, self)
+        if isinstance(other, canvas.Signature):  # one of Celery's own, which Python asks second
+            return adopt(other.__or__(self))
+        return NotImplemented
+
+    def clone(
+        self, args: Iterable[Any] | None = None, kwargs: dict[str, Any] | None = None, **opts: Any
+    ) -> Any:
+        """Give a copy; ``args`` go in front of its own, ``kwargs`` and options are added.
+
+        >>> double.s().clone((21,))
+        double(21)
+        """
+        made = super().clone(args, kwargs, **opts)  # type: ignore[misc]
+        # Celery forgets these of anything but a call.
+        for key, value in self._kept(args).items():
+            made[key] = value
+        return made
+
+    def _kept(self, args: Iterable[Any] | None) -> dict[str, Any]:
+        merged, _, _ = self._merge(tuple(args or ()), None, None)  # type: ignore[attr-defined]
+        return {"args": merged, "immutable": self.immutable}  # type: ignore[attr-defined]
+
+    def link_error(self, errback: Any) -> Any:
+        """Have a signature called when this fails; give that signature.
+
+        It is called once, whichever and however many of a chain's or a group's tasks fail, with the
+        failed call's request, the exception and the traceback, or if it takes but one argument,
+        with the failed item's id.
+        """
+        # On a copy, so that linked twice by hand it is two, and handed on by Celery it is one.
+        if isinstance(errback, dict) and not self._has(errback):
+            super().link_error(_one(errback))  # type: ignore[misc]
+        elif not isinstance(errback, dict):
+            raise UsageError(f"{errback!r} is not a signature, so it cannot be linked")
+        return errback
+
+    def _has(self, errback: dict[str, Any]) -> bool:
+        known = maybe_list(self.options.get("link_error")) or ()  # type: ignore[attr-defined]
+        return any(other == errback or _bare(other) == errback for other in known)
+
+    # -- running -------------------------------------------------------------------------------
+
+    def apply_async(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        **options: Any,
+    ) -> Job:
+        """Run it with more arguments in front, and options for this run; see `nbqueue.run`."""
+        return running.start(self, name, args or (), kwargs, options)
+
+    def delay(self, *args: Any, **kwargs: Any) -> Job:
+        """Run it with more arguments in front: Celery's name for running.
+
+        >>> double.s().delay(21).result()                   # doctest: +CLUSTER
+        42
+        """
+        return self.apply_async(args, kwargs)
+
+    def apply(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: Celery would run it in this process.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            "a workflow does not run in this process; call its functions, or nq.run it"
+        )
+
+    def __invert__(self) -> Any:
+        return self.apply_async().result()
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def graph(self) -> Graph:
+        """Give a drawing: SVG in a notebook, text elsewhere; nothing is sent.
+
+        >>> (double.s(1) | double.s()).graph()
+        1  double(1)
+        2  double(‹1›)
+        """
+        return graph_of(compiling.draft(self))
+
+    def __repr__(self) -> str:
+        return written(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuilt, (dict(self),)  # type: ignore[call-overload]
+
+
+def _ours(kind: str, *celerys: type) -> Callable[[type], type]:
+    """Register a class of ours with Celery, and as taking the place of Celery's."""
+
+    def register(ours: Any) -> Any:
+        ours.kind = kind
+        _OURS.update(dict.fromkeys(celerys, ours))
+        return canvas.Signature.register_type(kind)(ours)
+
+    return register
+
+
+@_ours("nbqueue.call", canvas.Signature)
+class Signature(Workflow, canvas.Signature):
+    """A call of a task that is not made yet; from ``task.s(…)``, ``task.si(…)``, `signature`.
+
+    Calling it runs the function here, as in Celery; ``delay``, ``apply_async`` and `nbqueue.run`
+    send it.
+
+    >>> call = double.s(4)
+    >>> call, call()
+    (double(4), 8)
+    """
+
+    def __init__(self, task: Any = None, *args: Any, **options: Any) -> None:
+        super().__init__(task, *args, **options)
+        if not isinstance(task, dict):
+            self[TASK] = None if isinstance(task, str) else task
+        self._type = self.get(TASK)
+        self["subtask_type"] = self.kind
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any], app: Any = None) -> Signature:
+        """Make one of a dict with its fields."""
+        return cls(d, app=app)
+
+    def _kept(self, args: Iterable[Any] | None) -> dict[str, Any]:
+        return {TASK: self[TASK]}
+
+
+class _Composed(Workflow):
+    """What is made of several signatures; calling it runs it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self["subtask_type"] = self.kind  # type: ignore[index]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Job:
+        return self.apply_async(args, kwargs)
+
+
+@_ours("nbqueue.chain", _chain, canvas.chain)
+class Chain(_Composed, _chain):
+    """Signatures one after the other; made by ``|`` and `nbqueue.chain`."""
+
+
+@_ours("nbqueue.group", canvas.group)
+class Group(_Composed, canvas.group):
+    """Signatures side by side; made by `nbqueue.group`."""
+
+    def link_error(self, errback: Any) -> Any:
+        """Have a signature called, once, when one or more of the members fail."""
+        if not isinstance(errback, dict):
+            raise UsageError(f"{errback!r} is not a signature, so it cannot be linked")
+        return canvas.group.link_error(self, _one(errback))
+
+
+@_ours("nbqueue.chord", canvas.chord)
+class Chord(_Composed, canvas.chord):
+    """A group, and a body that takes the list of its results; made by `nbqueue.chord`."""
+
+    def __call__(self, body: Any = None, **options: Any) -> Job:
+        """Run it, with this body if it has none."""
+        made = self.clone() if body is not None else self
+        if body is not None:
+            made.body = body
+        return made.apply_async(**options)
+
+    def link_error(self, errback: Any) -> Any:
+        """Have a signature called, once, when the header or the body fail."""
+        # Through the body, whose errbacks are the header's too; Celery's own way asks an app's
+        # settings and warns.
+        if self.body is not None:
+            self.body.link_error(errback)
+        elif not self._has(errback):
+            self.append_to_list_option("link_error", _one(errback))
+        return errback
+
+
+class _Mapped(_Composed):
+    """A task over an iterable that is known, or that comes from the step before."""
+
+    def __init__(self, task: Any, it: Any, *args: Any, **options: Any) -> None:
+        super().__init__(task, (), *args, **options)
+        known = it is not None
+        # Celery caches what any iterable gives, to have it again; a range, say, can do that itself.
+        self.kwargs["it"] = regen(it) if known and iter(it) is it else it  # type: ignore[attr-defined]
+        self["immutable"] = known  # type: ignore[index]
+
+
+@_ours("nbqueue.map", canvas.xmap)
+class Map(_Mapped, canvas.xmap):
+    """A call for each value; made by `nbqueue.map`."""
+
+
+@_ours("nbqueue.starmap", canvas.xstarmap)
+class Starmap(_Mapped, canvas.xstarmap):
+    """A call for each tuple of arguments; made by `nbqueue.starmap`."""
+
+
+@_ours("nbqueue.chunks", canvas.chunks)
+class Chunks(_Mapped, canvas.chunks):
+    """A call for each tuple of arguments, so many to a message; made by `nbqueue.chunks`."""
+
+    def group(self) -> Group:
+        """Give it as Celery's group: a starmap for each chunk, whose results are lists."""
+        made: Group = adopt(canvas.chunks.group(self))
+        return made
+
+
+def adopt(composed: Any) -> Any:
+    """Give what Celery has composed in classes of ours; anything else as it is."""
+    ours = _OURS.get(type(composed))
+    if ours is not None:
+        celerys, composed = composed, ours.__new__(ours)
+        composed.update(celerys)
+        composed.__dict__.update(celerys.__dict__)
+        composed["subtask_type"] = ours.kind
+        composed["kwargs"] = dict(composed.kwargs)
+        if ours is Signature:
+            composed.setdefault(TASK, None)
+    if isinstance(composed, Chain) and any(type(task) in _OURS for task in composed.tasks):
+        composed.tasks = [adopt(task) for task in composed.tasks]
+    elif isinstance(composed, Chord) and type(composed.body) in _OURS:
+        composed.body = adopt(composed.body)
+    return composed
+
+
+def rebuilt(fields: dict[str, Any]) -> Any:
+    """Give a signature again, of its fields."""
+    return canvas.Signature.from_dict(fields)
+
+
+def call(task: AnyTask, args: Iterable[Any], kwargs: dict[str, Any], immutable: bool) -> Signature:
+    """Give the signature of a call of a task."""
+    return Signature(task, tuple(args), kwargs, immutable=immutable)
+
+
+def _one(errback: Any) -> Any:
+    """Give an errback that is told from others like it, and is the same in all its copies."""
+    if ERRBACK in errback["options"]:
+        return errback
+    return canvas.maybe_signature(errback, clone=True).set(**{ERRBACK: secrets.token_hex(8)})
+
+
+def _bare(errback: dict[str, Any]) -> dict[str, Any]:
+    options = {key: value for key, value in errback["options"].items() if key != ERRBACK}
+    return {**errback, "options": options}
