@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from nbqueue.client import compiling, workflow
 from nbqueue.client.client import default_client
 from nbqueue.client.compiling import Given
 from nbqueue.client.job import Job
-from nbqueue.client.options import check_name
-from nbqueue.core.plan import Other
+from nbqueue.core.plan import One, Other
 
 
 def start(
@@ -28,10 +28,13 @@ def start(
         for key, found in linked.items():
             for other in found if isinstance(found, (list, tuple)) else [found]:
                 getattr(signature, key)(other)
-    return workflow.submit(default_client(), compiling.draft(signature, given), check_name(name))
+    return workflow.submit(default_client(), compiling.draft(signature, given), name)
 
 
 def go_on(job: Job, signature: Any) -> Job:
     """Send a composed signature that takes what a job returns, once that has ended."""
-    draft = compiling.draft(signature, Given(take=Other(job.id, job.single)))
-    return workflow.submit(job.client, draft, None)
+    live = job._live
+    result = live.state.result
+    single = live.state.spec.block == 0 if result is None else isinstance(result, One)
+    draft = compiling.draft(signature, Given(take=Other(job.id, single)))
+    return workflow.submit(live.client, replace(draft, follows=(job.id,)))

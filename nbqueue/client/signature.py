@@ -34,13 +34,18 @@ from nbqueue.core.errors import UsageError
 if TYPE_CHECKING:
     from nbqueue.client.task import AnyTask
 
+    Beside = canvas.Signature
+else:
+    Beside = object
+"""Base of what stands beside one of Celery's classes and takes the place of its methods."""
+
 Kind = type["Workflow"]
 
 _OURS: dict[type, Kind] = {}
 """Celery's classes, and those of ours that take their place."""
 
 
-class Workflow:
+class Workflow(Beside):
     """What can be composed and run: a signature, a chain, a group, a chord, a map.
 
     The methods that Celery's signatures have are there: ``set``, ``clone``, ``link``,
@@ -53,7 +58,7 @@ class Workflow:
     # -- composing -----------------------------------------------------------------------------
 
     def __or__(self, other: Any) -> Any:
-        return adopt(super().__or__(other))  # type: ignore[misc]
+        return adopt(super().__or__(other))
 
     def __ror__(self, other: Any) -> Any:
         if isinstance(other, Job):
@@ -70,15 +75,15 @@ class Workflow:
         >>> double.s().clone((21,))
         double(21)
         """
-        made = super().clone(args, kwargs, **opts)  # type: ignore[misc]
+        made = super().clone(args, kwargs, **opts)
         # Celery forgets these of anything but a call.
         for key, value in self._kept(args).items():
             made[key] = value
         return made
 
     def _kept(self, args: Iterable[Any] | None) -> dict[str, Any]:
-        merged, _, _ = self._merge(tuple(args or ()), None, None)  # type: ignore[attr-defined]
-        return {"args": merged, "immutable": self.immutable}  # type: ignore[attr-defined]
+        merged, _, _ = self._merge(tuple(args or ()), None, None)
+        return {"args": merged, "immutable": self.immutable}
 
     def link_error(self, errback: Any) -> Any:
         """Have a signature called when this fails; give that signature.
@@ -87,15 +92,12 @@ class Workflow:
         failed call's request, the exception and the traceback, or if it takes but one argument,
         with the failed item's id.
         """
-        # On a copy, so that linked twice by hand it is two, and handed on by Celery it is one.
-        if isinstance(errback, dict) and not self._has(errback):
-            super().link_error(_one(errback))  # type: ignore[misc]
-        elif not isinstance(errback, dict):
-            raise UsageError(f"{errback!r} is not a signature, so it cannot be linked")
+        if not self._has(_errback(errback)):
+            super().link_error(_one(errback))
         return errback
 
     def _has(self, errback: dict[str, Any]) -> bool:
-        known = maybe_list(self.options.get("link_error")) or ()  # type: ignore[attr-defined]
+        known = maybe_list(self.options.get("link_error")) or ()
         return any(other == errback or _bare(other) == errback for other in known)
 
     # -- running -------------------------------------------------------------------------------
@@ -147,7 +149,7 @@ class Workflow:
         return written(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuilt, (dict(self),)  # type: ignore[call-overload]
+        return rebuilt, (dict(self),)
 
 
 def _ours(kind: str, *celerys: type) -> Callable[[type], type]:
@@ -194,7 +196,7 @@ class _Composed(Workflow):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self["subtask_type"] = self.kind  # type: ignore[index]
+        self["subtask_type"] = self.kind
 
     def __call__(self, *args: Any, **kwargs: Any) -> Job:
         return self.apply_async(args, kwargs)
@@ -211,9 +213,7 @@ class Group(_Composed, canvas.group):
 
     def link_error(self, errback: Any) -> Any:
         """Have a signature called, once, when one or more of the members fail."""
-        if not isinstance(errback, dict):
-            raise UsageError(f"{errback!r} is not a signature, so it cannot be linked")
-        return canvas.group.link_error(self, _one(errback))
+        return canvas.group.link_error(self, _one(_errback(errback)))
 
 
 @_ours("nbqueue.chord", canvas.chord)
@@ -233,7 +233,7 @@ class Chord(_Composed, canvas.chord):
         # settings and warns.
         if self.body is not None:
             self.body.link_error(errback)
-        elif not self._has(errback):
+        elif not self._has(_errback(errback)):
             self.append_to_list_option("link_error", _one(errback))
         return errback
 
@@ -245,8 +245,8 @@ class _Mapped(_Composed):
         super().__init__(task, (), *args, **options)
         known = it is not None
         # Celery caches what any iterable gives, to have it again; a range, say, can do that itself.
-        self.kwargs["it"] = regen(it) if known and iter(it) is it else it  # type: ignore[attr-defined]
-        self["immutable"] = known  # type: ignore[index]
+        self.kwargs["it"] = regen(it) if known and iter(it) is it else it
+        self["immutable"] = known
 
 
 @_ours("nbqueue.map", canvas.xmap)
@@ -297,8 +297,18 @@ def call(task: AnyTask, args: Iterable[Any], kwargs: dict[str, Any], immutable: 
     return Signature(task, tuple(args), kwargs, immutable=immutable)
 
 
-def _one(errback: Any) -> Any:
-    """Give an errback that is told from others like it, and is the same in all its copies."""
+def _errback(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise UsageError(f"{found!r} is not a signature, so it cannot be linked")
+    return found
+
+
+def _one(errback: dict[str, Any]) -> Any:
+    """Give an errback that is told from others like it, and is the same in all its copies.
+
+    Marked on a copy: one that is linked by hand to two tasks is two, and one that Celery hands on
+    to all tasks of a chain stays one.
+    """
     if ERRBACK in errback["options"]:
         return errback
     return canvas.maybe_signature(errback, clone=True).set(**{ERRBACK: secrets.token_hex(8)})

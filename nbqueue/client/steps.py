@@ -48,3 +48,6 @@ class Draft:
 
     steps: tuple[Step, ...]
     result: Take
+    follows: tuple[str, ...] = ()
+    """Ids of jobs that must have succeeded before it begins; those that it takes from need not be
+    repeated here."""

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from nbqueue.client import dispatch
 from nbqueue.client.client import Client
+from nbqueue.client.dispatch import Submission
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
-from nbqueue.client.options import check_name
+from nbqueue.client.options import TaskOptions, check_name
 from nbqueue.client.steps import Draft, Step
 from nbqueue.core.plan import (
     Listed,
@@ -41,6 +42,8 @@ def submit(client: Client, draft: Draft, name: str | None = None) -> Job:
             as soon as the broker is there.
     """
     name = check_name(name)
+    if not draft.steps:  # an empty group
+        return dispatch.submit_rows(client, Submission("group", "", (), TaskOptions(), name), ())
     made = _Stages(client, name)
     try:
         for step in draft.steps:
@@ -166,7 +169,8 @@ class _Stages:
 
 
 def _others(draft: Draft) -> Iterable[str]:
-    """List the other jobs that a workflow takes from."""
+    """List the other jobs that a workflow follows."""
+    yield from draft.follows
     takes: list[Take] = [step.takes for step in draft.steps if step.takes is not None]
     while takes:
         take = takes.pop()

@@ -12,13 +12,16 @@ from typing import Any
 
 from celery import canvas
 from celery.canvas import _chain
-from celery.utils.functional import maybe_list
 
 _MEMBERS = 3
 """So many members of a group are written."""
 
 _CHARS = 40
 """Longest text of an argument."""
+
+
+_PLAIN: Any = object.__repr__
+"""The repr that is an address."""
 
 
 class _Values(reprlib.Repr):
@@ -34,7 +37,7 @@ class _Values(reprlib.Repr):
         shape = getattr(x, "shape", None)
         if isinstance(shape, tuple) and all(isinstance(n, int) for n in shape):
             return f"<{kind.__name__} {' × '.join(map(str, shape))}>"
-        if kind.__repr__ is object.__repr__:
+        if getattr(kind, "__repr__", None) is _PLAIN:
             return f"<{kind.__name__}>"
         if callable(x) and hasattr(x, "__name__"):
             return str(x.__name__)
@@ -118,9 +121,3 @@ _FORMS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (canvas.chord, _chorded),
     ((canvas.xmap, canvas.xstarmap, canvas.chunks), _mapped),
 )
-
-
-def linked(signature: Any) -> bool:
-    """Say whether something is linked to a signature."""
-    options = signature.options
-    return bool(maybe_list(options.get("link")) or maybe_list(options.get("link_error")))

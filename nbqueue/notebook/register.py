@@ -49,6 +49,7 @@ _HTML = (
     ("nbqueue.client.task", "Task", "task"),
     ("nbqueue.client.futures", "Future", "future"),
     ("nbqueue.client.client", "Client", "client"),
+    ("nbqueue.client.signature", "Workflow", "workflow"),
 )
 """Displayed as HTML: class, and the function of `views.things` that makes it."""
 

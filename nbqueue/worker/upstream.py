@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from nbqueue.core import states
 from nbqueue.core.errors import Expired, RemoteError, UpstreamFailed
 from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread, Take, stages_of
-from nbqueue.core.records import Error, Outcomes, Record
+from nbqueue.core.records import Error, Outcomes, Planned, Record
 from nbqueue.store import keys
 from nbqueue.store.message import Message
 from nbqueue.store.packing import unpack
@@ -101,7 +101,7 @@ class _Reading:
     def __init__(self, place: Workplace, job_id: str, numbers: list[int]) -> None:
         self._place = place
         self._results: dict[int, _Results] = {}
-        self._others: dict[str, Any] = {}
+        self._others: dict[str, Callable[[], Any]] = {}
         names = [f"{what}:{s}" for s in numbers for what in ("items", "from", "to")]
         found = _known(place, job_id, names) if names else []
         for k, s in enumerate(numbers):
@@ -125,16 +125,28 @@ class _Reading:
                     found.append(self.value(part))
             return found
         assert isinstance(take, Other)
-        values = self._other(take.job_id).values()
-        return values[0] if take.single else values
+        if take.job_id not in self._others:
+            self._others[take.job_id] = self._other(take)
+        return self._others[take.job_id]()
 
-    def _other(self, job_id: str) -> _Results:
-        if job_id not in self._others:
-            n = self._place.joblog.spec(job_id).n
-            records = _between(self._place, job_id, _BEGINNING, "+")
-            self._others[job_id] = _Results(records, 0, n, self._place)
-        found: _Results = self._others[job_id]
-        return found
+    def _other(self, take: Other) -> Callable[[], Any]:
+        """Give what makes the result of another job."""
+        place, job_id = self._place, take.job_id
+        spec = place.joblog.spec(job_id)
+        if spec.stages:
+            result = _planned(place, job_id).result
+            read = _Reading(place, job_id, sorted(set(stages_of(result))))
+            return lambda: read.value(result)
+        found = _Results(_between(place, job_id, _BEGINNING, "+"), 0, spec.n, place)
+        return lambda: found.values()[0] if take.single else found.values()
+
+
+def _planned(place: Workplace, job_id: str) -> Planned:
+    """Read the plan of a workflow: the second record of its log."""
+    for entry in place.joblog.read(job_id, limit=2):
+        if isinstance(entry.record, Planned):
+            return entry.record
+    raise Expired(f"the plan of job {job_id!r} is not in the store any more")
 
 
 def _known(place: Workplace, job_id: str, names: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 import nbqueue as nq
 from nbqueue.client.compiling import Given, draft
 from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread
+from nbqueue.notebook.views import things
 
 
 @nq.task
@@ -433,3 +434,12 @@ def test_a_graph_of_very_many_steps_is_text():
     assert drawn._repr_svg_() is None
     assert drawn._repr_html_().startswith("<pre>")
     assert repr(drawn).endswith("… and 100 more steps")
+
+
+def test_a_signature_is_a_table_in_a_notebook():
+    made = same.s("<").set(queue="far").on_error(note.s())
+    table = things.workflow(made)
+    assert "same(&#x27;&lt;&#x27;)" in table
+    assert "note()" in table
+    assert "far" in table
+    assert "nbqueue_errback" not in table

@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from celery.utils.functional import maybe_list
+
+from nbqueue.client.compiling import ERRBACK
+from nbqueue.client.written import written
 from nbqueue.core import states
 from nbqueue.notebook.brief import cut
 from nbqueue.notebook.views import palette
@@ -15,6 +19,7 @@ from nbqueue.notebook.views.outputs import quoted
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
     from nbqueue.client.futures import Future
+    from nbqueue.client.signature import Workflow
     from nbqueue.client.task import Task
 
 
@@ -52,6 +57,15 @@ def client(shown: Client) -> str:
             ("jobs kept in", shown.store_url),
         ]
     )
+
+
+def workflow(shown: Workflow) -> str:
+    """Give a composed signature: how it is written, its options, and what is linked to it."""
+    rows = [(type(shown).__name__.lower(), repr(shown))]
+    for name, found in sorted(shown.options.items()):
+        linked = name.startswith("link")
+        rows.append((name, ", ".join(map(written, maybe_list(found))) if linked else repr(found)))
+    return _table([row for row in rows if row[0] != ERRBACK])
 
 
 def _table(rows: Iterable[tuple[str, str]], colours: dict[str, str] | None = None) -> str:
