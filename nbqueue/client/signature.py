@@ -34,9 +34,7 @@ from nbqueue.core.errors import UsageError
 if TYPE_CHECKING:
     from nbqueue.client.task import AnyTask
 
-    Beside = canvas.Signature
-else:
-    Beside = object
+Beside: Any = canvas.Signature if TYPE_CHECKING else object
 """Base of what stands beside one of Celery's classes and takes the place of its methods."""
 
 Kind = type["Workflow"]
