@@ -34,8 +34,8 @@ from nbqueue.core.errors import UsageError
 if TYPE_CHECKING:
     from nbqueue.client.task import AnyTask
 
-Beside: Any = canvas.Signature if TYPE_CHECKING else object
-"""Base of what stands beside one of Celery's classes and takes the place of its methods."""
+Beside: Any = object
+"""Base of what stands beside one of Celery's classes, whose methods are not known to mypy."""
 
 Kind = type["Workflow"]
 
