@@ -84,6 +84,11 @@ class Plans:
         self._remember(spec.id, (opening, planned))
         return bool(value)
 
+    def spec(self, job_id: str) -> JobSpec | None:
+        """Give the spec of a workflow that is remembered here."""
+        found = self._known.get(job_id)
+        return None if found is None else found[0].spec
+
     def advance(self, spec: JobSpec) -> bool:
         """Send what is decided about a workflow; says whether others may begin because of it.
 

@@ -81,7 +81,7 @@ class Sequels:
 
     def _look_at(self, job_id: str) -> None:
         try:
-            spec = self._joblog.spec(job_id)
+            spec = self._plans.spec(job_id) or self._joblog.spec(job_id)
         except Expired as exc:  # forgotten, or not signed with our key: then not ours to send
             log.warning("a job that waited for others cannot be sent: %s", exc)
             self._store.srem(keys.READY, job_id)

@@ -86,6 +86,9 @@ def _successes(
 ) -> Iterator[tuple[int, int]]:
     """List the ranges within ``[a, b)`` and ``[start, stop)`` whose items have succeeded."""
     i, end = max(a, start), min(b, stop)
+    if i < end and codes.count(states.SUCCESS_CODE, at + i - a, at + end - a) == end - i:
+        yield i, end
+        return
     while i < end:
         j = i
         while j < end and codes[at + j - a] == states.SUCCESS_CODE:
