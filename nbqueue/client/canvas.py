@@ -18,7 +18,7 @@ from celery import canvas
 from nbqueue.client import running
 from nbqueue.client.compiling import checked
 from nbqueue.client.job import Job
-from nbqueue.client.options import check_chunksize
+from nbqueue.client.options import check_count
 from nbqueue.client.signature import Chord, Chunks, Group, Map, Signature, Starmap, Workflow, adopt
 from nbqueue.client.task import Task
 from nbqueue.core.errors import UsageError
@@ -172,7 +172,7 @@ def chunks(task: Any, iterable: Iterable[Iterable[Any]] | None, n: int) -> Chunk
     >>> nq.chunks(double, [(1,), (2,), (3,)], 2).delay().result()       # doctest: +CLUSTER
     [2, 4, 6]
     """
-    return Chunks(_mapped(task), _values(task, iterable), check_chunksize(n, "n"))
+    return Chunks(_mapped(task), _values(task, iterable), check_count(n, "n"))
 
 
 def _mapped(task: Any) -> Any:

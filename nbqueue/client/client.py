@@ -36,6 +36,7 @@ from nbqueue.store.nodes import Nodes
 from nbqueue.store.plans import Plans
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
+from nbqueue.store.turns import Turns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +102,7 @@ class Client:
         self.functions = Functions(store, keyring, self.blobs, settles_in=False)
         self.cache = ResultCache(store, keyring)
         self.arguments = Arguments(store, keyring, self.blobs)
+        self.turns = Turns(store)
         me = f"client {self.id}"
         self.later = Later(store, keyring, self.joblog, self.publisher, now=self.now, name=me)
         self.plans = Plans(self.joblog, self.later, self.blobs, now=self.now, name=me)

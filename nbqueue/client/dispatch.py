@@ -11,13 +11,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
 from nbqueue.client.client import Client
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
-from nbqueue.client.options import TaskOptions
+from nbqueue.client.options import TaskOptions, rate_per_s
 from nbqueue.core.records import JobSpec, Limits, Route
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
 from nbqueue.store import arguments
@@ -122,7 +123,7 @@ def make_spec(client: Client, sub: Submission, *, n: int, block: int, job_id: st
         chunksize=sub.options.chunksize,
         cwd=client.cwd(),
         route=_route(client, sub.options),
-        limits=Limits(sub.max_retries, sub.options.soft_time_limit, sub.options.time_limit),
+        limits=_limits(client, sub),
         after=sub.after,
         cache=sub.cache,
     )
@@ -135,6 +136,23 @@ def _route(client: Client, options: TaskOptions) -> Route:
     elif options.eta is not None:
         eta = client.timestamp(options.eta)
     return Route(options.queue, options.priority, eta)
+
+
+def _limits(client: Client, sub: Submission) -> Limits:
+    options, expires = sub.options, None
+    if options.expires is not None:
+        if isinstance(options.expires, datetime):
+            expires = client.timestamp(options.expires)
+        else:
+            expires = client.now() + options.expires
+    return Limits(
+        max_retries=sub.max_retries,
+        soft_time_limit=options.soft_time_limit,
+        time_limit=options.time_limit,
+        expires=expires,
+        rate_limit=rate_per_s(options.rate_limit),
+        concurrency=options.concurrency,
+    )
 
 
 def new_id() -> str:

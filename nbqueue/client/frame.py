@@ -147,6 +147,8 @@ def _errors(state: JobState | Part) -> Any:
     for code in (states.FAILURE_CODE, states.RETRY_CODE):
         for i in state.where(code):
             texts[i] = "BadSignature" if i in state.rejections else str(state.error(i))
+    for i in state.where(states.REVOKED_CODE) if state.reasons else ():
+        texts[i] = state.reason(i) or None
     return pd.Series(texts, dtype=pd.Series([""]).dtype).array  # text, as this pandas has it
 
 

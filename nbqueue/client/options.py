@@ -8,6 +8,8 @@ from datetime import datetime
 from math import inf
 from typing import Any
 
+from celery.utils.time import rate
+
 from nbqueue.core.errors import UsageError
 
 
@@ -25,6 +27,15 @@ class TaskOptions:
     """Seconds that a job waits, PENDING, before its items begin."""
     eta: datetime | None = None
     """When a job's items begin, at the earliest. Without a time zone it is in Celery's (UTC)."""
+    expires: float | datetime | None = None
+    """Seconds from the submission, or a moment, after which no item begins: those become REVOKED.
+    What runs by then goes on, and a retry has all the time there is."""
+    rate_limit: str | float | None = None
+    """Items of the task that begin in a second (``10``, ``"10/s"``), a minute (``"100/m"``) or an
+    hour (``"5/h"``) on all workers together: of all tasks of this name, whoever submits them."""
+    concurrency: int | None = None
+    """How many items of the task run at the same time on all workers together; 1 for one alone.
+    Of tasks of the same name with different limits, the one submitted last says what holds."""
     chunksize: int | None = None
     """Items per message; by default workers divide a job by themselves, by time."""
     cache: bool = False
@@ -57,10 +68,14 @@ class TaskOptions:
             if value is not None and type(value) is not kind and not _is(value, kind):
                 raise UsageError(f"{name} must be {words}, not {value!r}")
         new = _one_beginning(new, options)
+        check_expires(new.expires)
+        rate_per_s(new.rate_limit)
+        if new.concurrency is not None:
+            new = replace(new, concurrency=check_count(new.concurrency, "concurrency"))
         for name in ("soft_time_limit", "time_limit"):
             check_seconds(getattr(new, name), name)
         if new.chunksize is not None:
-            new = replace(new, chunksize=check_chunksize(new.chunksize, "chunksize"))
+            new = replace(new, chunksize=check_count(new.chunksize, "chunksize"))
         return new
 
 
@@ -116,8 +131,41 @@ def check_seconds(value: Any, name: str) -> None:
         raise UsageError(f"{name} must be a number of seconds above 0, not {value!r}")
 
 
-def check_chunksize(value: Any, name: str) -> int:
-    """Give a chunk size, if it is one."""
+def check_expires(value: Any) -> None:
+    """Raise UsageError unless a value is ``None``, a moment, or a number of seconds above 0."""
+    if not isinstance(value, datetime):
+        try:
+            check_seconds(value, "expires")
+        except UsageError as exc:
+            raise UsageError(f"{exc}, nor a datetime") from None
+
+
+def rate_per_s(limit: Any) -> float | None:
+    """Give a rate limit as items a second, as Celery reads it; ``None`` when there is none.
+
+    Raises:
+        UsageError: it is no rate.
+
+    >>> rate_per_s("10/s"), rate_per_s("90/m"), rate_per_s(5), rate_per_s("0")
+    (10.0, 1.5, 5.0, None)
+    """
+    if limit is None:
+        return None
+    try:
+        known = isinstance(limit, (str, int, float)) and not isinstance(limit, bool)
+        found = float(rate(limit)) if known else float("nan")
+    except (ValueError, KeyError):
+        found = float("nan")
+    if not 0 <= found < inf:
+        raise UsageError(
+            f"rate_limit must be a number of items, or such a number a second, minute or hour "
+            f"('10/s', '100/m', '5/h'), not {limit!r}"
+        )
+    return found or None
+
+
+def check_count(value: Any, name: str) -> int:
+    """Give a whole number of at least 1, if it is one."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):  # which numpy's integers have
         raise UsageError(f"{name} must be a whole number, not {value!r}")
     size = operator.index(value)

@@ -58,7 +58,8 @@ class Outcomes:
         """Give the exception of an item that failed or was revoked, ready to be raised."""
         code = self._state.states[i]
         if code == states.REVOKED_CODE:
-            return CancelledError(f"item {i} of job {self._state.spec.name!r} was cancelled")
+            why = self._state.reason(i) or "was cancelled"
+            return CancelledError(f"item {i} of job {self._state.spec.name!r} {why}")
         if i in self._state.rejections:
             return self._rejected(i)
         error = self._state.error(i) if code == states.FAILURE_CODE else None

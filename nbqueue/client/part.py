@@ -26,6 +26,7 @@ class Part:
         self._items = items
         self.spec, self.n = whole.spec, len(items)
         self.workers, self.submitted = whole.workers, whole.submitted
+        self.reasons = whole.reasons
         for name in ("states", "round", "attempts", "cached"):
             setattr(self, name, bytearray(getattr(whole, name)[i] for i in items))
         for name in ("started", "run_s", "memory_mb", "worker", "batch_of", "place"):
@@ -47,6 +48,10 @@ class Part:
     def error(self, k: int) -> Error | None:
         """Why an item of the part failed; ``None`` when it did not."""
         return self._whole.error(self._items[k])
+
+    def reason(self, k: int) -> str:
+        """Why an item of the part was revoked; empty when it was not, or by a person."""
+        return self._whole.reason(self._items[k])
 
     def where(self, code: int) -> list[int]:
         """List the places in the part of the items in a state."""

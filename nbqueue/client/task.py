@@ -11,7 +11,7 @@ from nbqueue.client import dispatch
 from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Job
-from nbqueue.client.options import TaskOptions, check_chunksize, check_name
+from nbqueue.client.options import TaskOptions, check_count, check_name
 from nbqueue.client.signature import Signature, call
 from nbqueue.core.errors import UsageError
 from nbqueue.store.identity import identity
@@ -154,7 +154,7 @@ class Task(Generic[P, R]):
         >>> double.chunks([(1,), (2,), (3,)], 2).result()   # doctest: +CLUSTER
         [2, 4, 6]
         """
-        return self.with_options(chunksize=check_chunksize(n, "n")).starmap(iterable, name)
+        return self.with_options(chunksize=check_count(n, "n")).starmap(iterable, name)
 
     # -- calls to be composed ------------------------------------------------------------------
 

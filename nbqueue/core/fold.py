@@ -119,6 +119,10 @@ class JobState:
     """Of a workflow: its stages, each with the items that it has by now."""
     result: Take | None = None
     """Of a workflow: what of its stages' results is its own."""
+    reasons: list[str] = field(default_factory=list)
+    """Why items were revoked, where a reason was given."""
+    _reason_of: bytearray = field(default_factory=bytearray, repr=False)
+    """Index into ``reasons``, plus one; empty while nobody has given a reason."""
     _worker_at: dict[str, int] = field(default_factory=dict, repr=False)
     """Positions in ``workers``."""
 
@@ -190,6 +194,13 @@ class JobState:
     def stage_of(self, i: int) -> Stage | None:
         """Give the stage that an item of a workflow belongs to."""
         return next((stage for stage in self.stages if stage.start <= i < stage.stop), None)
+
+    def reason(self, i: int) -> str:
+        """Why an item was revoked; empty when it was not, or because somebody cancelled it."""
+        if self.states[i] != states.REVOKED_CODE or not self._reason_of:
+            return ""
+        place = self._reason_of[i]
+        return self.reasons[place - 1] if place else ""
 
     def where(self, code: int) -> list[int]:
         """List the items in a state, ascending."""
@@ -333,7 +344,18 @@ class JobState:
             self._set_states(a, b, bytes([states.REVOKED_CODE]) * (b - a))
             self.done[a:b] = b"\x01" * (b - a)
             self._stopped(a, b)
+        if record.reason or self._reason_of:
+            self._give_reason(revoked, record.reason)
         return self._ended(revoked)
+
+    def _give_reason(self, revoked: list[Range], reason: str) -> None:
+        if not self._reason_of:
+            self._reason_of = bytearray(self.n)
+        if reason and reason not in self.reasons[:254]:
+            self.reasons.append(reason)
+        place = self.reasons.index(reason) + 1 if reason else 0
+        for a, b in revoked:
+            self._reason_of[a:b] = bytes([min(place, 255)]) * (b - a)
 
     def _retried(self, record: Retried) -> Changes:
         if record.round != self.current_round + 1 or record.round > MOST_ROUNDS:

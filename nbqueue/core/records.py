@@ -67,6 +67,12 @@ class Limits:
     """Seconds after which an item is interrupted by SoftTimeLimitExceeded."""
     time_limit: float | None = None
     """Seconds after which the process that runs an item is killed."""
+    expires: float | None = None
+    """Seconds since the epoch, by the store's clock, after which no item of round 1 is begun."""
+    rate_limit: float | None = None
+    """Items of the task that begin in a second, over all workers."""
+    concurrency: int | None = None
+    """Messages of the task that are worked on at the same time, over all workers."""
 
 
 NO_LIMITS = Limits()
@@ -241,6 +247,8 @@ class Cancelled:
     runs: tuple[Range, ...] | None = None
     round: int = 1
     """Round of the items in ``runs``: those of another round are not meant. Says nothing else."""
+    reason: str = ""
+    """Why, where it was not a person's wish."""
 
 
 @dataclass(frozen=True)

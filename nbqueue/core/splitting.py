@@ -9,7 +9,8 @@ whatever the order of divisions, every index appears exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 Range = tuple[int, int]
@@ -58,6 +59,19 @@ def count(runs: Iterable[Range]) -> int:
     return sum(b - a for a, b in runs)
 
 
+def first_of(runs: Sequence[Range], n: int) -> tuple[list[Range], list[Range]]:
+    """Divide ascending ranges into their first ``n`` items and the others."""
+    first: list[Range] = []
+    for k, (a, b) in enumerate(runs):
+        if b - a > n:
+            if n:
+                first.append((a, a + n))
+            return first, [(a + n, b), *runs[k + 1 :]]
+        first.append((a, b))
+        n -= b - a
+    return first, []
+
+
 def indices(runs: Iterable[Range]) -> Iterator[int]:
     """Walk the items of some ranges in order."""
     for a, b in runs:
@@ -70,12 +84,19 @@ def undone(start: int, stop: int, bitmap: bytes, first_byte: int) -> list[Range]
     ``bitmap`` is a slice of the whole bitmap that begins at byte ``first_byte``; bytes past its
     end count as zeros. Bit 0 is the highest bit of byte 0, as in Redis's SETBIT.
     """
-    bits = (
-        i
-        for i in range(start, stop)
-        if not (
-            (i >> 3) - first_byte < len(bitmap)
-            and bitmap[(i >> 3) - first_byte] & (0x80 >> (i & 7))
-        )
-    )
-    return runs_of(bits)
+    found: list[Range] = []
+    at = start
+    for touched in _SOME_SET.finditer(bitmap):  # most of a bitmap that is asked about is unset
+        for place in range(touched.start(), touched.end()):
+            first = (first_byte + place) * 8
+            for i in range(max(first, at), min(first + 8, stop)):
+                if bitmap[place] & (0x80 >> (i & 7)):
+                    if i > at:
+                        found.append((at, i))
+                    at = i + 1
+    if at < stop:
+        found.append((at, stop))
+    return found
+
+
+_SOME_SET = re.compile(rb"[^\0]+")

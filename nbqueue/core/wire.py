@@ -43,6 +43,9 @@ from nbqueue.core.splitting import Range
 _LENGTH = struct.Struct("<I")
 _FINAL = bytes(range(states.FIRST_DONE_CODE, len(states.NAMES)))
 _BIG_ENDIAN = sys.byteorder == "big"
+_ADDED: dict[str, Any] = {"reason": ""}
+"""Fields that records had not from the beginning, and what those mean that lack them."""
+
 _RARE = ("limits", "after", "cache", "ignore_result", "track_started", "stages")
 _RARE_WORDS = _RARE[2:]
 _SPEC_FIELDS = tuple(f.name for f in fields(JobSpec) if f.name not in _RARE)
@@ -170,11 +173,13 @@ def _round(value: Any) -> int:
 
 
 def _simple(cls: type[Any], *, runs: bool = False) -> Any:
-    names = [f.name for f in fields(cls)]
+    names = [f.name for f in fields(cls) if f.name not in _ADDED]
+    added = [f.name for f in fields(cls) if f.name in _ADDED]
     texts = [f.name for f in fields(cls) if f.type == "str"]
 
     def read(plain: dict[str, Any]) -> Record:
         values = {name: plain[name] for name in names}
+        values.update({name: plain.get(name, _ADDED[name]) for name in added})
         if "round" in values:
             values["round"] = _round(values["round"])
         if not all(isinstance(values[name], str) for name in texts):

@@ -16,6 +16,12 @@ r"""The Redis schema, whole.
     nbq:ready          set     ids of jobs to look at: what they, or stages of them, waited for has
                                ended
     nbq:later          zset    messages that are kept, by when they are due   (`later`)
+    nbq:limit:TASK     hash    rate tokens at promised slots, and since when   (`turns`)
+    nbq:slots:TASK     zset    messages that hold a slot of a task, by when their leases end
+    nbq:waiting:TASK   zset    kept messages that wait for such a slot, by time of submission
+    nbq:paced:TASK     zset    kept messages that wait for the rate of a task, by when they are due
+    nbq:holders        hash    message that holds a slot -> task
+    nbq:rates          hash    task -> items a second, set from outside, overruling the jobs
     nbq:later:bell     list    a word that the first of them is another one
     nbq:jobs           zset    id by time of submission
     nbq:active         zset    ids of jobs with something left to do
@@ -44,6 +50,8 @@ READY = PREFIX + "ready"
 LATER = PREFIX + "later"
 LATER_BELL = LATER + ":bell"
 NODES = PREFIX + "nodes"
+HOLDERS = PREFIX + "holders"
+RATES = PREFIX + "rates"
 
 
 def base(job_id: str) -> str:
@@ -99,6 +107,26 @@ def function(address: str) -> str:
 def cached(digest: str) -> str:
     """Key of a result in the cache."""
     return f"{PREFIX}cache:{digest}"
+
+
+def limit(task: str) -> str:
+    """Key of what is known of a task's limits."""
+    return f"{PREFIX}limit:{task}"
+
+
+def slots(task: str) -> str:
+    """Key of a task's slots."""
+    return f"{PREFIX}slots:{task}"
+
+
+def paced(task: str) -> str:
+    """Key of the messages that wait for a task's rate."""
+    return f"{PREFIX}paced:{task}"
+
+
+def waiting(task: str) -> str:
+    """Key of the messages that wait for a task's slots."""
+    return f"{PREFIX}waiting:{task}"
 
 
 def blob(address: str) -> str:

@@ -33,6 +33,9 @@ log = logging.getLogger("nbqueue.store")
 _CLAIM_S = 10.0
 """How long a process has for sending what it has claimed, before another sends it again."""
 
+_LISTEN_S = 20
+"""How long Redis lets a process wait for the bell: less than a connection may be silent (30 s)."""
+
 _AT_ONCE = 100
 """Messages that one process claims at a time; others may take the next."""
 
@@ -56,17 +59,25 @@ class Later:
         self._publisher = publisher
         self._now = now
         self._name = name
+        self._client: Any = None
+        self._listening = False
         self._keep = store.register_script(_source("later_keep"))
         self._claim = store.register_script(_source("later_claim"))
         self._drop = store.register_script(_source("later_drop"))
 
-    def keep(self, kept: Message, due: float) -> None:
+    def keep(self, kept: Message, due: float) -> str:
         """Keep a message until ``due``, in seconds since the epoch by the store's clock.
 
-        A message that is kept already (the same items, round and so on) is due then instead.
+        A message that is kept already (the same items, round and so on) is due then instead. Gives
+        its envelope.
         """
-        envelope = message.encode(self._keyring, kept)
+        envelope = self.envelope(kept)
         self._keep(keys=[keys.LATER, keys.LATER_BELL], args=[due, envelope])
+        return envelope
+
+    def envelope(self, kept: Message) -> str:
+        """Give the form in which a message is kept."""
+        return message.encode(self._keyring, kept)
 
     def send(self, outgoing: Message) -> None:
         """Give a job's first message to the broker, or keep it until the job's ``eta``.
@@ -74,9 +85,10 @@ class Later:
         Raises:
             BrokerUnreachable: the broker does not take it.
         """
-        eta = outgoing.spec.route.eta
+        eta, expires = outgoing.spec.route.eta, outgoing.spec.limits.expires
         if eta is not None and eta > self._now():
-            self.keep(outgoing, eta)
+            # (What expires before is sent then, for a worker to say so.)
+            self.keep(outgoing, eta if expires is None else min(eta, expires))
         else:
             self._publisher.send(outgoing)
 
@@ -102,8 +114,27 @@ class Later:
         return float(found[0]) if found[0] else None
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until a message is kept that is due before all others, or for ``timeout_s``."""
-        self._store.blpop([keys.LATER_BELL], timeout_s)
+        """Wait until a message is kept that is due before all others, or for ``timeout_s``.
+
+        Of several processes that wait, one hears. Only for one thread.
+        """
+        # An idle Redis looks ten times a second only whether a wait is over: so it is told to wait
+        # for long, and asked on when a shorter wait is over here.
+        if self._client is None:
+            self._client = cast("Any", self._store).client()
+        connection: Any = self._client.connection
+        try:
+            if not self._listening:
+                words = ("BLPOP", keys.LATER_BELL, _LISTEN_S)
+                connection.send_packed_command(connection.pack_command(*words))
+                self._listening = True
+            if connection.can_read(timeout_s):
+                connection.read_response()
+                self._listening = False
+        except BaseException:
+            self._listening = False
+            connection.disconnect()
+            raise
 
     def _release(self, envelope: str) -> None:
         try:

@@ -19,12 +19,18 @@ import re
 import struct
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
+from typing import Any
 
 from nbqueue.core import wire
 from nbqueue.core.errors import BadSignature
 from nbqueue.core.records import JobSpec, Stage
 from nbqueue.store.joblog import Opening
 from nbqueue.store.signing import SIZE, Keyring
+
+WAITED = "waited"
+"""A message that was told to come again, because a limit of its task was reached."""
+ADMITTED = "admitted"
+"""A message whose items have been counted by their task's rate limit."""
 
 RANGE_TASK = "nbqueue.range"
 
@@ -49,6 +55,8 @@ class Message:
     """Address of the function of this round; the spec's when empty."""
     stage: Stage | None = None
     """The stage of a workflow that the items are of."""
+    turn: str = ""
+    """Where the task's limits are concerned: `WAITED` or `ADMITTED`."""
 
     @property
     def spec(self) -> JobSpec:
@@ -74,7 +82,7 @@ class Unverified(BadSignature):
 def encode(keyring: Keyring, message: Message) -> str:
     """Give a message's envelope."""
     opening = message.opening
-    plain = {
+    plain: dict[str, Any] = {
         "job": message.spec.id,
         "a": message.start,
         "b": message.stop,
@@ -85,6 +93,8 @@ def encode(keyring: Keyring, message: Message) -> str:
     }
     if message.stage is not None:
         plain["stage"] = wire.stage_to_plain(message.stage)
+    if message.turn:
+        plain["turn"] = message.turn
     head = json.dumps(plain, separators=(",", ":")).encode()
     lengths = _LENGTHS.pack(len(head), len(opening.body))
     body = b"".join((lengths, head, opening.body, opening.signature, opening.call))
@@ -121,4 +131,5 @@ def decode(keyring: Keyring, envelope: str) -> Message:
         check=bool(head["check"]),
         function=head["function"],
         stage=wire.stage_from_plain(head["stage"]) if "stage" in head else None,
+        turn=head.get("turn", ""),
     )

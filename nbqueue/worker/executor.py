@@ -31,11 +31,11 @@ from nbqueue.core.errors import (
     WorkerLost,
 )
 from nbqueue.core.plan import block_number
-from nbqueue.core.records import Error, Rejected
+from nbqueue.core.records import NO_LIMITS, Error, Rejected
 from nbqueue.core.splitting import Range
 from nbqueue.store import arguments, keys
 from nbqueue.store.message import Message, Unverified, decode
-from nbqueue.worker import capture, current, surroundings
+from nbqueue.worker import admission, capture, current, surroundings
 from nbqueue.worker.callee import callee, handed_in
 from nbqueue.worker.failures import describe
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
@@ -76,14 +76,29 @@ def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bo
         return
     runs: list[Range] = [(message.start, message.stop)]
     careful = redelivered
-    if careful or message.check or place.now() - message.spec.submitted > _OLD_S:
+    limited = message.spec.limits is not NO_LIMITS or place.tally.rates_are_set
+    if careful or limited or message.check or place.now() - message.spec.submitted > _OLD_S:
         cancelled, runs = place.joblog.pending(
             message.spec.id, message.round, message.start, message.stop
         )
         if cancelled or not runs:
+            admission.pass_turn(place, message)
             if redelivered:  # who recorded the last of it may have died before it began what waits
                 place.sequels.release()
             return
+    if not limited:
+        _run(place, message, runs, message_id, careful=careful)
+    elif admitted := admission.admit(place, message, message_id, runs):
+        try:
+            _run(place, admitted.message, admitted.runs, message_id, careful=careful)
+        finally:
+            admitted.leave()
+
+
+def _run(
+    place: Workplace, message: Message, runs: list[Range], message_id: str, *, careful: bool
+) -> None:
+    """Run what is left of a message."""
     run = RangeRun(runs)
     reporter = Reporter(place, message, message_id, run)
     try:
@@ -117,6 +132,7 @@ class Execution:
         self._careful = careful
         chunksize = message.spec.chunksize
         self._may_split = chunksize is None or message.stop - message.start > chunksize
+        self._expires = message.spec.limits.expires is not None
         self._block: arguments.Block | None = None
         self._call: Callable[[int], arguments.Call]
         self._block_error = Error("", "", "")
@@ -239,6 +255,8 @@ class Execution:
         """
         finished = self._reporter.flush_patiently()
         self.due = time.perf_counter() + _TICK_S
+        if self._expires and admission.has_expired(self._place, self._message):
+            admission.revoke(self._place, self._message, self._run.give_away())
         if self._message.whole or self._run.n_rest > finished:
             self._pass_on_rest()
 

@@ -2,35 +2,38 @@
 
 Every worker has one, whatever its pool, and any of them serves all messages: what one has claimed
 the others leave alone (`store.later`). It sleeps until the next message is due or an earlier one
-is kept, so it costs a command every few seconds when there is nothing to do.
+is kept, so it costs a command every few seconds when there is nothing to do. It also renews the
+slots that this worker's messages hold (`store.turns`): from here, because an item may hold up every
+thread of the process that runs it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import redis
 from celery import bootsteps
+from celery.worker import state as worker_state
 
 from nbqueue.core.errors import BrokerUnreachable
+from nbqueue.store import keys
+from nbqueue.store.turns import LEASE_S
 
 if TYPE_CHECKING:
     from nbqueue.worker.workplace import Workplace
 
 log = logging.getLogger("nbqueue.worker")
 
-_SLEEP_S = 3.0
+_SLEEP_S = LEASE_S / 3
 """Longest time without a look. Longer, and a worker that is told to stop waits for its thread; a
 message is late by this much when the word of it was lost with a worker that died."""
 
 _AGAIN_S = 1.0
 """Wait after a failure of the store or the broker."""
-
-_LEAST_S = 0.001
-"""Shortest wait: Redis waits for ever when it is told to wait for 0 s."""
 
 
 class Releaser(bootsteps.StartStopStep):
@@ -62,6 +65,7 @@ class ReleasingThread(threading.Thread):
         super().__init__(name="nbqueue-releaser", daemon=True)
         self._place = place
         self._stopped = threading.Event()
+        self._looked_after = 0.0
 
     def stop(self) -> None:
         """End after the message in hand."""
@@ -82,7 +86,23 @@ class ReleasingThread(threading.Thread):
 
     def _turn(self) -> None:
         place = self._place()
+        if time.monotonic() - self._looked_after > _SLEEP_S / 2:
+            self._look_after(place)
         due = place.later.release()
         wait_s = _SLEEP_S if due is None else min(due - place.now(), _SLEEP_S)
         if wait_s > 0:
-            place.later.wait(max(wait_s, _LEAST_S))
+            place.later.wait(wait_s)
+
+    def _look_after(self, place: Workplace) -> None:
+        place.turns.renew(_active())
+        place.tally.rates_are_set = bool(place.store.exists(keys.RATES))
+        self._looked_after = time.monotonic()
+
+
+def _active() -> list[str]:
+    """Give the ids of the messages that are being worked on."""
+    while True:
+        try:
+            return [request.id for request in tuple(worker_state.active_requests)]
+        except RuntimeError:  # it has grown meanwhile: another thread's
+            continue

@@ -55,7 +55,7 @@ class Tally:
     """All slots of one worker; make it before the pool forks."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, SLOTS * _SLOT.size)
+        self._memory = mmap.mmap(-1, SLOTS * _SLOT.size + 1)  # and a word to all
         self._mine = threading.local()
         self._threads = count()
 
@@ -71,6 +71,15 @@ class Tally:
             found = self._mine.slot = Slot(self._memory, number % SLOTS)
         return found
 
+    @property
+    def rates_are_set(self) -> bool:
+        """Whether some task's rate was set from outside: the main process tells its children."""
+        return self._memory[-1] != 0
+
+    @rates_are_set.setter
+    def rates_are_set(self, yes: bool) -> None:
+        self._memory[-1] = yes
+
     def done(self) -> int:
         """Give how many items this worker has recorded since it started."""
         return sum(done for _, done, _, _ in self._slots())
@@ -84,7 +93,7 @@ class Tally:
         }
 
     def _slots(self) -> list[tuple[bytes, int, int, float]]:
-        return list(_SLOT.iter_unpack(self._memory))
+        return list(_SLOT.iter_unpack(self._memory[:-1]))
 
 
 def _bytes_of(message_id: str) -> bytes:

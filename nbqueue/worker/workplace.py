@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from pathlib import Path
 
 import redis
@@ -29,11 +30,16 @@ from nbqueue.store.later import Later
 from nbqueue.store.plans import Plans
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
+from nbqueue.store.turns import Turns
 from nbqueue.worker.tally import Tally
 
 _BLOCKS = 4
 """Argument blocks kept unpickled. Fewer: a block is read anew for each of its slow items; more:
 a worker holds arguments in memory that it is done with."""
+
+
+_RATES_S = 0.5
+"""How old the rates may be that were set from outside, where a task has none of its own."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class Workplace:
             remote=wiring.folder is None,
         )
         self.joblog = JobLog(self.store, wiring.keyring, expires_s=RESULT_EXPIRES_S)
+        self.turns = Turns(self.store)
+        self._rates: tuple[float, dict[str, float]] = (-inf, {})
         self.later = Later(
             self.store,
             wiring.keyring,
@@ -102,6 +110,14 @@ class Workplace:
                 self.blobs.release()
         self._blocks.move_to_end(key)
         return self._blocks[key]
+
+    def rate_from_outside(self, task: str) -> float | None:
+        """Give the rate that was set for a task while it runs, as of a moment ago."""
+        read, rates = self._rates
+        if time.monotonic() - read > _RATES_S:
+            rates = self.turns.rates()
+            self._rates = (time.monotonic(), rates)
+        return rates.get(task)
 
     @cached_property
     def clock_offset_s(self) -> float:

@@ -1,9 +1,11 @@
 """Options of a task, and what is no option."""
 
+import datetime as dt
+
 import numpy as np
 import pytest
 
-from nbqueue.client.options import TaskOptions, check_chunksize
+from nbqueue.client.options import TaskOptions, check_count, rate_per_s
 from nbqueue.core.errors import UsageError
 from nbqueue.store.connection import redact, store_url
 
@@ -20,7 +22,33 @@ def test_anything_else_is_refused_with_the_value(size):
     with pytest.raises(UsageError, match="chunksize must be"):
         TaskOptions().updated({"chunksize": size})
     with pytest.raises(ValueError, match="n must be"):
-        check_chunksize(size, "n")
+        check_count(size, "n")
+
+
+@pytest.mark.parametrize("rate", ["fast", "10/x", "-1/s", -1, True, [], "nan", "1/s/m", "1/0"])
+def test_what_is_no_rate_is_refused(rate):
+    with pytest.raises(UsageError, match="rate_limit must be"):
+        TaskOptions().updated({"rate_limit": rate})
+
+
+@pytest.mark.parametrize(
+    ("rate", "found"),
+    [("10/s", 10), ("30/m", 0.5), ("3600/h", 1), (4, 4), ("7", 7), ("0", None), (None, None)],
+)
+def test_a_rate_is_read_as_celery_reads_it(rate, found):
+    assert rate_per_s(rate) == found
+
+
+@pytest.mark.parametrize("expires", [0, -1, float("inf"), "60", True, dt.date(2030, 1, 1)])
+def test_what_is_no_expiry_is_refused(expires):
+    with pytest.raises(UsageError, match="expires must be"):
+        TaskOptions().updated({"expires": expires})
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, 1.5, "2", True])
+def test_what_is_no_concurrency_is_refused(concurrency):
+    with pytest.raises(UsageError, match="concurrency must be"):
+        TaskOptions().updated({"concurrency": concurrency})
 
 
 def test_an_unknown_option_is_refused_with_those_there_are():

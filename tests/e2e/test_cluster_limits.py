@@ -1,0 +1,208 @@
+"""Rates, concurrency and expiry over the whole cluster, on Redis and RabbitMQ: two workers each."""
+
+import datetime as dt
+import os
+import signal
+import time
+
+import pytest
+
+import nbqueue as nq
+
+pytestmark = pytest.mark.timeout(110)
+
+
+@pytest.fixture(scope="module")
+def workers(servers, wires):
+    return [servers.worker(wires.broker, wires.key, "-c", "2", backend=wires.backend) for _ in "ab"]
+
+
+@pytest.fixture(autouse=True)
+def client(wires, workers):
+    with nq.connect(wires.broker, backend=wires.backend, key=wires.key) as made:
+        yield made
+
+
+@nq.task
+def now(x=0):
+    return time.time()
+
+
+@nq.task
+def span(seconds):
+    begun = time.time()
+    time.sleep(seconds)
+    return begun, time.time()
+
+
+def most_at_once(spans):
+    steps = sorted([(a, 1) for a, _ in spans] + [(b, -1) for _, b in spans])
+    found = running = 0
+    for _, step in steps:
+        running += step
+        found = max(found, running)
+    return found
+
+
+# -- rate_limit ----------------------------------------------------------------------------------
+
+
+def test_a_map_runs_at_its_rate_whatever_the_number_of_workers():
+    begun = sorted(now.with_options(name="paced", rate_limit="100/s").map(range(300)).result(40))
+    assert 2.5 < begun[-1] - begun[0] < 5
+    assert max(sum(t <= u < t + 1 for u in begun) for t in begun) <= 125
+
+
+def test_single_calls_and_maps_of_a_name_share_its_rate():
+    task = now.with_options(name="shared", rate_limit="20/s")
+    jobs = [task.submit() for _ in range(20)] + [task.map(range(20))]
+    begun = sorted(t for x in nq.gather(jobs) for t in (x if isinstance(x, list) else [x]))
+    assert 1.6 < begun[-1] - begun[0] < 5
+
+
+def test_chunks_run_at_the_rate_too():
+    task = now.with_options(name="chunked", rate_limit="40/s")
+    begun = sorted(task.chunks([(i,) for i in range(60)], 10).result(30))
+    assert 1.2 < begun[-1] - begun[0] < 5
+
+
+def test_other_jobs_do_not_wait_behind_a_rate():
+    slow = now.with_options(name="slow", rate_limit="2/s").map(range(1_000))
+    for _ in range(5):
+        asked = time.time()
+        assert now.submit().result(20) - asked < 1
+    assert slow.cancel() > 900
+    assert slow.state == "REVOKED"
+
+
+def test_a_rate_is_changed_while_the_job_runs(client, until):
+    job = now.with_options(name="changed", rate_limit="1/h").map(range(50))
+    until(lambda: job.counts()["SUCCESS"] == 1)
+    client.turns.set_rate("changed", 1_000)
+    assert len(job.result(8)) == 50
+    client.turns.set_rate("changed", None)
+
+
+def test_a_rate_is_set_for_a_task_that_has_none(client, until):
+    task = now.with_options(name="free")
+    client.turns.set_rate("free", 20)
+
+    def is_heeded():
+        begun = sorted(task.map(range(12)).result(20))
+        return begun[-1] - begun[0] > 0.3
+
+    until(is_heeded)
+    client.turns.set_rate("free", None)
+
+
+# -- concurrency -----------------------------------------------------------------------------------
+
+
+def test_concurrency_of_one_is_a_mutex_over_the_cluster():
+    task = span.with_options(name="alone", concurrency=1)
+    jobs = [task.map([0.05] * 6), task.submit(0.05), task.map([0.001] * 50)]
+    found = nq.gather(jobs)
+    spans = [*found[0], found[1], *found[2]]
+    assert most_at_once(spans) == 1
+
+
+def test_as_many_items_run_at_once_as_concurrency_allows():
+    spans = span.with_options(name="three", concurrency=3).map([0.2] * 12).result(40)
+    assert most_at_once(spans) == 3
+
+
+def test_other_jobs_do_not_wait_behind_a_mutex():
+    task = span.with_options(name="long", concurrency=1)
+    jobs = [task.submit(0.6) for _ in range(6)]
+    asked = time.time()
+    assert now.submit().result(20) - asked < 0.6
+    assert most_at_once(nq.gather(jobs)) == 1
+
+
+def test_a_cancelled_job_that_waits_for_a_slot_leaves_it_to_the_next(tmp_path, until):
+    task = span.with_options(name="leaves", concurrency=1)
+    first = task.submit(0.8)
+    until(lambda: first.state == "STARTED")
+    unwanted = [task.submit(0.1) for _ in range(20)]
+    wanted = task.submit(0.1)
+    for job in unwanted:
+        job.cancel()
+    assert wanted.result(5)[0] - first.result(5)[1] < 2
+
+
+def test_a_rate_and_a_concurrency_hold_together():
+    task = span.with_options(name="both", concurrency=1, rate_limit="10/s")
+    spans = task.map([0.01] * 12).result(30)
+    assert most_at_once(spans) == 1
+    assert max(b for b, _ in spans) - min(b for b, _ in spans) > 0.9
+
+
+def test_the_slot_of_a_killed_worker_comes_back_in_seconds(servers, wires, tmp_path, until):
+    env = ("-c", "1", "-Q", "doomed")
+    process, _ = servers.worker(wires.broker, wires.key, *env, backend=wires.backend)
+    task = nq.task(lambda path: path.exists() or time.sleep(60), name="slot", concurrency=1)
+    stuck = task.with_options(queue="doomed").submit(tmp_path / "none")
+    until(lambda: stuck.state == "STARTED")
+    waits = task.submit(tmp_path)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    died = time.monotonic()
+    assert waits.result(30) is True
+    assert time.monotonic() - died < 15
+    stuck.cancel()
+
+
+def test_an_item_that_runs_for_longer_than_a_lease_keeps_its_slot():
+    task = span.with_options(name="lease", concurrency=1)
+    assert most_at_once(nq.gather(task.submit(8), task.submit(0.1))) == 1
+
+
+# -- expires ---------------------------------------------------------------------------------------
+
+
+def test_what_is_not_begun_in_time_is_revoked_and_says_why(tmp_path, until):
+    gate = tmp_path / "gate"
+
+    def wait(path):
+        while not path.exists():
+            time.sleep(0.01)
+
+    blocking = nq.task(wait).map([gate] * 4)
+    until(lambda: blocking.counts()["STARTED"] == 4)
+    call, job = now.apply_async(expires=0.3), now.with_options(expires=0.3).map(range(5))
+    fine = now.apply_async(expires=60)
+    asked = time.monotonic()
+    until(lambda: time.monotonic() - asked > 0.4)
+    gate.touch()
+    assert fine.result(20)
+    assert call.wait(20)
+    assert job.wait(20)
+    assert (call.state, job.state) == ("REVOKED", "REVOKED")
+    assert job.counts()["REVOKED"] == 5
+    assert "expired: not begun by 20" in str(call.exceptions()[0])
+    assert job.to_frame()["error"].str.startswith("expired").all()
+
+
+def test_what_expires_before_its_eta_is_revoked_then():
+    asked = time.monotonic()
+    job = now.apply_async(countdown=60, expires=0.5)
+    assert job.wait(20)
+    assert job.state == "REVOKED"
+    assert 0.4 < time.monotonic() - asked < 10
+
+
+def test_a_moment_in_the_past_has_expired():
+    past = dt.datetime.now(dt.timezone.utc) - dt.timedelta(seconds=1)
+    job = now.apply_async(expires=past)
+    assert job.wait(20)
+    assert job.state == "REVOKED"
+
+
+def test_the_rest_of_a_chunk_expires_and_what_has_begun_does_not():
+    job = span.with_options(expires=0.5).chunks([(0.2,)] * 40, 10)
+    assert job.wait(20)
+    counts = job.counts()
+    assert counts["SUCCESS"] + counts["REVOKED"] == 40
+    assert 4 <= counts["SUCCESS"] <= 16
+    job.retry()
+    assert job.counts()["REVOKED"] == counts["REVOKED"]
