@@ -144,7 +144,11 @@ class _Stages:
         self._n += 0 if appended else n
         stop = start if appended else self._n
         waits = tuple(sorted(after))
-        self.stages.append(Stage(number, start, stop, spec, kind, waits, takes, star))
+        countdown = step.task.options.countdown
+        if countdown is not None:
+            spec = replace(spec, route=replace(spec.route, eta=None))
+            countdown = None if kind == "grows" else countdown
+        self.stages.append(Stage(number, start, stop, spec, kind, waits, takes, star, countdown))
         return number
 
     def _uploaded(self, step: Step) -> tuple[int, int]:

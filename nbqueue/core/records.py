@@ -295,6 +295,8 @@ class Stage:
     """What each item gets in front of its own arguments."""
     star: bool = False
     """Of a stage that spreads: each element is a tuple of arguments."""
+    countdown: float | None = None
+    """Seconds from the moment when it may begin to the one when it does."""
 
 
 @dataclass(frozen=True)

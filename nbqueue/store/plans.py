@@ -121,7 +121,10 @@ class Plans:
     def _do(self, opening: Opening, planned: Planned, round_: int, decided: _Decided) -> bool:
         start, stop = map(int, decided.items.split())
         stage = planned.stages[int(decided.stage)]
-        stage = replace(stage, start=start, stop=stop, spec=replace(stage.spec, n=stop - start))
+        spec = replace(stage.spec, n=stop - start)
+        if stage.countdown is not None and round_ == 1:
+            spec = replace(spec, route=replace(spec.route, eta=self._now() + stage.countdown))
+        stage = replace(stage, start=start, stop=stop, spec=spec)
         if decided.how.startswith("doomed"):
             return self._fail(opening.spec.id, planned, round_, stage, decided.cause)
         self._later.send(

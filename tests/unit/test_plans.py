@@ -175,6 +175,15 @@ def test_only_one_process_sends_what_begins_and_another_may_when_it_has_died(wor
     assert world.sent.take() == [(1, 2, 3)]
 
 
+def test_a_countdown_is_counted_from_the_moment_when_the_stage_may_begin(world):
+    later = replace(stage(1, 2, 3, 0), countdown=60.0)
+    world.open(stage(0, 0, 2), later)
+    world.sent.take()
+    world.end(0, (0, 2))
+    (message,) = world.sent.messages
+    assert message.spec.route.eta == 1062.0
+
+
 # -- what does not -----------------------------------------------------------------------------
 
 
