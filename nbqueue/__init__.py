@@ -41,7 +41,18 @@ if TYPE_CHECKING:
     from nbqueue.client.futures import Future
     from nbqueue.client.job import Job
     from nbqueue.client.local import LocalCluster
-    from nbqueue.client.reaching import cluster, control, job, jobs, put, queues, workers
+    from nbqueue.client.reaching import (
+        cluster,
+        control,
+        job,
+        jobs,
+        put,
+        queues,
+        schedule,
+        schedules,
+        workers,
+    )
+    from nbqueue.client.schedule import Schedule
     from nbqueue.client.signature import Signature
     from nbqueue.client.task import Task, task
     from nbqueue.client.waiting import as_completed, gather, wait
@@ -60,6 +71,7 @@ if TYPE_CHECKING:
         StoreRefused,
         TaskError,
         UnknownJob,
+        UnknownSchedule,
         UpstreamFailed,
         UsageError,
         WorkerLost,
@@ -83,7 +95,18 @@ _HOMES = {
     "nbqueue.client.futures": ("Future",),
     "nbqueue.client.job": ("Job",),
     "nbqueue.client.local": ("LocalCluster",),
-    "nbqueue.client.reaching": ("cluster", "control", "job", "jobs", "put", "queues", "workers"),
+    "nbqueue.client.reaching": (
+        "cluster",
+        "control",
+        "job",
+        "jobs",
+        "put",
+        "queues",
+        "schedule",
+        "schedules",
+        "workers",
+    ),
+    "nbqueue.client.schedule": ("Schedule",),
     "nbqueue.client.signature": ("Signature",),
     "nbqueue.client.task": ("Task", "task"),
     "nbqueue.client.waiting": ("as_completed", "gather", "wait"),
@@ -102,6 +125,7 @@ _HOMES = {
         "StoreRefused",
         "TaskError",
         "UnknownJob",
+        "UnknownSchedule",
         "UpstreamFailed",
         "UsageError",
         "WorkerLost",
@@ -129,11 +153,13 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "ResultNotPicklable",
+    "Schedule",
     "Signature",
     "StoreRefused",
     "Task",
     "TaskError",
     "UnknownJob",
+    "UnknownSchedule",
     "UpstreamFailed",
     "UsageError",
     "WorkerLost",
@@ -155,6 +181,8 @@ __all__ = [
     "put",
     "queues",
     "run",
+    "schedule",
+    "schedules",
     "signature",
     "starmap",
     "task",

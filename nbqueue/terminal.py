@@ -64,11 +64,13 @@ def status_page(found: Status) -> str:
             ("redis", f"{found.redis_server}{_pid(found.redis_pid)}"),
             ("socket", str(found.socket)),
             ("clients", f"{found.clients} connected, {found.active_jobs} unfinished job(s)"),
-            ("ends", _ends(found.keep_alive_s)),
+            *([("beat", _beat(found))] if found.schedules or found.beat_pid else []),
+            ("ends", _ends(found)),
         ]
     for part, restarts, message in (
         ("worker", found.worker_restarts, found.worker_message),
         ("redis", found.redis_restarts, found.redis_message),
+        ("beat", found.beat_restarts, found.beat_message),
     ):
         if message:
             times = f"restarted {restarts} time(s); " if restarts else ""
@@ -84,9 +86,17 @@ def _cluster(found: Status) -> str:
     return "not running; the first task or `nbqueue up` starts it"
 
 
-def _ends(keep_alive_s: float | None) -> str:
-    if keep_alive_s is None:
-        return "with `nbqueue down`"
+def _beat(found: Status) -> str:
+    waiting = f"{_plural(found.schedules, 'schedule')} enabled"
+    return f"{waiting}{_pid(found.beat_pid)}" if found.beat_pid else f"{waiting}; starting"
+
+
+def _ends(found: Status) -> str:
+    keep_alive_s = found.keep_alive_s
+    if keep_alive_s is None or (keep_alive_s and found.schedules):
+        return "with `nbqueue down`" + (
+            "" if keep_alive_s is None else ", or when no schedule is enabled any more"
+        )
     return (
         f"{span(keep_alive_s)} after the last client and the last job"
         if keep_alive_s

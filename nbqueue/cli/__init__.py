@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from nbqueue._version import __version__
-from nbqueue.cli import cluster, jobs, workers
+from nbqueue.cli import beat, cluster, jobs, workers
 from nbqueue.cli.parsing import Command, misused
 from nbqueue.core.errors import NbqueueError
 
@@ -33,6 +33,7 @@ on a cluster:
   export NBQUEUE_KEY=$(nbqueue keygen)          the same key for notebooks and workers
   export NBQUEUE_BROKER=redis://queue-host:6379/0
   nbqueue worker -c 8                           on each machine that works
+  nbqueue beat                                  on one of them, for what is scheduled
 """
 
 
@@ -71,6 +72,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nbqueue {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (cluster, jobs, workers):
+    for module in (cluster, jobs, workers, beat):
         module.add(commands)
     return parser

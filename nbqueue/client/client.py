@@ -21,6 +21,7 @@ from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.roster import Roster
 from nbqueue.client.saying import say
+from nbqueue.client.scheduler import Scheduler
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
 from nbqueue.store import arguments, broker
@@ -116,6 +117,7 @@ class Client:
             now=self.now,
             name=me,
         )
+        self.schedules = Scheduler(self, store, backend_url)
         self.follower.on_sweep = self.sequels.release
         self.nodes = Nodes(store)
         self.roster = Roster()

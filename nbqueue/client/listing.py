@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from nbqueue.client.survey import Queue, Running, Worker
 from nbqueue.core import states
 from nbqueue.store.catalogue import Summary
+from nbqueue.store.runs import EXPIRED, SKIPPED, Run
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from nbqueue.client.scheduler import Row
 
 
 def jobs_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
@@ -67,6 +70,52 @@ def queues_frame(queues: Sequence[Queue]) -> pd.DataFrame:
             "consumers": _whole([q.consumers for q in queues]),
         },
         index=pd.Index([q.name for q in queues], name="queue", dtype=object),
+    )
+
+
+def schedules_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """Give a row a schedule: what ``nq.schedules`` documents."""
+    import numpy as np
+    import pandas as pd
+
+    last = [row.last or Run("", np.nan, "") for row in rows]
+    return pd.DataFrame(
+        {
+            "schedule": _text([row.times for row in rows]),
+            "task": _text([row.task for row in rows]),
+            "enabled": np.array([row.enabled for row in rows], dtype=bool),
+            "last_run": _utc([row.last.due if row.last else None for row in rows]),
+            "next_run": _utc([row.next_run for row in rows]),
+            "duration_s": _float([run.duration_s for run in last]),
+            "outcome": _outcomes(last),
+            "n_runs": _whole([row.n_runs for row in rows]),
+            "job": _text([run.job for run in last]),
+        },
+        index=pd.Index([row.name for row in rows], name="name", dtype=object),
+    )
+
+
+def history_frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """Give a row a run: what ``Schedule.history`` documents."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "due": _utc([run.due for run in runs]),
+            "outcome": _outcomes(runs),
+            "finished": _utc([run.finished for run in runs]),
+            "duration_s": _float([run.duration_s for run in runs]),
+        },
+        index=pd.Index([run.job for run in runs], name="job", dtype=object),
+    )
+
+
+def _outcomes(runs: Sequence[Run]) -> Any:
+    import pandas as pd
+
+    # (No run has no outcome: not one of the categories.)
+    return pd.Categorical(
+        [run.outcome or None for run in runs], categories=[*states.NAMES, SKIPPED, EXPIRED]
     )
 
 

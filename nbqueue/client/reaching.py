@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nbqueue.client import listing
 from nbqueue.client.client import Client, default_client
 from nbqueue.client.commands import Control
 from nbqueue.client.job import Job
+from nbqueue.client.schedule import Schedule
+from nbqueue.client.schedule import find as find_schedule
 from nbqueue.store import refs
 from nbqueue.store.refs import Ref
 
@@ -56,6 +59,37 @@ def jobs() -> pd.DataFrame:
     'listed'
     """
     return default_client().jobs()
+
+
+def schedule(name: str) -> Schedule:
+    """Find a schedule by its name, whichever process made it.
+
+    Raises:
+        UnknownSchedule: there is none; the message lists near matches.
+
+    >>> _ = double.every("1h", args=[1], name="hourly")     # doctest: +CLUSTER
+    >>> nq.schedule("hourly").cancel()                      # doctest: +CLUSTER
+    True
+    """
+    return find_schedule(default_client(), name)
+
+
+def schedules() -> pd.DataFrame:
+    """List all schedules in the store, in alphabetical order.
+
+    Indexed by name; columns ``schedule`` (text: its times), ``task``, ``enabled`` (bool: not
+    paused, and not over), ``last_run`` and ``next_run`` (UTC, when they were and are due; NaT when
+    there is none), ``duration_s`` (float), ``outcome`` (category) and ``job`` (id) of the last run,
+    ``n_runs`` (int64). A ``next_run`` that is past is overdue: no beat runs.
+
+    >>> _ = double.every("1h", args=[1], name="hourly")     # doctest: +CLUSTER
+    >>> nq.schedules().loc["hourly", "schedule"]            # doctest: +CLUSTER
+    'every 1 h'
+    >>> nq.schedule("hourly").remove()                      # doctest: +CLUSTER
+    True
+    """
+    client = default_client()
+    return listing.schedules_frame(client.schedules.rows())
 
 
 def workers() -> pd.DataFrame:

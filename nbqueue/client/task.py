@@ -7,12 +7,15 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from nbqueue.client import dispatch
+from nbqueue.client import dispatch, schedule
 from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions, check_count, check_name
+from nbqueue.client.schedule import Schedule
 from nbqueue.client.signature import Signature, call
+from nbqueue.client.terms import Terms
+from nbqueue.client.timed import MakeRule, Timed
 from nbqueue.core.errors import UsageError
 from nbqueue.store.identity import identity
 
@@ -20,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Task(Generic[P, R]):
+class Task(Timed, Generic[P, R]):
     """A function that can be called here, or sent to workers; made by ``@nq.task``.
 
     >>> @nq.task                                            # doctest: +CLUSTER
@@ -213,6 +216,22 @@ class Task(Generic[P, R]):
             raise TypeError(f"{why}; nothing was sent")
         client = default_client()
         return dispatch.submit_call(client, self.submission(name), args, kwargs)
+
+    def _schedule(
+        self,
+        make_rule: MakeRule,
+        name: str | None,
+        args: Iterable[Any],
+        kwargs: dict[str, Any] | None,
+        options: dict[str, Any],
+    ) -> Schedule:
+        terms, rest = Terms.split(options)
+        task = self.with_options(**rest) if rest else self
+        args, kwargs = tuple(args), dict(kwargs or {})
+        if why := task.misfit(args, kwargs):
+            raise TypeError(f"{why}; nothing was sent")
+        sub = task.submission(name if name is not None else task.name)
+        return schedule.make(default_client(), sub, task.function, args, kwargs, make_rule, terms)
 
     def _submit_rows(self, rows: Iterable[Any], name: str | None, *, bare: bool = False) -> Job:
         client = default_client()

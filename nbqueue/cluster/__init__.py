@@ -5,7 +5,9 @@ Python environment, not to the kernel that happened to start it.
 
     client ── ensure() ──► supervisor ──► Redis   (Unix socket in a 0700 folder, no TCP port)
               embedded.py  supervisor.py └► worker  (``python -m nbqueue.worker``)
-                              └► guard: kills both at once if the supervisor dies (guard.py)
+                              ├► beat    (``python -m nbqueue.worker.beat``, while there are
+                              │           schedules)
+                              └► guard: kills them all at once if the supervisor dies (guard.py)
 
 | file              | holds                                                                  |
 |-------------------|------------------------------------------------------------------------|
@@ -13,6 +15,7 @@ Python environment, not to the kernel that happened to start it.
 | `status.py`       | a look from outside: `Status`                                           |
 | `leftovers.py`    | the end of what a killed supervisor left behind                         |
 | `supervisor.py`   | the process that starts, restarts and ends Redis and the worker        |
+| `need.py`         | who needs the cluster, and whether beat is needed                       |
 | `child.py`        | one child of it, with its restarts, their pauses and the reason of each |
 | `guard.py`        | the process that outlives a killed supervisor by a millisecond          |
 | `launch.py`       | how a client starts the supervisor, and what it hands over              |

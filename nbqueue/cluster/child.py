@@ -71,6 +71,7 @@ class Child:
         self._log_mark = 0
         self._started_at = 0.0
         self._due_at = 0.0
+        self._is_wanted = False
 
     @property
     def runs(self) -> bool:
@@ -115,6 +116,25 @@ class Child:
             return False
         self.restarts += 1
         self.start(now)
+        return True
+
+    def want(self, wanted: bool, now: float, *, grace_s: float) -> bool:
+        """Start or stop a child that is not always wanted; True when anything changed.
+
+        One that is wanted and has ended is started again when it is time, as by `check`.
+        """
+        if wanted:
+            if self._is_wanted:
+                return self.check(now)
+            self._is_wanted = True
+            self.start(now)
+            return True
+        if not self._is_wanted:
+            return False
+        self._is_wanted = False
+        self.failures = 0
+        self.message = ""
+        self.stop(grace_s=grace_s)
         return True
 
     def due_in_s(self, now: float) -> float | None:

@@ -12,7 +12,7 @@ here. It starts no process and speaks to no Redis.
     ├── redis.sock       elsewhere when the path is too long for the kernel, see `socket_path`
     ├── appendonlydir/   Redis's data (one file ``appendonly.aof`` before Redis 7)
     ├── blobs/           large values
-    └── supervisor.log, redis.log, worker.log
+    └── supervisor.log, redis.log, worker.log, beat.log
 
 Order of the two locks: ``lock`` first, then ``alive``. ``lock`` is held for as long as it takes
 to start, to end, or to attach one client; ``alive`` is only ever probed or held to the end.
@@ -31,7 +31,7 @@ from pathlib import Path
 
 from nbqueue.core.errors import ClusterError
 
-LOGS = ("supervisor.log", "redis.log", "worker.log")
+LOGS = ("supervisor.log", "redis.log", "worker.log", "beat.log")
 
 # sun_path holds 104 bytes on macOS and 108 on Linux, with a terminating zero. Raised above 103,
 # Redis would start on macOS and listen on a truncated name.

@@ -36,6 +36,7 @@ class Launch:
     threads: bool
     keep_alive_s: float | None
     worker_command: tuple[str, ...]
+    beat_command: tuple[str, ...]
     python: str
     version: str = ""
     # Nobody may come at all: the client that started the cluster can die before it connects.
@@ -51,7 +52,8 @@ class Launch:
     def load(text: str) -> Launch:
         """The launch that `dump` wrote."""
         found = json.loads(text)
-        found["worker_command"] = tuple(found["worker_command"])
+        for name in ("worker_command", "beat_command"):
+            found[name] = tuple(found[name])
         return Launch(**found)
 
 
@@ -86,6 +88,7 @@ def plan(
         threads=threads,
         keep_alive_s=keep_alive_s,
         worker_command=worker_command or tuple(words),
+        beat_command=(python, "-m", "nbqueue.worker.beat", "--socket", str(socket)),
         python=python,
         version=str(getattr(sys.modules.get("nbqueue"), "__version__", "")),
         first_client_s=first_client_s,

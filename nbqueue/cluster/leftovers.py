@@ -23,6 +23,7 @@ def clean(folder: Path) -> None:
     if state is not None:
         sockets.add(Path(state.socket))
         state.worker.kill(group=True)
+        state.beat.kill(group=True)
         # Two servers on one append-only file would ruin it: the old one has to be gone first.
         state.redis.signal(signal.SIGTERM)
         if not wait_until(lambda: not state.redis.lives(), 3.0):

@@ -1,7 +1,7 @@
-"""The private Redis: which binary, which options, and the four commands said to it by hand.
+"""The private Redis: which binary, which options, and the few commands said to it by hand.
 
-The supervisor and the start path of a client need PING, CLIENT LIST, ZCARD and SHUTDOWN and
-nothing else; importing redis-py for that costs more than starting Redis. Everybody else uses
+The supervisor and the start path of a client need PING, CLIENT LIST, ZCARD, ZCOUNT and SHUTDOWN
+and nothing else; importing redis-py for that costs more than starting Redis. Everybody else uses
 redis-py. This file starts nothing.
 """
 
@@ -25,6 +25,7 @@ MORE_PLACES = (str(Path(sys.executable).parent), "/opt/homebrew/bin", "/usr/loca
 
 # Schema shared with the store and the clients.
 ACTIVE_JOBS = "nbq:active"
+ENTRIES = "nbq:beat::schedule"  # RedBeat's, by when they are due; below zero: never again
 CLIENT_NAME = "nbqueue-client"
 
 
@@ -187,6 +188,10 @@ class Wire:
     def active_jobs(self) -> int:
         """How many jobs are unfinished."""
         return int(self.call("ZCARD", ACTIVE_JOBS))
+
+    def schedules(self) -> int:
+        """How many schedules have a time to come."""
+        return int(self.call("ZCOUNT", ENTRIES, "0", "+inf"))
 
 
 def ping(path: Path | str) -> str:

@@ -82,6 +82,7 @@ class State:
     supervisor: Process = NOBODY
     redis: Process = NOBODY
     worker: Process = NOBODY
+    beat: Process = NOBODY
     started_at: float = field(default_factory=time.time)
     socket: str = ""
     workers: int = 0
@@ -95,6 +96,8 @@ class State:
     worker_restarts: int = 0
     redis_message: str = ""
     redis_restarts: int = 0
+    beat_message: str = ""
+    beat_restarts: int = 0
 
 
 def write(folder: Path, state: State) -> None:
@@ -110,7 +113,9 @@ def read(folder: Path) -> State | None:
     """What ``state.json`` says; None when it is missing or not of this form."""
     try:
         found = json.loads((folder / "state.json").read_text("utf-8"))
-        for name in ("supervisor", "redis", "worker"):
+        for name in ("supervisor", "redis", "worker", "beat"):
+            if name == "beat" and name not in found:
+                continue  # written by an nbqueue that had none
             found[name] = Process(int(found[name]["pid"]), str(found[name]["mark"]))
         known = State.__dataclass_fields__.keys()
         # A newer nbqueue may have written more: what is not known here is left out.

@@ -36,6 +36,10 @@ class Status:
     redis_pid: int | None = None
     redis_restarts: int = 0
     redis_message: str = ""
+    schedules: int = 0
+    beat_pid: int | None = None
+    beat_restarts: int = 0
+    beat_message: str = ""
     redis_server: str = ""
     version: str = ""
     python: str = ""
@@ -50,11 +54,12 @@ def status(folder: Path | None = None) -> Status:
     running = (home / "alive").exists() and held(home)
     if state is None:
         return Status(running=running, folder=home, phase="starting" if running else "stopped")
-    clients = active = 0
+    clients = active = schedules = 0
     if running:
         try:
             with Wire(state.socket) as wire:
                 clients, active = wire.clients(), wire.active_jobs()
+                schedules = wire.schedules()
         except WireError:
             pass  # starting, ending or being restarted: the messages say so
     return Status(
@@ -75,6 +80,10 @@ def status(folder: Path | None = None) -> Status:
         redis_pid=(state.redis.pid or None) if running else None,
         redis_restarts=state.redis_restarts,
         redis_message=state.redis_message,
+        schedules=schedules,
+        beat_pid=(state.beat.pid or None) if running else None,
+        beat_restarts=state.beat_restarts,
+        beat_message=state.beat_message,
         redis_server=state.redis_server,
         version=state.version,
         python=state.python,

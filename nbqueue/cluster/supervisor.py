@@ -1,5 +1,7 @@
 """The supervisor: the process that keeps one Redis and one worker running, and then ends.
 
+And one beat, while there are schedules with a time to come.
+
 Started by `launch.spawn`, it belongs to no kernel: its own session, its output in a log, its
 life told by the lock it holds. It starts Redis and the worker at the same time, starts again
 whichever dies, publishes ``state.json``, and ends on SIGTERM or when nobody needs it.
@@ -24,7 +26,7 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from nbqueue.cluster import state as state_file
@@ -32,12 +34,14 @@ from nbqueue.cluster.child import Child
 from nbqueue.cluster.folder import FileLock, cap_logs, tail
 from nbqueue.cluster.guard import Guard
 from nbqueue.cluster.launch import Launch
+from nbqueue.cluster.need import Beat, Quiet
 from nbqueue.cluster.redis_server import Wire, WireError, command_line
 from nbqueue.cluster.state import Process, State, mark_of
 
 # Warm shutdown: a running item may finish. Higher, and `stop` (20 s by default) gives up first.
 WORKER_GRACE_S = 10.0
 REDIS_GRACE_S = 5.0
+BEAT_GRACE_S = 2.0
 
 # Redis that ends this often in a row will not come up: disk full, a damaged file.
 REDIS_ATTEMPTS = 5
@@ -47,37 +51,6 @@ TICK_S = 1.0
 FAST_TICK_S = 0.1
 STARTING_TICK_S = 0.01
 HOUSEKEEPING_S = 60.0
-
-
-@dataclass
-class Quiet:
-    """Tells when nobody has needed the cluster for long enough. Pure: time is passed in."""
-
-    keep_alive_s: float | None
-    first_client_s: float
-    busy_at: float
-    client_seen: bool = False
-
-    def over(
-        self, now: float, *, clients: int, active_jobs: int, somebody_came: bool = False
-    ) -> bool:
-        """Note who is there, or came since the last look; True when the quiet period has passed."""
-        self.client_seen = self.client_seen or clients > 0 or somebody_came
-        if clients or active_jobs or somebody_came:
-            self.busy_at = now
-        if clients or active_jobs:
-            return False
-        if self.keep_alive_s is None:
-            return False
-        limit = self.keep_alive_s
-        if not self.client_seen:
-            limit = max(limit, self.first_client_s)
-        return now - self.busy_at >= limit
-
-    def redis_came_back(self, now: float) -> None:
-        """Every connection was lost, without anybody having left: wait for a client anew."""
-        self.busy_at = now
-        self.client_seen = False
 
 
 class Supervisor:
@@ -115,6 +88,16 @@ class Supervisor:
             env=env,
             umask=umask,  # files that tasks write get the user's permissions, not this folder's
         )
+        self.beat = Child(
+            "beat",
+            launch.beat_command,
+            log=self.folder / "beat.log",
+            guard=self.guard,
+            env=env,
+            umask=0o077,
+        )
+        self.beat_wanted = Beat()
+        self.schedules = 0
         self.state = State(
             supervisor=Process(os.getpid(), mark_of(os.getpid())),
             socket=launch.socket,
@@ -164,6 +147,8 @@ class Supervisor:
         keep = self.launch.keep_alive_s
         tick = FAST_TICK_S if keep is not None and keep < 10 * TICK_S else TICK_S
         waits = [child.due_in_s(now) for child in (self.redis, self.worker)]
+        if self.beat_wanted.until > now:
+            waits.append(self.beat.due_in_s(now))
         return min([tick, *(wait for wait in waits if wait is not None)])
 
     def step(self, now: float) -> None:
@@ -183,6 +168,9 @@ class Supervisor:
             self.publish()
         if self._quiet_is_over(now):
             self._end_if_still_quiet(now)
+        if self.beat.want(self.beat_wanted.wanted(now, self.schedules), now, grace_s=BEAT_GRACE_S):
+            say(self.beat.message or ("beat runs" if self.beat.runs else "beat is not needed"))
+            self.publish()
         if now >= self.housekeeping_at:
             self.housekeeping_at = now + HOUSEKEEPING_S
             cap_logs(self.folder)
@@ -224,6 +212,7 @@ class Supervisor:
             return False  # nobody can be asked: not known to be quiet
         try:
             clients, active = self.wire.clients(), self.wire.active_jobs()
+            self.schedules = self.wire.schedules()
         except WireError as error:
             say(f"Redis does not answer: {error}")
             self.wire.close()
@@ -231,7 +220,13 @@ class Supervisor:
             return False
         last, self.arrival_ns = self.arrival_ns, self.start_lock.touched_at_ns()
         came = last != self.arrival_ns
-        return self.quiet.over(now, clients=clients, active_jobs=active, somebody_came=came)
+        return self.quiet.over(
+            now,
+            clients=clients,
+            active_jobs=active,
+            schedules=self.schedules,
+            somebody_came=came,
+        )
 
     def _end_if_still_quiet(self, now: float) -> None:
         if not self.start_lock.try_acquire():
@@ -247,10 +242,13 @@ class Supervisor:
             self.state,
             redis=self.redis.identity,
             worker=self.worker.identity,
+            beat=self.beat.identity,
             redis_message=self.redis.message,
             redis_restarts=self.redis.restarts,
             worker_message=self.worker.message,
             worker_restarts=self.worker.restarts,
+            beat_message=self.beat.message,
+            beat_restarts=self.beat.restarts,
         )
         try:
             state_file.write(self.folder, self.state)
@@ -268,6 +266,7 @@ class Supervisor:
             self.state = replace(self.state, phase="stopping")
         if mine:
             self.publish()
+        self.beat.stop(grace_s=BEAT_GRACE_S if self.redis.runs else 0.0)
         # Without Redis the worker can neither finish nor report anything.
         self.worker.stop(grace_s=WORKER_GRACE_S if self.redis.runs else 0.0)
         self.redis.stop(grace_s=REDIS_GRACE_S)
@@ -308,6 +307,7 @@ def main(argument: str) -> None:
     except BaseException:  # whatever it is, its last words belong in the log
         say(traceback.format_exc())
         if supervisor is not None:
+            supervisor.beat.stop(grace_s=0.0)
             supervisor.worker.stop(grace_s=0.0)
             supervisor.redis.stop(grace_s=REDIS_GRACE_S)
     finally:

@@ -3,6 +3,7 @@
     NbqueueError
     ├── UsageError              the caller: a wrong option, name or value at the call
     │   ├── UnknownJob          no job of that id or name (lists near matches)
+    │   ├── UnknownSchedule     no schedule of that name (lists near matches)
     │   └── NotPicklable        a value that cannot travel to a worker
     ├── TaskError               the task itself
     │   ├── RemoteError         stands in for an exception that could not be pickled
@@ -39,6 +40,7 @@ __all__ = [
     "StoreRefused",
     "TaskError",
     "UnknownJob",
+    "UnknownSchedule",
     "UpstreamFailed",
     "UsageError",
     "WorkerLost",
@@ -71,6 +73,16 @@ class UnknownJob(UsageError, LookupError):
     Traceback (most recent call last):
     ...
     nbqueue.core.errors.UnknownJob: no job with id or name 'no such job': ...
+    """
+
+
+class UnknownSchedule(UsageError, LookupError):
+    """No schedule has that name in this store.
+
+    >>> nq.schedule("no such schedule")                     # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.UnknownSchedule: no schedule with name 'no such schedule': ...
     """
 
 

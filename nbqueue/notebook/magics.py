@@ -26,6 +26,7 @@ from nbqueue.client.job import Job
 from nbqueue.client.reaching import cluster
 from nbqueue.client.reaching import job as find_job
 from nbqueue.client.reaching import jobs as list_jobs
+from nbqueue.client.reaching import schedules as list_schedules
 from nbqueue.client.reaching import workers as list_workers
 from nbqueue.client.saying import say
 from nbqueue.core.errors import InfrastructureError, UsageError
@@ -210,11 +211,11 @@ class QueueMagics(Magics):
             return cluster() if modes.mode() in ("widget", "html") else list_workers()
 
     @line_magic
-    def schedules(self, line: str) -> None:
-        """List what is scheduled."""
+    def schedules(self, line: str) -> pd.DataFrame | None:
+        """List what is scheduled: a DataFrame, as of ``nq.schedules()``."""
         with _in_one_line():
             _no_words(line, "%schedules")
-            raise UsageError("this version of nbqueue cannot schedule tasks yet")
+            return list_schedules()
 
 
 def _option(words: list[str], option: str) -> int | None:

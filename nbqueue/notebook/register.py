@@ -50,6 +50,7 @@ _HTML = (
     ("nbqueue.client.futures", "Future", "future"),
     ("nbqueue.client.client", "Client", "client"),
     ("nbqueue.client.signature", "Workflow", "workflow"),
+    ("nbqueue.client.schedule", "Schedule", "schedule"),
 )
 """Displayed as HTML: class, and the function of `views.things` that makes it."""
 

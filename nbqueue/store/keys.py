@@ -30,6 +30,13 @@ r"""The Redis schema, whole.
     nbq:fn:ADDRESS     string  a pickled function
     nbq:cache:DIGEST   string  signature + a result and what its item displayed
     nbq:blob:ADDRESS   list    chunks of a large value
+    nbq:schedules      set     names of schedules
+    nbq:schedule:NAME  hash    definition (sealed), kept, n_runs, and while paused: paused sent
+                               (`schedules`)
+    nbq:schedule:NAME:runs     zset   job id (or "skipped TIME") by the time it was due
+    nbq:schedule:NAME:ended    hash   job id -> JSON of how it ended
+    nbq:schedule:NAME:kept:KEY        copy of a function or blob that must not expire
+    nbq:beat:…         RedBeat's: an entry for each schedule that is not paused, and beat's lock
     nbq:bell:CLIENT    channel "job prev id kind\\n" + signature and body of small records
     nbq:bell:job:ID    channel the same, when somebody else watches (meta ``watched``)
 
@@ -52,6 +59,9 @@ LATER_BELL = LATER + ":bell"
 NODES = PREFIX + "nodes"
 HOLDERS = PREFIX + "holders"
 RATES = PREFIX + "rates"
+SCHEDULES = PREFIX + "schedules"
+BEAT = PREFIX + "beat:"
+"""Prefix of RedBeat's keys; those of its own have another colon (``nbq:beat::lock``)."""
 
 
 def base(job_id: str) -> str:
@@ -132,6 +142,26 @@ def waiting(task: str) -> str:
 def blob(address: str) -> str:
     """Key of a blob's chunks."""
     return f"{PREFIX}blob:{address}"
+
+
+def schedule(name: str) -> str:
+    """Key of a schedule."""
+    return f"{PREFIX}schedule:{name}"
+
+
+def schedule_runs(name: str) -> str:
+    """Key of a schedule's runs."""
+    return schedule(name) + ":runs"
+
+
+def schedule_ended(name: str) -> str:
+    """Key of how a schedule's runs ended."""
+    return schedule(name) + ":ended"
+
+
+def schedule_kept(name: str, key: str) -> str:
+    """Key of a schedule's copy of what another key holds."""
+    return f"{schedule(name)}:kept:{key}"
 
 
 def bell(client_id: str) -> str:

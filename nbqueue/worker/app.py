@@ -1,19 +1,23 @@
-"""The worker's Celery app: one task, which runs ranges.
+"""The worker's Celery app: one task, which runs ranges, and one that beat sends.
 
 All tasks of all notebooks travel as this one task (their own names are in the message's ``shadow``,
-which is what logs, events and Flower show), so a worker needs to know nothing in advance.
+which is what logs, events and Flower show), so a worker needs to know nothing in advance. The other
+submits the job of a schedule that is due.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 
 import redis
 from celery import Celery, Task
 from celery.exceptions import Reject
 
+from nbqueue.core.errors import BrokerUnreachable, NbqueueError
 from nbqueue.store import broker
 from nbqueue.store.message import RANGE_TASK
+from nbqueue.store.schedules import SCHEDULED_TASK
 from nbqueue.worker import executor
 from nbqueue.worker import remote as remote  # its commands are known to Celery by the import
 from nbqueue.worker.bootsteps import PoolKeeper
@@ -21,6 +25,8 @@ from nbqueue.worker.presence import Presence
 from nbqueue.worker.releasing import Releaser
 from nbqueue.worker.tally import Tally
 from nbqueue.worker.workplace import Wiring, Workplace
+
+log = logging.getLogger("nbqueue.worker")
 
 
 def make_worker_app(wiring: Wiring) -> Celery:
@@ -56,5 +62,14 @@ def make_worker_app(wiring: Wiring) -> Celery:
             raise Reject(f"the store is away: {exc}", requeue=True) from exc
         finally:
             tally.slot().rests()
+
+    @app.task(name=SCHEDULED_TASK)
+    def submit_scheduled(name: str, due: float) -> None:
+        try:
+            place().schedules.submit(name, due)
+        except (redis.RedisError, BrokerUnreachable) as exc:
+            raise Reject(f"{name!r} cannot be submitted yet: {exc}", requeue=True) from exc
+        except NbqueueError as exc:  # it was removed a moment ago, or is not signed with our key
+            log.error("a run of the schedule %r cannot be submitted: %s", name, exc)
 
     return app

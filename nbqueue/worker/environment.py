@@ -1,4 +1,4 @@
-"""Where a worker belongs, as its command line and environment say it."""
+"""Where a worker or a beat belongs, as its command line and environment say it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ def wiring(broker: str | None = None, backend: str | None = None) -> Wiring:
         NotSaid: there is no broker, or one that cannot keep jobs and no store beside it.
         UsageError: ``$NBQUEUE_KEY`` is missing, or a URL is not usable.
     """
+    broker_url, kept_at = urls(broker, backend)
+    return Wiring(broker_url=broker_url, store_url=kept_at, keyring=Keyring.from_environment())
+
+
+def urls(broker: str | None = None, backend: str | None = None) -> tuple[str, str]:
+    """Give the URLs of the broker and the store, by options or the environment.
+
+    Raises:
+        NotSaid, UsageError: as in `wiring`; no key is needed.
+    """
     broker_url = broker or os.environ.get("NBQUEUE_BROKER")
     if not broker_url:
         raise NotSaid("which broker? Give --broker redis://… or set $NBQUEUE_BROKER")
@@ -32,8 +42,4 @@ def wiring(broker: str | None = None, backend: str | None = None) -> Wiring:
             f"the broker {redact(broker_url)} cannot keep jobs: give --backend redis://… too, or "
             "set $NBQUEUE_BACKEND"
         )
-    return Wiring(
-        broker_url=broker_url,
-        store_url=store_url(backend_url or broker_url),
-        keyring=Keyring.from_environment(),
-    )
+    return broker_url, store_url(backend_url or broker_url)

@@ -28,6 +28,7 @@ from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
 from nbqueue.store.plans import Plans
+from nbqueue.store.schedules import Schedules
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
 from nbqueue.store.turns import Turns
@@ -118,6 +119,13 @@ class Workplace:
             rates = self.turns.rates()
             self._rates = (time.monotonic(), rates)
         return rates.get(task)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """The store's schedules; most processes never submit one."""
+        return Schedules(
+            self.store, self.keyring, self.joblog, self.arguments, self.publisher, now=self.now
+        )
 
     @cached_property
     def clock_offset_s(self) -> float:

@@ -15,8 +15,8 @@ from nbqueue.cluster.child import Child
 from nbqueue.cluster.embedded import Address, attach
 from nbqueue.cluster.folder import wait_until
 from nbqueue.cluster.guard import Guard
+from nbqueue.cluster.need import BEAT_LINGERS_S, Beat, Quiet
 from nbqueue.cluster.state import Process, State, mark_of
-from nbqueue.cluster.supervisor import Quiet
 from nbqueue.core.errors import ClusterError, UsageError
 
 
@@ -46,6 +46,26 @@ def test_with_no_keep_alive_it_ends_with_the_last_client_but_waits_for_the_first
 def test_a_client_that_left_between_two_looks_has_been_seen():
     quiet = Quiet(keep_alive_s=0, first_client_s=60, busy_at=0)
     assert quiet.over(1, clients=0, active_jobs=0, somebody_came=True)
+
+
+def test_an_enabled_schedule_keeps_the_cluster_and_its_end_starts_the_quiet_period():
+    quiet = Quiet(keep_alive_s=10, first_client_s=60, busy_at=0, client_seen=True)
+    assert not quiet.over(1000, clients=0, active_jobs=0, schedules=1)
+    assert not quiet.over(1009, clients=0, active_jobs=0)
+    assert quiet.over(1010, clients=0, active_jobs=0)
+
+
+def test_a_schedule_does_not_keep_a_cluster_that_ends_with_its_last_client():
+    quiet = Quiet(keep_alive_s=0, first_client_s=60, busy_at=0, client_seen=True)
+    assert quiet.over(1, clients=0, active_jobs=0, schedules=1)
+
+
+def test_a_beat_is_wanted_while_there_are_schedules_and_a_little_longer():
+    beat = Beat()
+    assert not beat.wanted(0, schedules=0)
+    assert beat.wanted(1, schedules=2)
+    assert beat.wanted(1 + BEAT_LINGERS_S / 2, schedules=0)
+    assert not beat.wanted(1 + BEAT_LINGERS_S, schedules=0)
 
 
 def test_keep_alive_none_never_ends():

@@ -1,4 +1,7 @@
-"""Tasks, futures and clients as HTML: small tables in pandas' style, from what is known here."""
+"""Tasks, futures, clients and schedules as HTML: small tables in pandas' style.
+
+Made from what is known here.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from nbqueue.notebook.views.outputs import quoted
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
     from nbqueue.client.futures import Future
+    from nbqueue.client.schedule import Schedule
     from nbqueue.client.signature import Workflow
     from nbqueue.client.task import Task
 
@@ -66,6 +70,20 @@ def workflow(shown: Workflow) -> str:
         linked = name.startswith("link")
         rows.append((name, ", ".join(map(written, maybe_list(found))) if linked else repr(found)))
     return _table([row for row in rows if row[0] != ERRBACK])
+
+
+def schedule(shown: Schedule) -> str:
+    """Give what a schedule runs and when, as far as it is known here."""
+    terms = [(name, value) for name, value in shown.terms.items() if value]
+    return _table(
+        [
+            ("schedule", shown.name),
+            ("task", shown.task),
+            ("runs", shown.times),
+            *terms,
+            ("state", shown.state),
+        ]
+    )
 
 
 def _table(rows: Iterable[tuple[str, str]], colours: dict[str, str] | None = None) -> str:
