@@ -4,7 +4,8 @@ Every worker has one, whatever its pool, and any of them serves all messages: wh
 the others leave alone (`store.later`). It sleeps until the next message is due or an earlier one
 is kept, so it costs a command every few seconds when there is nothing to do. It also renews the
 slots that this worker's messages hold (`store.turns`): from here, because an item may hold up every
-thread of the process that runs it.
+thread of the process that runs it. And it looks at the jobs and the stages of workflows that were
+to begin when a process died that was to send them (`store.sequels`).
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ class ReleasingThread(threading.Thread):
 
     def _look_after(self, place: Workplace) -> None:
         place.turns.renew(_active())
+        place.sequels.release()  # what a process was about to begin that has died since
         place.tally.rates_are_set = bool(place.store.exists(keys.RATES))
         self._looked_after = time.monotonic()
 

@@ -1,0 +1,71 @@
+"""Workflows whose processes die: what was to begin begins all the same, and nothing is lost."""
+
+import os
+import signal
+
+import pytest
+
+import nbqueue as nq
+from nbqueue.client.client import default_client
+from nbqueue.store import keys
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+@nq.task
+def double(x):
+    return 2 * x
+
+
+@nq.task
+def total(xs):
+    return sum(xs)
+
+
+def test_workers_begin_what_nobody_has_sent(monkeypatch):
+    # As if this process had died between the opening of the workflow and the sending.
+    client = default_client()
+    monkeypatch.setattr(client.sequels, "release", lambda: None)
+    monkeypatch.setattr(client.follower, "on_sweep", lambda: None)
+    job = nq.run(nq.map(double, range(5)) | total.s())
+    assert job.result(30) == 20
+
+
+def test_a_claim_of_a_process_that_died_runs_out():
+    client = default_client()
+    store = client.joblog._store
+    client.plans, plans = _Dead(client.plans), client.plans
+    try:
+        job = nq.run(nq.map(double, range(3)) | total.s())
+    finally:
+        client.plans = plans
+    assert store.get(keys.claim(job.id)) == b"a process that has died"
+    store.pexpire(keys.claim(job.id), 500)
+    assert job.result(30) == 6
+
+
+class _Dead:
+    """Opens workflows, claims what begins, and dies before it sends it."""
+
+    def __init__(self, plans):
+        self._plans = plans
+
+    def open(self, opening, planned):
+        self._plans.open(opening, planned)
+        self._plans._joblog.run("advance", opening.spec.id, 60_000, "a process that has died")
+        return False
+
+
+def test_a_worker_process_that_dies_in_a_step_delays_the_workflow_and_no_more(tmp_path):
+    flag = str(tmp_path / "died")
+
+    @nq.task
+    def dies_once(xs, flag):
+        if not os.path.exists(flag):  # noqa: PTH110
+            open(flag, "w").close()  # noqa: PTH123
+            os.kill(os.getpid(), signal.SIGKILL)
+        return sum(xs)
+
+    job = nq.run(nq.map(double, range(10)) | dies_once.s(flag) | double.s())
+    assert job.result(60) == 180
+    assert job.counts()["SUCCESS"] == 12
