@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from nbqueue.core.settings import KEEP_EXTRA_S
 from nbqueue.store import functions, localmodules
+from nbqueue.store.behaviour import Behaviour
 from nbqueue.store.cell import Cell
 from nbqueue.store.functions import Functions
 from nbqueue.store.packing import BlobStore
@@ -113,6 +114,10 @@ def _walk(value: Any, found: list[Any], seen: set[int], depth: int) -> bool:
         return known is value and not localmodules.is_local(value)
     if isinstance(value, type):
         return localmodules.is_installed(value)
+    if kind is Behaviour:
+        function, name, bind, base, options = value.parts
+        parts = (function, name, bind, base, *options, *options.values())
+        return all(_walk(part, found, seen, depth) for part in parts)
     if kind is tuple:
         return depth > 0 and all(_walk(v, found, seen, depth - 1) for v in value)
     if kind is types.FunctionType:

@@ -15,6 +15,7 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
+from nbqueue.client import behaving
 from nbqueue.client.client import Client
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
@@ -126,6 +127,8 @@ def make_spec(client: Client, sub: Submission, *, n: int, block: int, job_id: st
         limits=_limits(client, sub),
         after=sub.after,
         cache=sub.cache,
+        ignore_result=behaving.flag(sub.options, "ignore_result", False),
+        track_started=behaving.flag(sub.options, "track_started", False),
     )
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from enum import Enum
 from math import inf
 from typing import Any
 
 from celery.utils.time import rate
 
 from nbqueue.core.errors import UsageError
+
+
+class Unset(Enum):
+    """What an option is whose ``None`` says something."""
+
+    UNSET = "not given"
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,37 @@ class TaskOptions:
     time_limit: float | None = None
     """Seconds after which an item's process is killed, and the item fails with TimeLimitExceeded;
     its neighbours do not. No effect in a pool of threads."""
+    ignore_result: bool | None = None
+    """Whether what items return is thrown away: ``None`` in its place, states as ever."""
+    track_started: bool | None = None
+    """Whether each item's beginning is recorded at once. Items that run longer than about a tenth
+    of a second are recorded as STARTED anyway; at once costs a round trip to the store an item."""
+    typing: bool | None = None
+    """``False``: arguments are not checked against the function's signature before they are
+    sent."""
+    bind: bool = False
+    """Whether the function's first parameter is the task: ``self.request``, ``self.retry`` …"""
+    base: type | None = None
+    """A class with hooks (``before_start``, ``on_success``, ``on_failure``, ``on_retry``,
+    ``after_return``) and with defaults of these options; a plain one or a ``celery.Task``."""
+    max_retries: int | Unset | None = Unset.UNSET
+    """How often an item may be retried; ``None``: for ever. 3 by default."""
+    autoretry_for: tuple[type[BaseException], ...] | Unset = Unset.UNSET
+    """Exceptions after which an item is run again by itself."""
+    dont_autoretry_for: tuple[type[BaseException], ...] | Unset = Unset.UNSET
+    """Those of them after which it is not."""
+    throws: tuple[type[BaseException], ...] | Unset = Unset.UNSET
+    """Exceptions that are expected: an item that fails with one has no traceback."""
+    default_retry_delay: float | Unset = Unset.UNSET
+    """Seconds until an item is run again. 180 by default, as in Celery."""
+    retry_backoff: bool | float | Unset = Unset.UNSET
+    """Seconds until the first retry by itself, doubled with each; ``True`` is 1."""
+    retry_backoff_max: float | Unset = Unset.UNSET
+    """Most seconds between such retries. 600 by default."""
+    retry_jitter: bool | Unset = Unset.UNSET
+    """Whether such a retry comes at a random time before that. ``True`` by default."""
+    retry_kwargs: Mapping[str, Any] | Unset = Unset.UNSET
+    """For ``self.retry`` when an item is run again by itself: ``{"countdown": 5}``."""
 
     def updated(self, options: dict[str, Any]) -> TaskOptions:
         """Give these options with some changed.
@@ -104,6 +143,10 @@ _KINDS = (
     ("queue", str, "the name of a queue"),
     ("priority", int, "a whole number"),
     ("cache", bool, "True or False"),
+    ("bind", bool, "True or False"),
+    ("ignore_result", bool, "True or False"),
+    ("track_started", bool, "True or False"),
+    ("typing", bool, "True or False"),
     ("eta", datetime, "a datetime"),
 )
 

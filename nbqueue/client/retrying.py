@@ -45,7 +45,7 @@ def retry(live: Live, task: AnyTask | None) -> None:
     name, function = state.task, state.function
     if task is not None:
         _check_fits(live, task, _causes(live, failed))
-        function = client.code.address(task.function)
+        function = client.code.address(task.body)
         name = name if state.stages else task.name
     items = sorted(failed + revoked)
     record = Retried(
@@ -113,7 +113,7 @@ def _check_fits(live: Live, task: AnyTask, items: list[int]) -> None:
             f"in job {live.name!r} failed {', '.join(map(repr, sorted(names)))}, and one task "
             f"cannot take the place of {len(names)}: mend what they use and job.retry()"
         )
-    signature = inspect.signature(task.function)
+    signature = inspect.signature(task.body)
     for i, stage in zip(items, found, strict=True):
         args, kwargs = live.call(i)
         taken = () if stage is None or stage.takes is None else (None,)

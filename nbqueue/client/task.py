@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from nbqueue.client import dispatch, schedule
+from nbqueue.client import behaving, dispatch, schedule
 from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Job
@@ -41,8 +41,11 @@ class Task(Timed, Generic[P, R]):
         functools.update_wrapper(self, function, updated=())
         self.function = function
         self.options = options
-        self._signature = _signature(function)
+        self.body = behaving.body(function, self.name, options)
+        """What travels, and is called: the function, with the behaviour that options give it."""
+        self._signature = _signature(self.body)
         self._params = tuple(self._signature.parameters) if self._signature else ()
+        self._is_checked = self._signature is not None and behaving.flag(options, "typing", True)
 
     @property
     def name(self) -> str:
@@ -52,7 +55,7 @@ class Task(Timed, Generic[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here, as if it had never been decorated."""
-        return self.function(*args, **kwargs)
+        return self.body(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<Task {self.name}{self._signature or '(...)'}>"
@@ -63,7 +66,10 @@ class Task(Timed, Generic[P, R]):
 
     def with_options(self, **options: Any) -> Task[P, R]:
         """Give the same task with some options changed (those of `nq.task`)."""
-        return Task(self.function, self.options.updated(options))
+        changed = Task(self.function, self.options.updated(options))
+        if behaving.is_same(changed, self):
+            changed.body = self.body  # whose address is known
+        return changed
 
     # -- one call ------------------------------------------------------------------------------
 
@@ -203,7 +209,7 @@ class Task(Timed, Generic[P, R]):
 
     def misfit(self, args: Row, kwargs: dict[str, Any]) -> str | None:
         """Say why the function does not take these arguments; ``None`` when it may."""
-        if self._signature is None:
+        if not self._is_checked or self._signature is None:
             return None
         try:
             self._signature.bind(*args, **kwargs)
@@ -239,8 +245,9 @@ class Task(Timed, Generic[P, R]):
 
     def submission(self, name: str | None) -> Submission:
         """Give the task as it is sent."""
-        address = default_client().code.address(self.function)
-        cache = identity(self.function) if self.options.cache else ""
+        address = default_client().code.address(self.body)
+        known_by = self.body if self.options.bind else self.function
+        cache = identity(known_by) if self.options.cache else ""
         return Submission(
             self.name, address, self._params, self.options, check_name(name), cache=cache
         )
@@ -262,7 +269,7 @@ class Task(Timed, Generic[P, R]):
             yield args
 
     def _check(self, count: int, where: str = "") -> None:
-        if self._signature is None:
+        if not self._is_checked or self._signature is None:
             return
         try:
             self._signature.bind(*(None,) * count)
@@ -291,7 +298,8 @@ def task(
     Args:
         fn: The function.
         **options: ``name``, ``queue``, ``priority``, ``chunksize``, ``soft_time_limit``,
-            ``time_limit`` (see `TaskOptions`).
+            ``time_limit``, ``bind``, ``base``, ``max_retries``, ``autoretry_for`` and so on: see
+            `TaskOptions`.
 
     Raises:
         TypeError: there is no such option.

@@ -35,6 +35,7 @@ from nbqueue.core.errors import (
 )
 from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys, localmodules
+from nbqueue.store.behaviour import Behaviour
 from nbqueue.store.cell import Cell
 from nbqueue.store.packing import BlobStore, pack, unpack
 from nbqueue.store.signing import Keyring
@@ -308,6 +309,8 @@ def _captured(value: Any) -> dict[str, Any]:
         return localmodules.contents(value)
     if isinstance(value, Cell):
         return dict(value.namespace)
+    if isinstance(value, Behaviour):
+        return {"base": value.parts[3], **value.parts[4], **_captured(value.parts[0])}
     if not isinstance(value, types.FunctionType):
         return {}
     code, scope = value.__code__, value.__globals__

@@ -8,13 +8,14 @@ mean.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
 import redis
 
-from nbqueue.core import states, wire
+from nbqueue.core import splitting, states, wire
 from nbqueue.core.errors import Expired, UnknownJob
 from nbqueue.core.records import (
     Cancelled,
@@ -27,9 +28,10 @@ from nbqueue.core.records import (
     Record,
     Rejected,
     Retried,
+    Retrying,
     Started,
 )
-from nbqueue.core.settings import RESULT_EXPIRES_S
+from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.core.splitting import Range, undone
 from nbqueue.store import arguments, catalogue, keys
 from nbqueue.store.catalogue import Summary
@@ -43,7 +45,7 @@ _CALL = ((0, 1),)
 """The runs of a single call."""
 
 _TOMBSTONE_MS = 24 * 3600 * 1000
-_SCRIPTS = ("open", "commit", "note", "forget", "hold", "claim")
+_SCRIPTS = ("open", "commit", "note", "put_off", "forget", "hold", "claim")
 _STAGED = ("commit", "cancel", "retry", "plan", "begin", "advance", "spread")
 """Scripts that know of the stages of workflows."""
 
@@ -187,6 +189,25 @@ class JobLog:
         body, sig = self.sealed(job_id, record)
         return Reply(*self.run("note", job_id, record.kind, body, sig))
 
+    def put_off(
+        self, job_id: str, record: Retrying, kept: Sequence[tuple[float, str, Sequence[Range]]]
+    ) -> Reply:
+        """Record that items are to run again later, and keep the messages for that (`later`).
+
+        ``kept`` has for each message when it is due, its envelope, and for each of its items the
+        number and how often it has been retried. An item that has ended, or was put off as often
+        already, is left alone: repeating this changes nothing.
+        """
+        body, sig = self.sealed(job_id, record)
+        flat: list[Any] = []
+        for due, envelope, items in kept:
+            flat += [due, envelope, len(items), *_flat(items)]
+        last = max(due for due, _, _ in kept)
+        keep_s = int(last - time.time() + RESULT_EXPIRES_S + KEEP_EXTRA_S)
+        return Reply(
+            *self.run("put_off", job_id, record.kind, body, sig, record.round, keep_s, *flat)
+        )
+
     def cancel(self, job_id: str, record: Cancelled) -> int:
         """Revoke everything that is left, or the record's items; say how many those were."""
         body, sig = self.sealed(job_id, record)
@@ -282,6 +303,29 @@ class JobLog:
         raise Expired(
             f"job {job_id!r} has no readable log: it expired, was forgotten, or was signed with "
             "another key"
+        )
+
+    def unretried(
+        self, job_id: str, round_: int, runs: list[Range], retried: Mapping[int, int]
+    ) -> list[Range]:
+        """Leave out of some ranges the items that another message is to run.
+
+        Those are the ones that were put off more often than the message in hand knows of.
+        """
+        key = keys.retries(job_id)
+        n = int(cast(Any, self._store.hlen(key)))
+        if not n:
+            return runs
+        if splitting.count(runs) <= n:
+            fields = [f"{round_}:{i}" for i in splitting.indices(runs)]
+            counts = dict(zip(fields, self._store.hmget(key, fields), strict=True))
+        else:
+            raw = cast("dict[bytes, bytes]", self._store.hgetall(key))
+            counts = {field.decode(): count for field, count in raw.items()}
+        return splitting.runs_of(
+            i
+            for i in splitting.indices(runs)
+            if int(counts.get(f"{round_}:{i}") or 0) <= retried.get(i, 0)
         )
 
     def pending(self, job_id: str, round_: int, start: int, stop: int) -> tuple[bool, list[Range]]:

@@ -8,6 +8,8 @@ r"""The Redis schema, whole.
     nbq:{id}:args      hash    block number -> signature + packed arguments
     nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died;
                                expires by itself
+    nbq:{id}:retries   hash    "round:item" -> how often it was put off until later; expires by
+                               itself
     nbq:{id}:held      string  the message of a job that waits for others, until they have ended
     nbq:{id}:then      set     ids of the jobs that wait for this one   (meta ``then``)
     nbq:{id}:claim     string  some process is sending what is held or ready; expires in seconds
@@ -92,6 +94,11 @@ def args(job_id: str) -> str:
 def tries(job_id: str) -> str:
     """Key of the counters of items that were begun after a death."""
     return base(job_id) + ":tries"
+
+
+def retries(job_id: str) -> str:
+    """Key of how often items were put off until later."""
+    return base(job_id) + ":retries"
 
 
 def held(job_id: str) -> str:

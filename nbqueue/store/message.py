@@ -18,12 +18,14 @@ import json
 import re
 import struct
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from nbqueue.core import wire
 from nbqueue.core.errors import BadSignature
 from nbqueue.core.records import JobSpec, Stage
+from nbqueue.core.splitting import Range, indices
 from nbqueue.store.joblog import Opening
 from nbqueue.store.signing import SIZE, Keyring
 
@@ -37,6 +39,16 @@ RANGE_TASK = "nbqueue.range"
 _LENGTHS = struct.Struct("<II")
 _CONTEXT = "message"
 _JOB_ID = re.compile(r"[0-9a-z-]{1,64}\Z")
+
+
+class Attempt(NamedTuple):
+    """One item's next attempt."""
+
+    item: int
+    retries: int
+    """How often the item has been retried, this attempt included."""
+    call: bytes = b""
+    """Its packed arguments (`arguments.pack_call`), if not those that it was submitted with."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +69,30 @@ class Message:
     """The stage of a workflow that the items are of."""
     turn: str = ""
     """Where the task's limits are concerned: `WAITED` or `ADMITTED`."""
+    again: tuple[Attempt, ...] = ()
+    """Retries: of the items from ``start`` to ``stop``, these are meant and no others."""
 
     @property
     def spec(self) -> JobSpec:
         """The job; of a workflow, the stage as if it were one."""
         return self.opening.spec if self.stage is None else self.stage.spec
+
+    def among(self, runs: Sequence[Range]) -> Message:
+        """Give a message of retries with no others than those of some items."""
+        items = set(indices(runs))
+        return self.of_attempts([attempt for attempt in self.again if attempt.item in items])
+
+    def of_attempts(self, attempts: Sequence[Attempt]) -> Message:
+        """Give a message of the same round that is about some retries."""
+        items = [attempt.item for attempt in attempts]
+        return replace(
+            self,
+            start=min(items),
+            stop=max(items) + 1,
+            whole=False,
+            check=True,
+            again=tuple(sorted(attempts)),
+        )
 
 
 class Unverified(BadSignature):
@@ -82,7 +113,7 @@ class Unverified(BadSignature):
 def encode(keyring: Keyring, message: Message) -> str:
     """Give a message's envelope."""
     opening = message.opening
-    plain: dict[str, Any] = {
+    about: dict[str, Any] = {
         "job": message.spec.id,
         "a": message.start,
         "b": message.stop,
@@ -92,10 +123,12 @@ def encode(keyring: Keyring, message: Message) -> str:
         "function": message.function,
     }
     if message.stage is not None:
-        plain["stage"] = wire.stage_to_plain(message.stage)
+        about["stage"] = wire.stage_to_plain(message.stage)
     if message.turn:
-        plain["turn"] = message.turn
-    head = json.dumps(plain, separators=(",", ":")).encode()
+        about["turn"] = message.turn
+    if message.again:
+        about["again"] = [(i, k, b64encode(call).decode()) for i, k, call in message.again]
+    head = json.dumps(about, separators=(",", ":")).encode()
     lengths = _LENGTHS.pack(len(head), len(opening.body))
     body = b"".join((lengths, head, opening.body, opening.signature, opening.call))
     return b64encode(keyring.seal(_CONTEXT, body)).decode()
@@ -132,4 +165,5 @@ def decode(keyring: Keyring, envelope: str) -> Message:
         function=head["function"],
         stage=wire.stage_from_plain(head["stage"]) if "stage" in head else None,
         turn=head.get("turn", ""),
+        again=tuple(Attempt(i, k, b64decode(call)) for i, k, call in head.get("again", ())),
     )

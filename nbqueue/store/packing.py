@@ -23,14 +23,18 @@ import functools
 import importlib
 import io
 import json
+import logging
 import pickle
 import struct
 import types
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
+import celery
 import cloudpickle
 import redis
+from celery import current_task
+from celery.utils.log import get_task_logger, logger_isa, task_logger
 
 from nbqueue.core.errors import NbqueueError, NotPicklable
 from nbqueue.core.settings import BLOB_BYTES
@@ -161,6 +165,10 @@ class _Pickler(cloudpickle.Pickler):
         if isinstance(obj, Stored):
             self.has_references = True
             return _opened, (obj.address_in(self._blobs),)
+        if obj is current_task:  # a proxy, which would be pickled as the None that it stands for
+            return getattr, (celery, "current_task")
+        if isinstance(obj, logging.Logger) and logger_isa(obj, task_logger):
+            return get_task_logger, (obj.name,)  # by its name alone it would be any logger
         if isinstance(obj, types.ModuleType):
             if localmodules.is_local(obj):
                 return localmodules.reduce(obj)

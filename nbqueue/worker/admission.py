@@ -129,5 +129,7 @@ def _paced(
 
 
 def _cut(message: Message, runs: Sequence[Range]) -> Message:
+    if message.again:
+        return message.among(runs)
     check = message.check or len(runs) > 1
     return replace(message, start=runs[0][0], stop=runs[-1][1], whole=False, check=check)

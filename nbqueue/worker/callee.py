@@ -1,8 +1,8 @@
 """What the executor calls for each item, and how what it gives is handed in.
 
-    cache( limits( bring in output( await( function or cell ) ) ) )       each if it is asked for
+    cache( attempts( limits( bring in output( await( function or cell ) ) ) ) )
 
-A job that asks for nothing is called bare: the wrappers are there when the job's options want them.
+A job that asks for nothing is called bare: each wrapper is there when the job's options want it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbqueue.core import settings
 from nbqueue.core.errors import NotPicklable, ResultNotPicklable
-from nbqueue.core.records import NO_LIMITS
+from nbqueue.core.records import NO_LIMITS, JobSpec, Limits
+from nbqueue.store.behaviour import Behaviour
 from nbqueue.store.cell import Cell
 from nbqueue.store.message import Message
 from nbqueue.store.packing import ATOMS, BlobStore, pack_native
 from nbqueue.store.results import Packed
-from nbqueue.worker import caching, cells, limits, surroundings
+from nbqueue.store.retries import Policy, policy_of
+from nbqueue.worker import caching, cells, current, limits, surroundings
+from nbqueue.worker.attempts import Attempts
 from nbqueue.worker.ranges import RangeRun
 from nbqueue.worker.reporter import Reporter
 from nbqueue.worker.spreading import spreading
@@ -30,7 +33,15 @@ from nbqueue.worker.workplace import Workplace
 Function = Callable[..., Any]
 
 
-def callee(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) -> Function:
+class Callee(NamedTuple):
+    """What runs a job's items."""
+
+    function: Function
+    task: Any
+    """``celery.current_task`` meanwhile."""
+
+
+def callee(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) -> Callee:
     """Give what is called with an item's arguments.
 
     Raises:
@@ -39,9 +50,9 @@ def callee(place: Workplace, message: Message, run: RangeRun, reporter: Reporter
     if message.stage is None:
         return _own(place, message, run, reporter)
     if message.stage.kind == "spreads":
-        function: Function = spreading(place, message)
+        function, task = spreading(place, message), current.PLAIN
     else:
-        function = _own(place, message, run, reporter)
+        function, task = _own(place, message, run, reporter)
     lead = leading(place, message)
 
     # Outside of everything else: what it takes is no argument that a cached result is known by.
@@ -49,32 +60,71 @@ def callee(place: Workplace, message: Message, run: RangeRun, reporter: Reporter
     def call(*args: Any, **kwargs: Any) -> Any:
         return function(*lead(), *args, **kwargs)
 
-    return call
+    return Callee(call, task)
 
 
-def _own(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) -> Function:
+def _own(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) -> Callee:
     """Give what is called with an item's own arguments."""
     spec = message.spec
     address = message.function or spec.function
     found: Function | Cell = place.functions.get(address)
+    task: Any = current.PLAIN
     if isinstance(found, Cell):
         function = cells.runner(lambda: place.functions.get(address), place.blobs)
+    elif isinstance(found, Behaviour):
+        function, task = found.called, found.task
     else:
         function = found
-    if spec.limits == NO_LIMITS and not spec.cache:
-        return function
+    if _is_bare(spec) and task is current.PLAIN:
+        return Callee(function, task)
     function = _awaited(function)
     if spec.cache:
         function = surroundings.bringing_in(function)  # it is to be kept with the result
-    if spec.limits != NO_LIMITS:
-        function = limits.within(spec.limits, function, run, reporter)
+    function = limits.within(spec.limits, function, run)
+    if spec.track_started:
+        function = _noted(function, run, reporter)
+    if task is not current.PLAIN or spec.limits.max_retries:
+        policy = _policy(task, spec.limits)
+        blobs = place.blobs
+        function = Attempts(
+            task, policy, function, lambda value: handed_in(value, blobs), run, reporter
+        )
     # (The digest is of the function that the job began with, and a retry may have another's.)
     if spec.cache and address == spec.function:
         blobs = place.blobs
         function = caching.within(
             spec, function, lambda value: _packed(value, blobs), place.cache, blobs, run, reporter
         )
-    return function
+    return Callee(_ignored(function) if spec.ignore_result else function, task)
+
+
+def _is_bare(spec: JobSpec) -> bool:
+    return not (spec.cache or spec.ignore_result or spec.track_started) and spec.limits == NO_LIMITS
+
+
+def _policy(task: Any, limits: Limits) -> Policy:
+    if task is current.PLAIN:  # a cell's --retries: at once, whatever it raised
+        return Policy((Exception,), max_retries=limits.max_retries, default_retry_delay=0)
+    return policy_of(task)
+
+
+def _noted(function: Function, run: RangeRun, reporter: Reporter) -> Function:
+    """Have the beginning of each attempt recorded before it."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        reporter.begins(run.current)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _ignored(function: Function) -> Function:
+    """Have what a function returns thrown away."""
+
+    def call(*args: Any, **kwargs: Any) -> None:
+        function(*args, **kwargs)
+
+    return call
 
 
 def handed_in(value: Any, blobs: BlobStore) -> Any:

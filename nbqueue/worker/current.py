@@ -7,49 +7,99 @@ Outside of a worker (the same function called in the notebook) there is nobody t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from numbers import Real
 from typing import Any, TypeVar
 
-from nbqueue.core.records import Progressed
+from celery._state import get_current_task, pop_current_task, push_current_task
+from celery.app.task import Context
+
+from nbqueue.core.records import JobSpec, Progressed
+from nbqueue.store.arguments import Call
+from nbqueue.store.behaviour import ItemTask, PlainTask
 from nbqueue.store.message import Message
-from nbqueue.worker.ranges import RangeRun
+from nbqueue.store.retries import Again
+from nbqueue.worker.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporter import Counter, Reporter
 
 T = TypeVar("T")
 
 _here = threading.local()
 
-_Range = tuple[Message, RangeRun, Reporter]
+PLAIN = PlainTask()
+"""`celery.current_task` of whatever has no behaviour of its own."""
+
+
+class Request(Context):
+    """The item that is being run: Celery's ``self.request``, of an item instead of a message.
+
+    Celery's fields mean what they mean in Celery. ``id`` is the job's id and the item's number
+    (``"0123456789abcdef-7"``), ``root_id`` the job's id, and ``group`` too where the job has many
+    items, ``group_index`` the item's number; ``args`` and ``kwargs`` are the item's own, and
+    ``retries`` counts its retries since it was submitted or ``job.retry`` began it anew.
+    ``delivery_info``, ``hostname``, ``reply_to`` and ``properties`` are those of the message that
+    the item came in, with others perhaps. Fields of what an item has not (``chord``, ``chain``,
+    ``callbacks``, ``errbacks``) are ``None``.
+
+    And these of its own: ``job_id``, ``job`` (its name), ``task`` (its name), ``item``, ``n`` (how
+    many the job has), ``round`` (1, and one more for each ``job.retry``).
+    """
+
+    job_id: str
+    job: str
+    task: str
+    item: int
+    n: int
+    round: int
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.__dict__.update(fields)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.id}: item {self.item} of job {self.job!r}, {self.task}>"
+
+
+@dataclass
+class _Range:
+    """What a thread is running."""
+
+    message: Message
+    run: RangeRun
+    reporter: Reporter
+    task: Any
+    call: Callable[[int], Call]
+    """Gives what an item is called with."""
+    outer: Any
+    """The Celery task that took the message."""
+    request: Request | None = None
+    """Of the latest item that was asked about."""
+    said: tuple[int, str, Mapping[str, Any]] = (NO_ITEM, "", {})
+    """The latest item that gave itself a state, the state, and what it said with it."""
+    again: Again | None = None
+    """The retry that the item wants when it returns."""
+
 
 _running: list[_Range] = []
 """The ranges of this process: one, except in a pool of threads."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """The item that is being run: Celery's `self.request`, as far as an item has it."""
-
-    job_id: str
-    job: str
-    """Name of the job."""
-    task: str
-    item: int
-    n: int
-    round: int
-    """1, and one more for each ``job.retry``."""
-
-
 @contextmanager
-def running(message: Message, run: RangeRun, reporter: Reporter) -> Iterator[None]:
-    """Make a range the current one of this thread."""
+def running(
+    message: Message, run: RangeRun, reporter: Reporter, task: Any, call: Callable[[int], Call]
+) -> Iterator[None]:
+    """Make a range the current one of this thread, and a task ``celery.current_task``."""
     before = getattr(_here, "range", None)
-    _here.range = found = (message, run, reporter)
+    _here.range = found = _Range(message, run, reporter, task, call, get_current_task())
     _running.append(found)
+    # Celery's own tracer pushes a task an item in the same way; it has no public name.
+    push_current_task(task)
     try:
         yield
     finally:
+        pop_current_task()
         _here.range = before
         _running.remove(found)
 
@@ -66,7 +116,7 @@ def _found() -> _Range | None:
 def reporting() -> tuple[RangeRun, Reporter] | None:
     """Give the range that this thread is running and its reporter; ``None`` outside of items."""
     found = _found()
-    return None if found is None else (found[1], found[2])
+    return None if found is None else (found.run, found.reporter)
 
 
 def current() -> Request | None:
@@ -78,9 +128,121 @@ def current() -> Request | None:
     found = _found()
     if found is None:
         return None
-    message, run, _ = found
-    spec = message.spec
-    return Request(spec.id, spec.name, spec.task, run.current, spec.n, message.round)
+    item, retries = found.run.current, found.run.retried.get(found.run.current, 0)
+    known = found.request
+    if known is None or known.item != item or known.retries != retries:
+        outer = getattr(found.outer, "request", None)
+        known = found.request = request_of(
+            found.message, item, call=found.call(item), retries=retries, outer=outer
+        )
+    return known
+
+
+def item_id(spec: JobSpec, item: int) -> str:
+    """Give the id of an item, for those who want one word for it."""
+    return f"{spec.id}-{item}"
+
+
+def request_of(
+    message: Message,
+    item: int,
+    *,
+    call: Call = ((), {}),
+    retries: int = 0,
+    outer: Context | None = None,
+) -> Request:
+    """Give the request of an item of a message; ``outer`` is that of Celery's task around it."""
+    spec, limits = message.spec, message.spec.limits
+    outer = Context() if outer is None else outer
+    args, kwargs = call
+    own = item_id(spec, item)
+    fields = {
+        "id": own,
+        "correlation_id": own,
+        "root_id": spec.id,
+        "group": spec.id if spec.block else None,
+        "group_index": item if spec.block else None,
+        "args": args,
+        "kwargs": kwargs,
+        "retries": retries,
+        "origin": spec.origin,
+        "called_directly": False,
+        "timelimit": [limits.time_limit, limits.soft_time_limit],
+        "time_limit": limits.time_limit,
+        "soft_time_limit": limits.soft_time_limit,
+        "expires": _moment(limits.expires),
+        "ignore_result": spec.ignore_result,
+        "utc": True,
+        "headers": outer.headers,
+        "hostname": outer.hostname,
+        "delivery_info": outer.delivery_info,
+        "reply_to": outer.reply_to,
+        "properties": outer.properties,
+        "job_id": spec.id,
+        "job": spec.name,
+        "task": spec.task,
+        "item": item,
+        "n": spec.n,
+        "round": message.round,
+    }
+    return Request(fields)
+
+
+def _moment(at: float | None) -> str | None:
+    """Give a time as Celery's messages have it."""
+    return None if at is None else datetime.fromtimestamp(at, timezone.utc).isoformat()
+
+
+class _Here:
+    """What `self` of a task is told, and what it tells."""
+
+    @property
+    def app(self) -> Any:
+        found = _found()
+        return None if found is None else getattr(found.outer, "app", None)
+
+    def request(self) -> Request | None:
+        return current()
+
+    def report(self, state: str, meta: Mapping[str, Any]) -> None:
+        found = _found()
+        if found is None:
+            return
+        found.said = (found.run.current, state, meta)
+        about = {"state": state, **meta} if state else dict(meta)
+        done, total = about.pop("current", about.pop("done", 0)), about.pop("total", None)
+        if not _is_number(done):
+            about["current"], done = done, 0
+        progress(done, total if _is_number(total) else None, **about)
+
+    def run_again(self, again: Again) -> None:
+        found = _found()
+        if found is not None:
+            found.again = again
+
+
+ItemTask.here = _Here()
+
+
+def said() -> tuple[str, Mapping[str, Any]]:
+    """Give the state that the running item has given itself by ``update_state``, and its words."""
+    found = _found()
+    if found is None or found.said[0] != found.run.current:
+        return "", {}
+    return found.said[1:]
+
+
+def wanted_again() -> Again | None:
+    """Take the retry that the running item has asked for without raising it."""
+    found = _found()
+    if found is None or found.again is None:
+        return None
+    again, found.again = found.again, None
+    return again
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def progress(done: float, total: float | None = None, **info: Any) -> None:
@@ -96,10 +258,9 @@ def progress(done: float, total: float | None = None, **info: Any) -> None:
     found = _found()
     if found is None:
         return
-    _, run, reporter = found
     shown = {key: _plain(value) for key, value in info.items()}
-    reporter.progress(
-        Progressed(run.current, float(done), None if total is None else float(total), shown)
+    found.reporter.progress(
+        Progressed(found.run.current, float(done), None if total is None else float(total), shown)
     )
 
 

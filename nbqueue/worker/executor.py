@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-from celery.exceptions import TimeLimitExceeded
+from celery.exceptions import TaskPredicate, TimeLimitExceeded
 
 from nbqueue.core import settings
 from nbqueue.core.errors import (
@@ -32,10 +32,10 @@ from nbqueue.core.errors import (
 )
 from nbqueue.core.plan import block_number
 from nbqueue.core.records import NO_LIMITS, Error, Rejected
-from nbqueue.core.splitting import Range
+from nbqueue.core.splitting import Range, indices, runs_of
 from nbqueue.store import arguments, keys
 from nbqueue.store.message import Message, Unverified, decode
-from nbqueue.worker import admission, capture, current, surroundings
+from nbqueue.worker import admission, asking, capture, current, surroundings
 from nbqueue.worker.callee import callee, handed_in
 from nbqueue.worker.failures import describe
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
@@ -81,6 +81,8 @@ def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bo
         cancelled, runs = place.joblog.pending(
             message.spec.id, message.round, message.start, message.stop
         )
+        if careful or message.check:
+            runs = _its_own(place, message, runs)
         if cancelled or not runs:
             admission.pass_turn(place, message)
             if redelivered:  # who recorded the last of it may have died before it began what waits
@@ -100,6 +102,8 @@ def _run(
 ) -> None:
     """Run what is left of a message."""
     run = RangeRun(runs)
+    if message.again:
+        run.retried.update((attempt.item, attempt.retries) for attempt in message.again)
     reporter = Reporter(place, message, message_id, run)
     try:
         Execution(place, message, run, reporter, careful=careful).perform()
@@ -131,7 +135,9 @@ class Execution:
         self._reporter = reporter
         self._careful = careful
         chunksize = message.spec.chunksize
-        self._may_split = chunksize is None or message.stop - message.start > chunksize
+        self._may_split = chunksize is None or (
+            message.stop - message.start > chunksize and not message.again
+        )
         self._expires = message.spec.limits.expires is not None
         self._block: arguments.Block | None = None
         self._call: Callable[[int], arguments.Call]
@@ -153,13 +159,13 @@ class Execution:
             return
         surroundings.settle_in(message.spec.id)
         _enter(message.spec.cwd)
-        function = callee(self._place, message, self._run, self._reporter)
+        function, task = callee(self._place, message, self._run, self._reporter)
         budget_s = settings.FIRST_SPLIT_S if message.whole else settings.COMMIT_INTERVAL_S
         soon = message.whole and message.stop - message.start > 1
         self.due = time.perf_counter() + (budget_s if soon else _TICK_S)
         ticker.watch(self, soon=soon)
         with (
-            current.running(self._message, self._run, self._reporter),
+            current.running(self._message, self._run, self._reporter, task, self._arguments),
             capture.descriptors(self._run, self._reporter),
         ):
             try:
@@ -239,7 +245,7 @@ class Execution:
                     surroundings.bring_in()
                     ended = clock()
             except BaseException as exc:  # also SystemExit: a task's exit is not the worker's
-                item = run.failed(item, begun, clock(), self._described(exc))
+                item = self._fell(item, begun, exc)
                 ended = clock()
             else:
                 item = run.succeeded(item, begun, ended, value)
@@ -263,9 +269,17 @@ class Execution:
     def _after_rest(self, item: int) -> int:
         return NO_ITEM if self._reporter.cancelled else item
 
-    def _described(self, exc: BaseException) -> Error:
+    def _fell(self, item: int, begun: float, exc: BaseException) -> int:
+        """Hand in that an item has raised, and take the next one."""
+        ended = time.perf_counter()
         surroundings.bring_in()
-        return describe(exc, self._place.blobs, hide=_HERE)
+        if isinstance(exc, TaskPredicate):
+            message, reporter = self._message, self._reporter
+            return asking.heed(self._place, message, self._run, reporter, begun, exc, _HERE)
+        return self._run.failed(item, begun, ended, describe(exc, self._place.blobs, hide=_HERE))
+
+    def _arguments(self, item: int) -> arguments.Call:
+        return self._call(item - self._block_start)
 
     def _load_block(self, item: int) -> None:
         """Read the argument block that an item is in; one that cannot be read fails its items."""
@@ -283,6 +297,8 @@ class Execution:
             else:
                 self._block = self._place.block(spec.id, first + number, self._message.round)
             self._call = self._block.opened if self._block.has_refs else self._block.call
+            if self._message.again:
+                self._call = self._changed(self._call)
         except redis.RedisError:
             raise
         except NbqueueError as exc:
@@ -293,6 +309,17 @@ class Execution:
                 f"{type(exc).__name__}: {exc} (is the package they come from installed there?)"
             )
             self._block_error = describe(FunctionNotLoadable(text), self._place.blobs)
+
+    def _changed(self, call: Callable[[int], arguments.Call]) -> Callable[[int], arguments.Call]:
+        """Let a retry's arguments take the place of those that its item was submitted with."""
+        blobs = self._place.blobs
+        packed = {a.item - self._block_start: a.call for a in self._message.again if a.call}
+
+        def changed(place: int) -> arguments.Call:
+            found = packed.get(place)
+            return arguments.read(found, blobs).opened(0) if found else call(place)
+
+        return changed
 
     # -- after a death -------------------------------------------------------------------------
 
@@ -314,6 +341,14 @@ class Execution:
             ),
             self._place.blobs,
         )
+
+
+def _its_own(place: Workplace, message: Message, runs: list[Range]) -> list[Range]:
+    """Leave the items that this message is to run: not those whose next attempt another will."""
+    retried = {attempt.item: attempt.retries for attempt in message.again}
+    if message.again:
+        runs = runs_of(i for i in indices(runs) if i in retried)
+    return place.joblog.unretried(message.spec.id, message.round, runs, retried) if runs else runs
 
 
 def _enter(folder: str) -> None:

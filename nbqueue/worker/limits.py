@@ -1,10 +1,9 @@
-"""What each item is allowed: retries and time limits, as wrappers around what the executor calls.
+"""The time that each item is allowed, as a wrapper around what the executor calls.
 
 A job without limits is not wrapped and pays nothing. Celery has time limits too, but a message's:
-here a message is a range, and the limit is each item's, so that one slow item fails alone.
+here a message is a range, and the limit is each item's, so that one slow item fails alone. Of an
+item that is retried, the limit is each attempt's.
 
-- *Retries* run the item again at once, in the same process. What it printed stays, with a line
-  between the attempts.
 - *The soft limit* raises SoftTimeLimitExceeded within the item: by a timer signal in a process's
   main thread, which interrupts most waiting too; in a pool of threads by the interpreter's own
   asynchronous exception, which comes when the item next runs Python code.
@@ -30,7 +29,6 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from nbqueue.core.records import Limits
 from nbqueue.worker.ranges import RangeRun
-from nbqueue.worker.reporter import Reporter
 
 WATCHDOG_S = 10.0
 """How long after the hard limit the watchdog strikes. Less: it may come before the ticker, which
@@ -39,35 +37,11 @@ would have named the cause; more: such an item holds its process for longer."""
 Function = Callable[..., Any]
 
 
-def within(limits: Limits, function: Function, run: RangeRun, reporter: Reporter) -> Function:
-    """Give the function with its limits around it."""
-    if limits.soft_time_limit is not None or limits.time_limit is not None:
-        function = _timed(limits, function, run)
-    if limits.max_retries:
-        function = _retried(limits.max_retries, function, run, reporter)
-    return function
+def within(limits: Limits, function: Function, run: RangeRun) -> Function:
+    """Give the function with its time limits around it."""
+    if limits.soft_time_limit is None and limits.time_limit is None:
+        return function
 
-
-def _retried(most: int, function: Function, run: RangeRun, reporter: Reporter) -> Function:
-    @functools.wraps(function, updated=())
-    def call(*args: Any, **kwargs: Any) -> Any:
-        for attempt in range(1, most + 1):
-            try:
-                return function(*args, **kwargs)
-            except Exception as exc:
-                if reporter.cancelled:
-                    raise
-                reporter.tries_again(
-                    run.current,
-                    f"[nbqueue: attempt {attempt} of {most + 1} ended in {type(exc).__name__}: "
-                    f"{exc}; trying again]\n",
-                )
-        return function(*args, **kwargs)
-
-    return call
-
-
-def _timed(limits: Limits, function: Function, run: RangeRun) -> Function:
     @functools.wraps(function, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
         with ExitStack() as stack:

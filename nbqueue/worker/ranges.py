@@ -45,6 +45,8 @@ class RangeRun:
         """The item that is being run; read by the ticker without the lock, as a hint."""
         self.kill_at = inf
         """When, by the executor's clock, the item that is being run has overrun its hard limit."""
+        self.retried: dict[int, int] = {}
+        """How often items of this message have been retried, of those that were."""
 
     def first(self) -> int:
         """Take the first item; `NO_ITEM` when there is none."""
@@ -74,6 +76,11 @@ class RangeRun:
     def failed(self, item: int, begun: float, ended: float, error: Error) -> int:
         """Hand in an error and take the next item."""
         return self.succeeded(item, begun, ended, NO_RESULT, error)
+
+    def put_off(self) -> int:
+        """Have the item that was run end without an outcome, and take the next one."""
+        with self._lock:
+            return self._take()
 
     def _take(self) -> int:
         while self._next >= self._stop and self._later:

@@ -24,7 +24,9 @@ from nbqueue.core import splitting, states
 from nbqueue.core.records import Error, Outcomes, Output, Progressed, Started
 from nbqueue.store import results
 from nbqueue.store.joblog import Reply
-from nbqueue.store.message import Message
+from nbqueue.store.message import Message, encode
+from nbqueue.worker import again
+from nbqueue.worker.again import PutOff
 from nbqueue.worker.outputs import Outputs
 from nbqueue.worker.ranges import NO_ITEM, Outbox, RangeRun
 from nbqueue.worker.workplace import Workplace
@@ -68,6 +70,7 @@ class Reporter:
         self._outputs = Outputs(message_id)
         self._unwritten: list[Output] = []
         self._retries: dict[int, int] = {}
+        self._put_off: list[PutOff] = []
         self._hits: set[int] = set()
         self._recorded: dict[int, list[Mapping[str, Any]]] = {}
         self._noted = NO_ITEM
@@ -94,6 +97,8 @@ class Reporter:
                 self._write_outputs()
             if self._progress:
                 self._write_progress()
+            if self._put_off:
+                self._write_put_off()
             written = sum(batch.n for batch in self._in_hand)
             while self._in_hand:
                 self._write(self._in_hand[0])
@@ -228,6 +233,17 @@ class Reporter:
             self._retries[item] = self._retries.get(item, 0) + 1
         self.printed(item, "stderr", said)
 
+    def put_off(self, put_off: PutOff) -> None:
+        """Have an item run again later, by a message of its own."""
+        with self._lock:
+            self._put_off.append(put_off)
+            self._retries.pop(put_off.attempt.item, None)  # what is put off counts all of them
+
+    def begins(self, item: int) -> None:
+        """Record at once that an item has begun."""
+        with self._lock:
+            self._note_start(item)
+
     def output(self, item: int, output: Mapping[str, Any]) -> None:
         """Remember an output (`records.Output`); it is written before the item's outcome."""
         with self._lock:
@@ -269,18 +285,31 @@ class Reporter:
             self.flush()
             item = self._run.current
             if item not in (NO_ITEM, self._noted):
-                self._noted = item
-                self._slot.runs(self._message_id, item, time.time())
-                self._note(
-                    Started(
-                        self._message.round,
-                        self._place.name,
-                        self._message_id,
-                        item,
-                        self._place.now(),
-                    )
-                )
+                self._note_start(item)
             self._write_progress()
+
+    def _note_start(self, item: int) -> None:
+        self._noted = item
+        self._slot.runs(self._message_id, item, time.time())
+        place, round_ = self._place, self._message.round
+        self._note(Started(round_, place.name, self._message_id, item, place.now()))
+
+    def _write_put_off(self) -> None:
+        job_id = self._message.spec.id
+        record, kept = again.later(self._message, self._put_off, self._place.name)
+        envelopes = [
+            (due, encode(self._place.keyring, message), [a[:2] for a in message.again])
+            for due, message in kept
+        ]
+        self._outputs.end([one.attempt.item for one in self._put_off])
+        if self._outputs:
+            self._write_outputs()
+        reply = self._place.joblog.put_off(job_id, record, envelopes)
+        if reply.known == 0:
+            self._open()
+            reply = self._place.joblog.put_off(job_id, record, envelopes)
+        self._put_off = []
+        self._heed(reply)
 
     def _note(self, record: Started | Progressed | Output) -> None:
         job_id = self._message.spec.id
@@ -294,6 +323,10 @@ class Reporter:
     def send_rest(self, runs: list[splitting.Range]) -> None:
         """Publish items that this message is not going to run."""
         message = self._message
+        if message.again:
+            for part in again.parts(message, runs):
+                self._place.publisher.send(part)
+            return
         start, stop = runs[0][0], runs[-1][1]
         parts = splitting.FIRST_SPLIT_PARTS if message.whole else 2
         for a, b in splitting.share_out(start, stop, parts, message.spec.chunksize):

@@ -1,7 +1,8 @@
 """What an item finds around it in a worker process, so that it runs as it would in the notebook.
 
 One place for all of it: streams and descriptors that lead to the item's outputs (`capture`), bars
-that report (`bars`), figures that are shown (`figures`) and `display` (`displays`).
+that report (`bars`), figures that are shown (`figures`), `display` (`displays`) and Celery's task
+loggers (`tasklog`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from nbqueue.worker import bars, capture, displays, figures
+from nbqueue.worker import bars, capture, displays, figures, tasklog
 
 QUICK_S = 0.0002
 """An item shorter than this has drawn no figure and started no process. More: what it left behind
@@ -22,6 +23,7 @@ def settle_in(job_id: str) -> None:
     """Have what a job's tasks write, show and report in this process go to their items."""
     capture.install()
     capture.begin_job(job_id)
+    tasklog.install()
     bars.watch()
     figures.watch()
     displays.watch()

@@ -19,7 +19,7 @@ from nbqueue.store import keys
 from nbqueue.store.message import Message
 from nbqueue.store.packing import unpack
 from nbqueue.store.results import Column
-from nbqueue.worker.current import Request
+from nbqueue.worker.current import item_id, request_of
 from nbqueue.worker.workplace import Workplace
 
 _PAGE = 500
@@ -204,8 +204,8 @@ def _told(
 ) -> tuple[Any, ...]:
     spec = message.spec
     if form == "id":
-        return (f"{spec.id}-{item}",)
-    request = Request(spec.id, spec.name, spec.task, item, spec.n, message.round)
+        return (item_id(spec, item),)
+    request = request_of(message, item)
     return request, _revived(place, error), error.traceback
 
 
