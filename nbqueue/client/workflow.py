@@ -96,7 +96,7 @@ class _Stages:
             self._parts.append((number, number + 1))
         elif step.rescues:
             watched = {s for k in step.rescues for s in self._parts[k]}
-            self._upload([((), {})], step)
+            self._upload(step.calls, step)
             self._parts.append((self._append(step, 0, 1, watched, takes, "rescues"),))
         else:
             n, block = self._uploaded(step)
@@ -109,7 +109,6 @@ class _Stages:
         tasks = dict.fromkeys(stage.spec.task for stage in self.stages)
         return replace(
             first,
-            name=self._name or f"{first.task}-{self.job_id[:6]}",
             task=" | ".join(tasks) if len(tasks) <= 4 else f"{len(tasks)} tasks",
             function="",
             n=self._n,
@@ -135,6 +134,7 @@ class _Stages:
         star: bool = False,
     ) -> int:
         number = len(self.stages)
+        self._name = self._name or f"{step.task.name}-{self.job_id[:6]}"
         submission = step.task.submission(self._name)
         spec = dispatch.make_spec(
             self._client, submission, n=n, block=block or 1, job_id=self.job_id

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from nbqueue.core import states
 from nbqueue.core.errors import Expired, RemoteError, UpstreamFailed
 from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread, Take, stages_of
-from nbqueue.core.records import Error, Outcomes, Planned, Record
+from nbqueue.core.records import Error, JobSpec, Outcomes, Planned, Record
 from nbqueue.store import keys
 from nbqueue.store.message import Message
 from nbqueue.store.packing import unpack
@@ -187,7 +187,8 @@ def _failure(place: Workplace, message: Message, form: str) -> Lead:
     for record in _between(place, job_id, first, last):
         if isinstance(record, Outcomes) and (found := _first_error(record)) is not None:
             item, error = found
-            return lambda: _told(place, message, item, error, form)
+            failed = _planned(place, job_id).stages[int(cause)].spec
+            return lambda: _told(place, message, failed, item, error, form)
     raise Expired(f"what went wrong in job {message.spec.name!r} is not in the store any more")
 
 
@@ -200,9 +201,8 @@ def _first_error(record: Outcomes) -> tuple[int, Error] | None:
 
 
 def _told(
-    place: Workplace, message: Message, item: int, error: Error, form: str
+    place: Workplace, message: Message, spec: JobSpec, item: int, error: Error, form: str
 ) -> tuple[Any, ...]:
-    spec = message.spec
     if form == "id":
         return (item_id(spec, item),)
     request = request_of(message, item)
