@@ -9,12 +9,13 @@ not change it for others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from nbqueue.core import states
 from nbqueue.core.errors import Expired, RemoteError, UpstreamFailed
 from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread, Take, stages_of
-from nbqueue.core.records import Error, JobSpec, Outcomes, Planned, Record
+from nbqueue.core.records import Error, Outcomes, Planned, Record
 from nbqueue.store import keys
 from nbqueue.store.message import Message
 from nbqueue.store.packing import unpack
@@ -187,8 +188,8 @@ def _failure(place: Workplace, message: Message, form: str) -> Lead:
     for record in _between(place, job_id, first, last):
         if isinstance(record, Outcomes) and (found := _first_error(record)) is not None:
             item, error = found
-            failed = _planned(place, job_id).stages[int(cause)].spec
-            return lambda: _told(place, message, failed, item, error, form)
+            failed = replace(message, stage=_planned(place, job_id).stages[int(cause)])
+            return lambda: _told(place, failed, item, error, form)
     raise Expired(f"what went wrong in job {message.spec.name!r} is not in the store any more")
 
 
@@ -200,12 +201,10 @@ def _first_error(record: Outcomes) -> tuple[int, Error] | None:
     return None
 
 
-def _told(
-    place: Workplace, message: Message, spec: JobSpec, item: int, error: Error, form: str
-) -> tuple[Any, ...]:
+def _told(place: Workplace, failed: Message, item: int, error: Error, form: str) -> tuple[Any, ...]:
     if form == "id":
-        return (item_id(spec, item),)
-    request = request_of(message, item)
+        return (item_id(failed.spec, item),)
+    request = request_of(failed, item)
     return request, _revived(place, error), error.traceback
 
 

@@ -673,3 +673,23 @@ def test_options_of_a_call_are_its_own(servers, wires):
     job = nq.run(parent.si() | parent.si().set(queue="far") | parent.si())
     assert job.wait(WAIT_S)
     assert [future.result() == far.pid for future in job] == [False, True, False]
+
+
+def test_bound_tasks_and_their_retries_are_nodes_like_others():
+    @nq.task(bind=True, max_retries=3, default_retry_delay=0)
+    def patient(self, x):
+        if self.request.retries < 2:
+            raise self.retry()
+        return x + 1
+
+    job = nq.run(same.s(1) | patient.s() | nq.group(patient.s(), same.s()) | total.s())
+    assert job.result(WAIT_S) == 5
+
+
+def test_an_argument_too_many_for_a_bound_task_is_told():
+    @nq.task(bind=True)
+    def bound(self, x):
+        return x
+
+    with pytest.raises(TypeError, match=r"too many positional arguments"):
+        nq.run(same.s(1) | bound.s(2))
