@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.client.survey import WHAT, read_workers
+from nbqueue.client.survey import read_workers
+from nbqueue.core.description import described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,12 +192,11 @@ def _request(request: Any) -> Row:
 
 
 def _what(args: Any) -> Row:
-    """Read what `store.broker` calls a message, or show the arguments of another."""
-    match = WHAT.match(args) if isinstance(args, str) else None
-    if match is None:
+    """Read what our messages are called, or show the arguments of another."""
+    found = described(args)
+    if found is None:
         return {"args": args if isinstance(args, str) else repr(args)}
-    start, stop = int(match["start"]), int(match["stop"])
-    return {"job": match["job"], "job_id": match["id"], "start": start, "stop": stop}
+    return found._asdict()
 
 
 def _waiting(request: Any) -> Row | None:

@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 _REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
 
-_ASK_S = 0.5
-"""How long workers are given to say what they run."""
-
 _lock = threading.RLock()
 _default: Client | None = None
 
@@ -193,21 +190,6 @@ class Client:
         if packed is not None:
             return arguments.read(packed, self.blobs)
         return self.arguments.get(job_id, number)
-
-    def terminate(self, job_id: str, message_ids: set[str]) -> None:
-        """Kill the worker processes that run a job's messages, those that are known and others.
-
-        With SIGKILL: what a gentler signal raises in a task, the task may swallow.
-        """
-        active = self.app.control.inspect(timeout=_ASK_S).active(safe=True) or {}
-        found = {
-            request["id"]
-            for requests in active.values()
-            for request in requests
-            if f"of job {job_id}" in str(request["args"])
-        }
-        if ids := list(message_ids | found):
-            self.app.control.terminate(ids, signal="SIGKILL")
 
     @property
     def closed(self) -> bool:

@@ -14,10 +14,15 @@ from kombu.connection import Connection
 
 from nbqueue.client.asking import LOCAL_S, Question, ask, connected, tell
 from nbqueue.client.survey import Survey, queues_of, read_workers
+from nbqueue.core.description import described
 from nbqueue.core.errors import ClusterError, UsageError
+from nbqueue.core.splitting import runs_of
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
+
+_ALL = 1 << 62
+"""After the last item of any job."""
 
 
 def look(client: Client, *, timeout_s: float | None = None) -> Survey:
@@ -63,6 +68,31 @@ def stop(client: Client, workers: Iterable[str]) -> None:
     What waits stays in its queue. The worker of an embedded cluster is replaced by a new one.
     """
     tell(client, Question("shutdown", destination=tuple(workers)))
+
+
+def terminate(client: Client, job_id: str, message_ids: Iterable[str]) -> None:
+    """Have what runs of a cancelled job end: the messages that are known, and what others run.
+
+    Processes are killed with SIGKILL: what a gentler signal raises in a task, it may swallow. In a
+    pool of threads an exception is raised in each.
+    """
+    answers = ask(client, Question("active", {"safe": True}))
+    found = {
+        str(request.get("id"))
+        for requests in answers.said.values()
+        if isinstance(requests, list)
+        for request in requests
+        if (what := described(request.get("args"))) is not None and what.job_id == job_id
+    }
+    if ids := sorted({*message_ids, *found}):
+        killed = {"task_id": ids, "terminate": True, "signal": "SIGKILL"}
+        tell(client, Question("revoke", killed))
+        tell(client, Question("nbqueue_end", {"job_id": job_id, "runs": [(0, _ALL)]}))
+
+
+def end(client: Client, job_id: str, items: Iterable[int]) -> None:
+    """Have cancelled items of a job end where they run, and none beside them."""
+    ask(client, Question("nbqueue_end", {"job_id": job_id, "runs": runs_of(sorted(items))}))
 
 
 def _tell(client: Client, worker: str, command: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Generator, Iterator, MutableMapping
+from collections.abc import Generator, Iterable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
-from nbqueue.client import frame, gathering, loglines, pulling, retrying
+from nbqueue.client import cancelling, frame, gathering, loglines, pulling, retrying
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
 from nbqueue.client.live_frame import LiveFrame
@@ -197,17 +197,29 @@ class Job:
 
     # -- doing ---------------------------------------------------------------------------------
 
-    def cancel(self, terminate: bool = False) -> int:
-        """Cancel all items that have not ended; give how many those were.
+    def cancel(self, terminate: bool = False, *, items: int | Iterable[int] | None = None) -> int:
+        """Cancel all items that have not ended, or some of those; give how many they were.
 
-        Items that are running now run to their end, but what becomes of them is not recorded;
-        with ``terminate=True`` the worker processes that run them are killed (and replaced).
+        They are recorded as cancelled when this returns. Items that are running now run to their
+        end, but what becomes of them is not recorded; with ``terminate=True`` they end at once: the
+        process that runs one is killed (and replaced), and the other items of its message run. In
+        a pool of threads an exception ends the item, when it next runs Python code.
+
+        Args:
+            terminate: Also end what is running.
+            items: The number of an item, or several; all if not given.
+
+        Raises:
+            IndexError: there is no such item.
+            UsageError: ``items`` are not numbers of items.
+
+        >>> job = double.with_options(queue="nobody").map([1, 2, 3])         # doctest: +CLUSTER
+        >>> job.cancel(items=[0, 2])                        # doctest: +CLUSTER
+        2
+        >>> job.cancel()                                    # doctest: +CLUSTER
+        1
         """
-        running = {record.message_id for record in self._live.state.running.values()}
-        count = self._live.cancel()
-        if terminate:
-            self._live.client.terminate(self.id, running)
-        return count
+        return cancelling.cancel(self, terminate, items)
 
     def retry(self, task: AnyTask | None = None) -> Job:
         """Run the failed items again, and only those; give this job back.

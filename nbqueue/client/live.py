@@ -12,7 +12,7 @@ import inspect
 import reprlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.follower import NOTHING_READ
@@ -26,6 +26,7 @@ from nbqueue.core.fold import Changes, JobState
 from nbqueue.core.plan import block_number
 from nbqueue.core.records import Cancelled, Finished, JobSpec, Record
 from nbqueue.core.settings import POLL_S
+from nbqueue.core.splitting import runs_of
 from nbqueue.store.arguments import Block
 from nbqueue.store.functions import Kind
 
@@ -207,6 +208,18 @@ class Live:
         """Revoke one item, if it has no outcome."""
         self.client.follower.open_now(self.id)
         return self._cancel(Cancelled(self.client.now(), ((i, i + 1),), self.state.round[i])) == 1
+
+    def cancel_items(self, items: Iterable[int]) -> int:
+        """Revoke those of some items that have no outcome; say how many those were."""
+        self.client.follower.open_now(self.id)
+        rounds: dict[int, list[int]] = {}
+        for i in sorted(set(items)):
+            rounds.setdefault(self.state.round[i], []).append(i)
+        at = self.client.now()
+        return sum(
+            self._cancel(Cancelled(at, tuple(runs_of(found)), round_))
+            for round_, found in rounds.items()
+        )
 
     def _cancel(self, record: Cancelled) -> int:
         count = self.client.joblog.cancel(self.id, record)

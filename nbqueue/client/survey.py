@@ -6,13 +6,11 @@ whatever is in one is shown as text or counted, and never trusted further.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WHAT = re.compile(r"(?P<job>.*)\[(?P<start>\d+):(?P<stop>\d+)\] of job (?P<id>\S+)\Z", re.DOTALL)
-"""How `store.broker` describes a message to Celery."""
+from nbqueue.core.description import described
 
 _TEXT = 300
 """A name is not longer than that; a reply may be anybody's."""
@@ -127,15 +125,15 @@ def _worker(name: str, said: Mapping[str, Any]) -> Worker:
 
 def _running(said: Mapping[str, Any]) -> Running:
     task = _text(said, "task")
-    match = WHAT.match(str(said.get("what")))
+    match = described(said.get("what"))
     item = said.get("item")
-    start, stop = (int(match["start"]), int(match["stop"])) if match else (0, 1)
+    start, stop = (match.start, match.stop) if match else (0, 1)
     if stop - start == 1:
         item = start  # a message of one item: no need to be told
     return Running(
         message_id=_text(said, "id"),
-        job_id=match["id"][:_TEXT] if match else "",
-        job=match["job"][:_TEXT] if match else task,
+        job_id=match.job_id[:_TEXT] if match else "",
+        job=match.job[:_TEXT] if match else task,
         task=task,
         start=start,
         stop=stop,

@@ -18,6 +18,7 @@ from kombu.connection import Connection
 from kombu.messaging import Producer
 from kombu.utils.uuid import uuid
 
+from nbqueue.core.description import describe
 from nbqueue.core.errors import BrokerUnreachable, NbqueueError
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
 from nbqueue.store import message, transport
@@ -115,7 +116,7 @@ class Publisher:
         words = Words(
             task_id=uuid(),
             shadow=spec.task,
-            argsrepr=f"{spec.name}[{outgoing.start}:{outgoing.stop}] of job {spec.id}",
+            argsrepr=describe(spec.name, outgoing.start, outgoing.stop, spec.id),
             envelope=message.encode(self._keyring, outgoing),
         )
         with self._lock, translated(self._app):

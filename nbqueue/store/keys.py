@@ -10,6 +10,8 @@ r"""The Redis schema, whole.
                                expires by itself
     nbq:{id}:retries   hash    "round:item" -> how often it was put off until later; expires by
                                itself
+    nbq:{id}:over      set     ids of messages whose process passed on their rest before it killed
+                               itself; expires by itself
     nbq:{id}:held      string  the message of a job that waits for others, until they have ended
     nbq:{id}:then      set     ids of the jobs that wait for this one   (meta ``then``)
     nbq:{id}:claim     string  some process is sending what is held or ready; expires in seconds
@@ -99,6 +101,11 @@ def tries(job_id: str) -> str:
 def retries(job_id: str) -> str:
     """Key of how often items were put off until later."""
     return base(job_id) + ":retries"
+
+
+def handed_over(job_id: str) -> str:
+    """Key of the ids of messages whose process passed on their rest and killed itself."""
+    return f"{base(job_id)}:over"
 
 
 def held(job_id: str) -> str:

@@ -24,6 +24,7 @@ from nbqueue.store.results import Packed
 from nbqueue.store.retries import Policy, policy_of
 from nbqueue.worker import caching, cells, current, limits, surroundings
 from nbqueue.worker.attempts import Attempts
+from nbqueue.worker.interrupts import interruptible
 from nbqueue.worker.ranges import RangeRun
 from nbqueue.worker.reporter import Reporter
 from nbqueue.worker.spreading import spreading
@@ -47,6 +48,13 @@ def callee(place: Workplace, message: Message, run: RangeRun, reporter: Reporter
     Raises:
         NbqueueError: the function cannot be loaded.
     """
+    found = _called(place, message, run, reporter)
+    if not place.shared:
+        return found
+    return Callee(interruptible(_awaited(found.function), run), found.task)
+
+
+def _called(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) -> Callee:
     if message.stage is None:
         return _own(place, message, run, reporter)
     if message.stage.kind == "spreads":

@@ -35,7 +35,7 @@ from nbqueue.core.records import NO_LIMITS, Error, Rejected
 from nbqueue.core.splitting import Range, indices, runs_of
 from nbqueue.store import arguments, keys
 from nbqueue.store.message import Message, Unverified, decode
-from nbqueue.worker import admission, asking, capture, current, surroundings
+from nbqueue.worker import admission, asking, capture, current, ending, interrupts, surroundings
 from nbqueue.worker.callee import callee, handed_in
 from nbqueue.worker.failures import describe
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
@@ -83,6 +83,8 @@ def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bo
         )
         if careful or message.check:
             runs = _its_own(place, message, runs)
+        if redelivered and ending.was_handed_over(place, message, message_id):
+            runs = []
         if cancelled or not runs:
             admission.pass_turn(place, message)
             if redelivered:  # who recorded the last of it may have died before it began what waits
@@ -186,12 +188,21 @@ class Execution:
                     self._kill()
                 self._reporter.tick()
                 self._pass_on_rest()
+                self._end_unwanted()
+
+    def _end_unwanted(self) -> None:
+        """End the item if it was cancelled meanwhile. What was recorded before it is written."""
+        item = self._run.current
+        if not self._place.tally.unwanted.has(self._reporter.message_id, item):
+            return
+        if self._run.interrupt is None:
+            ending.hand_over(self._place, self._message, self._run, self._reporter)
+        interrupts.end(self._run, item)
 
     def _kill(self) -> None:
         """End this process, whose item has overrun its hard limit.
 
-        The item's failure is recorded first; the broker delivers the message again, and whoever
-        gets it runs what is left of it.
+        The item's failure is recorded first, and what is left of the message passed on.
         """
         item = self._run.current
         limits = self._message.spec.limits
@@ -204,6 +215,7 @@ class Execution:
             )
         error = TimeLimitExceeded(f"{text}: its process was killed")
         self._reporter.fail_all([(item, item + 1)], describe(error, self._place.blobs))
+        ending.hand_over(self._place, self._message, self._run, self._reporter)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _pass_on_rest(self) -> None:

@@ -9,7 +9,7 @@ a microsecond's work. No I/O, no clock: times come in as arguments.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -47,6 +47,8 @@ class RangeRun:
         """When, by the executor's clock, the item that is being run has overrun its hard limit."""
         self.retried: dict[int, int] = {}
         """How often items of this message have been retried, of those that were."""
+        self.interrupt: Callable[[int], None] | None = None
+        """Ends an item by an exception; ``None`` where its process is there for it alone."""
 
     def first(self) -> int:
         """Take the first item; `NO_ITEM` when there is none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from celery.worker import state as worker_state
 from celery.worker.control import control_command, inspect_command
 from celery.worker.request import Request
 
+from nbqueue.core.description import described
 from nbqueue.worker.tally import Tally
 
 _RUNNING = 200
@@ -27,6 +29,9 @@ _RUNNING = 200
 
 _WAITING = 1000
 """How many that wait; a worker takes few in advance, except of those that have a time."""
+
+_STUCK_S = 2.0
+"""How long a process has for ending an item by itself. Longer than it takes under load."""
 
 _RESIZABLE = ("prefork",)
 """Pools that can be given another size while they run; Celery's threads and solo cannot."""
@@ -74,6 +79,44 @@ def nbqueue_taken(state: Any, **_: Any) -> dict[str, Any]:
         if args and isinstance(args[0], Request) and args[0].eta
     ]
     return {"reserved": now, "scheduled": later[:_WAITING]}
+
+
+@control_command(args=[("job_id", str)], signature="<JOB ID> [RUNS]")
+def nbqueue_end(state: Any, job_id: str, runs: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """End items of a job that run here; they are cancelled already, or they would run again.
+
+    The process that runs an item ends it within a tenth of a second. One that is stuck in code that
+    lets no other thread run is killed from here a while later.
+    """
+    unwanted = state.app.nbqueue_tally.unwanted
+    told = []
+    requests = state.tset(worker_state.reserved_requests)  # of which the active ones are some
+    for request in requests | state.tset(worker_state.active_requests):
+        found = described(request.argsrepr)
+        if found is None or found.job_id != job_id:
+            continue
+        for a, b in runs:
+            if a < found.stop and found.start < b:
+                unwanted.add(request.id, max(a, found.start), min(b, found.stop))
+                told.append(request.id)
+    if told and _kind(state.consumer.pool) == "prefork":
+        state.consumer.timer.call_after(_STUCK_S, _kill_stuck, (state, frozenset(told)))
+    return {"ok": len(set(told))}
+
+
+def _kill_stuck(state: Any, message_ids: frozenset[str]) -> None:
+    """Kill the processes that should have ended an item by themselves and have not."""
+    tally: Tally = state.app.nbqueue_tally
+    items = tally.running()
+    for request in list(state.tset(worker_state.active_requests)):
+        if request.id not in message_ids or not request.worker_pid:
+            continue
+        # A process that is stuck from the first moment could not say which item it is at.
+        found = described(request.argsrepr)
+        alone = found.start if found is not None and found.stop - found.start == 1 else None
+        item = items[request.id][0] if request.id in items else alone
+        if item is not None and tally.unwanted.has(request.id, item):
+            os.kill(request.worker_pid, signal.SIGKILL)
 
 
 @control_command(args=[("n", int)], signature="<N>")

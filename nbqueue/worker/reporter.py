@@ -60,7 +60,7 @@ class Reporter:
     def __init__(self, place: Workplace, message: Message, message_id: str, run: RangeRun) -> None:
         self._place = place
         self._message = message
-        self._message_id = message_id
+        self.message_id = message_id
         self._run = run
         self._lock = threading.RLock()
         self._in_hand: list[Outcomes] = []
@@ -290,9 +290,9 @@ class Reporter:
 
     def _note_start(self, item: int) -> None:
         self._noted = item
-        self._slot.runs(self._message_id, item, time.time())
+        self._slot.runs(self.message_id, item, time.time())
         place, round_ = self._place, self._message.round
-        self._note(Started(round_, place.name, self._message_id, item, place.now()))
+        self._note(Started(round_, place.name, self.message_id, item, place.now()))
 
     def _write_put_off(self) -> None:
         job_id = self._message.spec.id

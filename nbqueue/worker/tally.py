@@ -19,10 +19,11 @@ from itertools import count
 
 from billiard import current_process
 
+from nbqueue.worker.unwanted import NOTHING, Unwanted, bytes_of
+
 _SLOT = struct.Struct("=16sQqd")
 _ID, _DONE, _ITEM = struct.Struct("=16s"), struct.Struct("=Q"), struct.Struct("=qd")
 _DONE_AT, _ITEM_AT = _ID.size, _ID.size + _DONE.size
-_NOTHING = bytes(_ID.size)
 
 SLOTS = 1024
 """More processes than that share slots, and their counts come out too low."""
@@ -44,11 +45,11 @@ class Slot:
         """Say which item is running; quick ones need not be said."""
         # The id comes last: it is what makes the rest count.
         _ITEM.pack_into(self._memory, self._at + _ITEM_AT, item, begun)
-        _ID.pack_into(self._memory, self._at, _bytes_of(message_id))
+        _ID.pack_into(self._memory, self._at, bytes_of(message_id))
 
     def rests(self) -> None:
         """Say that the message is over."""
-        _ID.pack_into(self._memory, self._at, _NOTHING)
+        _ID.pack_into(self._memory, self._at, NOTHING)
 
 
 class Tally:
@@ -56,6 +57,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, SLOTS * _SLOT.size + 1)  # and a word to all
+        self.unwanted = Unwanted()
+        """What is to end although it runs: the other way round, from the main process."""
         self._mine = threading.local()
         self._threads = count()
 
@@ -89,15 +92,8 @@ class Tally:
         return {
             str(uuid.UUID(bytes=raw)): (item, begun)
             for raw, _, item, begun in self._slots()
-            if raw != _NOTHING
+            if raw != NOTHING
         }
 
     def _slots(self) -> list[tuple[bytes, int, int, float]]:
         return list(_SLOT.iter_unpack(self._memory[:-1]))
-
-
-def _bytes_of(message_id: str) -> bytes:
-    try:
-        return uuid.UUID(message_id).bytes
-    except ValueError:
-        return _NOTHING  # somebody else's message: whoever asks sees no item

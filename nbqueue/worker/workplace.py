@@ -16,6 +16,7 @@ from math import inf
 from pathlib import Path
 
 import redis
+from billiard import current_process
 from celery import Celery
 
 from nbqueue.core.settings import RESULT_EXPIRES_S
@@ -59,6 +60,8 @@ class Workplace:
 
     def __init__(self, wiring: Wiring, app: Celery, tally: Tally) -> None:
         self.tally = tally
+        self.shared = getattr(current_process(), "index", None) is None
+        """Whether items of other messages run in this process, too (threads, solo)."""
         self.publisher = Publisher(app, wiring.keyring)
         self.keyring = wiring.keyring
         self.name = f"{socket.gethostname()}/{os.getpid()}"
