@@ -89,6 +89,13 @@ class BeatScheduler(RedBeatScheduler):
             self._is_away = False
         return rest
 
+    def close(self) -> None:
+        """Give the lock back, so that another beat need not wait for its end."""
+        try:
+            super().close()
+        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.LockError) as exc:
+            log.warning("beat: the lock could not be given back (%s); it ends by itself", exc)
+
     def _note(self) -> None:
         if time.monotonic() - self._noted_at < _NOTE_S:
             return

@@ -313,6 +313,17 @@ class Servers:
             assert process.poll() is None, log.read_text()
         return process, log
 
+    def beat(self, *options, ready="beat: Acquired lock", folder=None):
+        """A beat by `nbqueue beat`, without a signing key; back when it says ``ready``."""
+        env = {name: value for name, value in os.environ.items() if name != "NBQUEUE_KEY"}
+        env["PYTHONPATH"] = os.pathsep.join(map(str, filter(None, [folder, ROOT])))
+        code = "import sys; from nbqueue.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", code, "beat", "-l", "info", *options]
+        process, log = self.start(f"beat-{len(self._processes)}", command, env=env)
+        _until(lambda: ready in log.read_text() or process.poll() is not None, 30)
+        assert process.poll() is None, log.read_text()
+        return process, log
+
     def close(self):
         """End everything, the latest first, and what it had started."""
         for process in reversed(self._processes):
@@ -333,3 +344,20 @@ def servers(home):
     made.close()
     _until(lambda: not _processes_of(folder))
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def start_beat(servers):
+    """Starts beats, as `Servers.beat`; they end with the test, well."""
+    started = []
+
+    def start(*options, **more):
+        started.append(servers.beat(*options, **more))
+        return started[-1]
+
+    yield start
+    for process, log in started:
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGCONT)
+            process.terminate()
+            assert process.wait(10) == 0, log.read_text()

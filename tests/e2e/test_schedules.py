@@ -342,6 +342,17 @@ def test_a_beat_that_is_killed_is_replaced(cluster, until):
     assert "SIGKILL" in after.beat_message
 
 
+def test_beat_outlives_a_store_that_is_started_again(cluster, until):
+    schedule = tick.every("1s")
+    until(lambda: ended(schedule))
+    before = embedded.status(cluster.folder)
+    os.kill(before.redis_pid, signal.SIGKILL)
+    killed = datetime.now(timezone.utc)
+    until(lambda: embedded.status(cluster.folder).redis_pid not in (None, before.redis_pid))
+    until(lambda: any(run.due > killed + timedelta(seconds=1) for run in ended(schedule)))
+    assert embedded.status(cluster.folder).beat_pid == before.beat_pid
+
+
 def test_schedules_go_on_when_the_cluster_is_started_again(home, until):
     with nq.LocalCluster(workers=1, name="again"):
         schedule = tick.every("1s")

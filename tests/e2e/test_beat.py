@@ -1,0 +1,139 @@
+"""`nbqueue beat`: two of them, a project's own entries, and a store that is away."""
+
+import contextlib
+import os
+import signal
+import textwrap
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+import redis
+
+import nbqueue as nq
+from nbqueue.cli import main
+from nbqueue.store import signing
+
+pytestmark = pytest.mark.timeout(120)
+KEY = signing.generate()
+
+
+@pytest.fixture(scope="module")
+def url(servers):
+    return servers.redis("s3cret-w0rd")
+
+
+@pytest.fixture(scope="module")
+def worker(servers, url):
+    return servers.worker(url, KEY, "-c", "2")
+
+
+@pytest.fixture
+def client(url, worker):
+    with nq.connect(url, key=KEY) as made:
+        yield made
+        for name in nq.schedules().index:
+            nq.schedule(name).remove()
+
+
+@nq.task
+def tick(x=1):
+    return 2 * x
+
+
+def ended(schedule):
+    history = schedule.history()
+    return list(history[history["finished"].notna()].reset_index().itertuples())
+
+
+def test_a_schedule_that_nothing_runs_is_said(client, capsys):
+    schedule = tick.every("1h")
+    assert "`nbqueue beat`" in capsys.readouterr().err
+    schedule.remove()
+
+
+def test_large_values_stay_as_long_as_the_schedule(client, url):
+    schedule = nq.task(np.sum).every("1h", args=[np.ones(400_000)], name="sum")
+    with redis.Redis.from_url(url) as store:
+        keys = [*store.keys("nbq:blob:*"), *store.keys("nbq:fn:*")]
+        assert len(keys) >= 2
+        store.delete(*keys)  # as if more than a week had passed
+        assert schedule.run_now().result(20) == 400_000
+        assert schedule.remove()
+        assert store.keys("nbq:schedule:*") == []
+
+
+@pytest.mark.usefixtures("client")
+def test_of_two_beats_one_sends_and_the_other_takes_over(start_beat, url, until):
+    first, _ = start_beat("--broker", url)
+    second, log = start_beat("--broker", url, ready="beat: Starting")
+    schedule = tick.every("1s")
+    until(lambda: len(ended(schedule)) >= 2)
+    assert "Acquired" not in log.read_text()
+    history = schedule.history()
+    assert history["due"].is_unique
+    os.kill(first.pid, signal.SIGKILL)
+    killed = datetime.now(timezone.utc)
+    first.wait(10)
+    until(lambda: any(run.due > killed + timedelta(seconds=1) for run in ended(schedule)))
+    assert second.poll() is None
+
+
+@pytest.mark.usefixtures("client")
+def test_a_beat_that_was_asleep_waits_for_the_one_that_took_over(start_beat, url, until):
+    first, log = start_beat("--broker", url)
+    schedule = tick.every("1s")
+    os.kill(first.pid, signal.SIGSTOP)
+    start_beat("--broker", url)
+    until(lambda: ended(schedule))
+    os.kill(first.pid, signal.SIGCONT)
+    until(lambda: "another beat has taken over" in log.read_text())
+    n = len(ended(schedule))
+    until(lambda: len(ended(schedule)) >= n + 2)
+    assert schedule.history()["due"].is_unique
+    assert first.poll() is None
+
+
+@pytest.mark.usefixtures("client")
+def test_a_projects_own_entries_are_sent_as_well(start_beat, url, tmp_path, until):
+    # (A project's own beat_schedule, with names that it has chosen.)
+    (tmp_path / "proj.py").write_text(
+        textwrap.dedent(
+            f"""
+            from celery import Celery
+            app = Celery("proj", broker={url!r})
+            app.conf.beat_schedule = {{
+                "beats": {{"task": "proj.beats", "schedule": 1.0, "options": {{"queue": "proj"}}}},
+            }}
+            """
+        )
+    )
+    _, log = start_beat("--app", "proj:app", folder=tmp_path)
+    until(lambda: "Sending due task beats (proj.beats)" in log.read_text())
+    schedule = tick.every("1s", name="beats")  # a name that is taken, there
+    until(lambda: ended(schedule))
+    schedule.remove()
+    n = log.read_text().count("(proj.beats)")
+    until(lambda: log.read_text().count("(proj.beats)") > n)
+
+
+def test_a_beat_outlives_a_store_that_is_away(servers, until, start_beat, capsys):
+    url = servers.redis("s3cret-w0rd")
+    process, log = servers._processes[-1], None
+    _, log = start_beat("--broker", url)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(10)
+    until(lambda: "the store is away" in log.read_text())
+    assert "s3cret" not in log.read_text()
+
+
+def test_wrong_use_is_told_in_a_line(capsys, monkeypatch):
+    for name in ("NBQUEUE_BROKER", "NBQUEUE_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    with contextlib.suppress(SystemExit):
+        main(["beat"])
+    assert "which broker?" in capsys.readouterr().err
+    assert main(["beat", "--broker", "redis://127.0.0.1:1/0"]) == 1
+    assert "no Redis answers" in capsys.readouterr().err
+    assert main(["beat", "--app", "no_such_module:app", "--broker", "redis://127.0.0.1:1/0"]) == 1
+    assert "no Celery app at 'no_such_module:app'" in capsys.readouterr().err
