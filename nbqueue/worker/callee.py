@@ -143,6 +143,8 @@ def handed_in(value: Any, blobs: BlobStore) -> Any:
     """
     if type(value) in ATOMS and not _is_large(value):
         return value
+    if inspect.iscoroutine(value):
+        return handed_in(asyncio.run(value), blobs)
     return _packed(value, blobs)
 
 
@@ -160,8 +162,6 @@ def _awaited(function: Function) -> Function:
 def _packed(value: Any, blobs: BlobStore) -> Packed:
     if type(value) is Packed:  # a cell's, or from the cache
         return value
-    if inspect.iscoroutine(value):
-        value = asyncio.run(value)
     try:
         return Packed(pack_native(value, blobs))
     except NotPicklable as exc:

@@ -14,21 +14,11 @@ import nbqueue as nq
 from nbqueue.client import client as clients
 from nbqueue.client import control
 from nbqueue.store import signing
+from tests.e2e.gates import hold
 
 KEY = signing.generate()
 
 pytestmark = pytest.mark.timeout(90)
-
-
-@nq.task
-def hold(folder, i, gate):
-    import pathlib
-    import time
-
-    (pathlib.Path(folder) / f"began-{i}").touch()
-    while not pathlib.Path(gate).exists():
-        time.sleep(0.01)
-    return i
 
 
 @nq.task

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import nbqueue as nq
+from tests.e2e.gates import wait_for
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -23,17 +24,6 @@ def double(x):
 @nq.task
 def inverse(x):
     return 1 / x
-
-
-@nq.task
-def wait_for(path, x=0):
-    """Runs until a file is there."""
-    import pathlib
-    import time
-
-    while not pathlib.Path(path).exists():
-        time.sleep(0.01)
-    return x
 
 
 @dataclass

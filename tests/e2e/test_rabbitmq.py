@@ -5,6 +5,7 @@ import pytest
 import nbqueue as nq
 from nbqueue.client import control
 from nbqueue.store import signing
+from tests.e2e.gates import hold
 
 KEY = signing.generate()
 pytestmark = pytest.mark.timeout(90)
@@ -24,17 +25,6 @@ def worker(servers, rabbit, backend):
 def client(rabbit, backend, worker):
     with nq.connect(rabbit, backend=backend, key=KEY) as made:
         yield made
-
-
-@nq.task
-def touch(folder, i, gate=None):
-    import pathlib
-    import time
-
-    (pathlib.Path(folder) / str(i)).touch()
-    while gate is not None and not pathlib.Path(gate).exists():
-        time.sleep(0.01)
-    return i
 
 
 def test_calls_and_maps(client):
@@ -64,22 +54,22 @@ def test_errors_and_retry(tmp_path):
 def test_cancel_while_queued_and_running(tmp_path, until):
     folder, gate = tmp_path / "ran", tmp_path / "gate"
     folder.mkdir()
-    job = touch.map([folder] * 20, range(20), [gate] * 20)
+    job = hold.map([folder] * 20, range(20), [gate] * 20)
     until(lambda: job.counts()["STARTED"] == 2)
     assert job.cancel() == 20
     assert job.wait(5)
     gate.touch()
-    assert touch.map([folder] * 2, [100, 101]).wait(20)
+    assert hold.map([folder] * 2, [100, 101]).wait(20)
     assert len(list(folder.iterdir())) == 4
 
 
 def test_terminate(tmp_path, until):
     folder, gate = tmp_path / "ran", tmp_path / "gate"
     folder.mkdir()
-    job = touch.map([folder] * 4, range(4), [gate] * 4)
+    job = hold.map([folder] * 4, range(4), [gate] * 4)
     until(lambda: job.counts()["STARTED"] == 2)
     job.cancel(terminate=True)
-    assert touch.map([folder] * 2, [100, 101]).result(20) == [100, 101]
+    assert hold.map([folder] * 2, [100, 101]).result(20) == [100, 101]
     assert len(list(folder.iterdir())) == 4
     gate.touch()
 
@@ -121,8 +111,8 @@ def test_a_queue_that_nobody_listens_to_waits(client):
 
 @pytest.mark.usefixtures("client")
 def test_workers_and_queues_are_listed(tmp_path, until):
-    job = touch.map([tmp_path] * 5, range(5), [tmp_path / "gate"] * 5, name="grid")
-    unheard = touch.with_options(queue="unheard").submit(tmp_path, 9)
+    job = hold.map([tmp_path] * 5, range(5), [tmp_path / "gate"] * 5, name="grid")
+    unheard = hold.with_options(queue="unheard").submit(tmp_path, 9)
     until(lambda: nq.workers()["running"].tolist() == [2])
     row = nq.workers().iloc[0]
     assert (row["pool"], row["processes"], row["queues"]) == ("prefork", 2, "celery")
@@ -138,12 +128,12 @@ def test_workers_and_queues_are_listed(tmp_path, until):
 
 def test_a_busy_pool_shrinks_when_it_can(client, tmp_path, until):
     name = nq.workers().index[0]
-    job = touch.map([tmp_path] * 4, range(4), [tmp_path / "gate"] * 4)
+    job = hold.map([tmp_path] * 4, range(4), [tmp_path / "gate"] * 4)
     until(lambda: nq.workers()["running"].tolist() == [2])
     control.resize(client, name, 1)
     (tmp_path / "gate").touch()
     assert job.result(20) == list(range(4))
-    again = touch.map([tmp_path] * 3, range(10, 13), [tmp_path / "gate2"] * 3)
+    again = hold.map([tmp_path] * 3, range(10, 13), [tmp_path / "gate2"] * 3)
     until(lambda: nq.workers()["running"].tolist() == [1])
     (tmp_path / "gate2").touch()
     assert again.result(20) == [10, 11, 12]

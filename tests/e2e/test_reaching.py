@@ -14,6 +14,7 @@ import pytest
 import nbqueue as nq
 from nbqueue.client import client as clients
 from nbqueue.cluster import embedded
+from tests.e2e.gates import wait_for
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -21,16 +22,6 @@ pytestmark = pytest.mark.usefixtures("cluster")
 @nq.task
 def double(x):
     return 2 * x
-
-
-@nq.task
-def wait_for(path, x=0):
-    import pathlib
-    import time
-
-    while not pathlib.Path(path).exists():
-        time.sleep(0.01)
-    return x
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from nbqueue.client import dispatch
 from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.options import TaskOptions
+from tests.e2e.gates import wait_for
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -27,22 +28,12 @@ def identity(x):
     return x
 
 
-@nq.task
-def gated(path):
-    import os
-    import time
-
-    while not os.path.exists(path):  # noqa: PTH110
-        time.sleep(0.01)
-    return "through"
-
-
 def test_a_job_begins_when_all_that_it_follows_have_succeeded(tmp_path):
-    first = gated.submit(str(tmp_path / "a"))
-    second = gated.submit(str(tmp_path / "b"))
+    first = wait_for.submit(str(tmp_path / "a"))
+    second = wait_for.submit(str(tmp_path / "b"))
     job = follow(identity, [first, second])
     (tmp_path / "a").touch()
-    assert first.result(20) == "through"
+    assert first.result(20) == 0
     assert not job.wait(0.3)
     assert job.state == "PENDING"
     (tmp_path / "b").touch()
@@ -77,7 +68,7 @@ def test_a_chain_of_jobs_behind_a_failure_fails_to_its_end():
 
 def test_cancelling_or_forgetting_what_is_followed_ends_what_follows(tmp_path):
     for end in ("cancel", "forget"):
-        first = gated.submit(str(tmp_path / end))
+        first = wait_for.submit(str(tmp_path / end))
         job = follow(identity, [first])
         getattr(first, end)()
         assert job.wait(20)
@@ -86,11 +77,11 @@ def test_cancelling_or_forgetting_what_is_followed_ends_what_follows(tmp_path):
 
 
 def test_a_waiting_job_may_be_cancelled(tmp_path):
-    first = gated.submit(str(tmp_path / "a"))
+    first = wait_for.submit(str(tmp_path / "a"))
     job = follow(identity, [first])
     assert job.cancel() == 2
     (tmp_path / "a").touch()
-    assert first.result(20) == "through"
+    assert first.result(20) == 0
     assert job.state == "REVOKED"
     assert isinstance(job.exceptions()[0], CancelledError)
 

@@ -6,19 +6,9 @@ import concurrent.futures
 import pytest
 
 import nbqueue as nq
+from tests.e2e.gates import hold
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@nq.task
-def hold(folder, i, gate):
-    import pathlib
-    import time
-
-    (pathlib.Path(folder) / f"began-{i}").touch()
-    while not pathlib.Path(gate).exists():
-        time.sleep(0.01)
-    return i
 
 
 @pytest.fixture
