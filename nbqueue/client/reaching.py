@@ -37,6 +37,12 @@ def put(value: Any) -> Ref:
     there by itself; ``put`` is for smaller ones that are used often, and for keeping a large one
     at hand without hashing it for each job.
 
+    A task never sees a Ref. One that is an argument is opened when its item is called: each item
+    has a copy of its own, ``job.to_frame()`` shows the Ref, and one that has expired fails its item
+    alone. One inside an argument (in a list, a dict, an object), or used by a function or a cell,
+    is opened with what it is in: items whose arguments are read together share the value, the frame
+    shows the value, and one that has expired fails all that were to share it.
+
     Raises:
         NotPicklable: it cannot travel.
 

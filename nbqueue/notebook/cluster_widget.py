@@ -1,7 +1,7 @@
 """The cluster widget: workers, what they run, queues; and buttons to grow, shrink and stop.
 
     static/cluster.js ──"I am visible", every few seconds──► the looking thread
-    the looking thread ──control.look, every 2 s──► cluster_picture ──one message──► cluster.js
+    the looking thread ──looks.look, every 2 s──► cluster_picture ──one message──► cluster.js
     static/cluster.js ──a button──► a thread of its own ──► control.resize, control.stop
 
 Nobody is asked while nobody looks: a view says that it can be seen, again and again, and when that
@@ -23,7 +23,7 @@ import traitlets
 
 from nbqueue.client import control
 from nbqueue.core.errors import NbqueueError
-from nbqueue.notebook import bundles, cluster_picture, esm
+from nbqueue.notebook import bundles, cluster_picture, esm, looks
 from nbqueue.notebook.cluster_picture import ClusterPicture, as_message
 from nbqueue.notebook.comms import answer_while_busy
 from nbqueue.notebook.lasting import Lasting
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from nbqueue.client.client import Client
 
 log = logging.getLogger("nbqueue.notebook")
-
-LOOK_S = 2.0
-"""How often the cluster is asked. A look costs the kernel 5 ms, and every worker less."""
 
 SEEN_S = 12.0
 """A view that was last heard of longer ago is not visible. More than twice the interval at which
@@ -148,10 +145,11 @@ class ClusterWidget(Lasting, anywidget.AnyWidget):
     def _looking(self) -> None:
         while self._go_on():
             begun = time.monotonic()
+            acted = self._now.is_set()
             self._now.clear()
-            self._look()
+            self._look(new=acted)
             self._tell()
-            self._now.wait(max(0.1, LOOK_S - (time.monotonic() - begun)))
+            self._now.wait(max(0.1, looks.PACE_S - (time.monotonic() - begun)))
 
     def _go_on(self) -> bool:
         with self._lock:
@@ -161,9 +159,9 @@ class ClusterWidget(Lasting, anywidget.AnyWidget):
                 return False
             return True
 
-    def _look(self) -> None:
+    def _look(self, *, new: bool) -> None:
         try:
-            survey = control.look(self._client)
+            survey = looks.look(self._client, new=new)
         except NbqueueError as exc:
             with self._lock:
                 self._picture = cluster_picture.missed(self._picture, str(exc))

@@ -2,7 +2,8 @@
 
 A Ref is an address of a blob with a face. Wherever `packing` pickles one by value (an argument,
 what a function or a cell captures), it writes the address, and reading gives the value: tasks never
-see a Ref. One that is an argument itself waits longer (`arguments`): until its item is called.
+see a Ref. One that is an argument itself waits longer (`arguments`): until its item is called. One
+deeper in an argument does not: it is opened with the block of arguments that it is in.
 """
 
 from __future__ import annotations

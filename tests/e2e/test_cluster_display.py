@@ -8,7 +8,7 @@ from nbclient import NotebookClient
 
 import nbqueue as nq
 from nbqueue.client import control
-from nbqueue.notebook import cluster_display, cluster_widget
+from nbqueue.notebook import cluster_display, cluster_widget, looks
 from nbqueue.notebook.cluster_widget import ClusterWidget
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.timeout(90)]
@@ -33,25 +33,25 @@ def shown(widget):
 def test_nobody_is_asked_until_somebody_looks_and_no_more_when_they_have_gone(
     widget, until, monkeypatch
 ):
-    looks = []
+    seen_at = []
     real = control.look
 
     def look(client):
-        looks.append(time.monotonic())
+        seen_at.append(time.monotonic())
         return real(client)
 
-    monkeypatch.setattr(cluster_widget.control, "look", look)
-    monkeypatch.setattr(cluster_widget, "LOOK_S", 0.05)
-    monkeypatch.setattr(cluster_widget, "SEEN_S", 0.5)
-    assert (looks, widget.attended) == ([], False)
+    monkeypatch.setattr(looks.control, "look", look)
+    monkeypatch.setattr(looks, "PACE_S", 0.05)
+    monkeypatch.setattr(cluster_widget, "SEEN_S", 2.0)
+    assert (seen_at, widget.attended) == ([], False)
     hear(widget, kind="visible")
     assert widget.attended
-    until(lambda: len(looks) >= 3)
+    until(lambda: len(seen_at) >= 3)
     until(lambda: widget._thread is None)
-    seen, hidden = len(looks), shown(widget)
+    seen, hidden = len(seen_at), shown(widget)
     assert len(hidden["workers"]) == 1
     hear(widget, kind="visible")
-    until(lambda: len(looks) > seen)
+    until(lambda: len(seen_at) > seen)
 
 
 def test_a_pool_is_made_larger_and_smaller_by_buttons(widget, until):

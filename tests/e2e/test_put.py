@@ -62,6 +62,33 @@ def test_a_frame_shows_the_ref_and_rerun_calls_with_the_value():
     assert kind.submit(ref).to_frame()["thing"].tolist() == [ref]
 
 
+def test_a_ref_inside_an_argument_is_opened_with_it():
+    def look(thing):
+        found = thing["deep"] if isinstance(thing, dict) else thing[0].value
+        found.append(0)
+        return type(found).__name__
+
+    class Holder:
+        def __init__(self, value):
+            self.value = value
+
+    ref = nq.put([1])
+    things = [{"deep": ref}, [Holder(ref)], {"deep": ref}]
+    job = nq.task(look).map(things)
+    assert job.result(20) == ["list"] * 3
+    assert job.to_frame()["thing"][0] == {"deep": [1]}
+    assert nq.task(look).submit({"deep": ref}).result(20) == "list"
+    assert nq.task(lambda: ref).submit().result(20) == [1]
+
+
+def test_a_ref_inside_an_argument_that_is_gone_is_an_error_and_not_a_hang():
+    ref = nq.put(np.ones(200_000))
+    (clients.default_client().blobs._folder / ref.address).unlink()
+    job = kind.map([[ref], 1])
+    assert job.wait(20)
+    assert isinstance(job.exceptions()[0], nq.NbqueueError)
+
+
 def test_equal_refs_share_cached_results():
     cached = kind.with_options(cache=True)
     assert cached.submit(nq.put("some text")).result(20) == "str"

@@ -33,12 +33,12 @@ def test_an_error_of_the_command_is_raised_and_the_line_goes_on(line):
 
 
 def test_a_command_survives_the_loss_of_its_connection(redis_socket):
-    store = redis.Redis(unix_socket_path=str(redis_socket))
-    line = Line(store)
-    for _ in range(2):
-        lost = line.ask("CLIENT", "ID")
-        store.client_kill_filter(_id=str(lost))
-        assert line.ask("ECHO", "still there") == b"still there"
+    with redis.Redis(unix_socket_path=str(redis_socket)) as store:
+        line = Line(store)
+        for _ in range(2):
+            lost = line.ask("CLIENT", "ID")
+            store.client_kill_filter(_id=str(lost))
+            assert line.ask("ECHO", "still there") == b"still there"
 
 
 def test_a_thread_does_not_wait_for_the_reply_of_another(store, line, monkeypatch):

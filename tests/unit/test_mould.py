@@ -50,6 +50,7 @@ def test_a_cast_message_is_the_one_that_kombu_makes(redis_socket):
     finally:
         publisher.close()
         app.close()
+        store.close()
 
 
 def test_each_queue_and_priority_has_a_list_of_its_own(redis_socket):
@@ -67,4 +68,5 @@ def test_each_queue_and_priority_has_a_list_of_its_own(redis_socket):
     finally:
         publisher.close()
         app.close()
+        store.close()
     assert lists == {b"celery": 2, b"celery\x06\x169": 1, b"other": 1}
