@@ -237,7 +237,7 @@ class Task(Timed, Generic[P, R]):
         if why := task.misfit(args, kwargs):
             raise TypeError(f"{why}; nothing was sent")
         sub = task.submission(name if name is not None else task.name)
-        return schedule.make(default_client(), sub, task.function, args, kwargs, make_rule, terms)
+        return schedule.make(default_client(), sub, task.body, args, kwargs, make_rule, terms)
 
     def _submit_rows(self, rows: Iterable[Any], name: str | None, *, bare: bool = False) -> Job:
         client = default_client()

@@ -29,6 +29,7 @@ from nbqueue.store.behaviour import Hooks
 from nbqueue.store.message import Attempt
 from nbqueue.store.retries import Again, Policy
 from nbqueue.worker import asking, current
+from nbqueue.worker.current import item_id
 from nbqueue.worker.ranges import RangeRun
 from nbqueue.worker.reporter import Reporter
 
@@ -51,6 +52,7 @@ class Attempts:
         policy: Policy,
         function: Function,
         hand_in: Callable[[Any], Any],
+        job_id: str,
         run: RangeRun,
         reporter: Reporter,
     ) -> None:
@@ -58,6 +60,7 @@ class Attempts:
         self._policy = policy
         self._function = function
         self._hand_in = hand_in
+        self._job_id = job_id
         self._hooks = {name for name in _HOOKS if _is_own(type(task), name)}
         self._run = run
         self._reporter = reporter
@@ -83,7 +86,7 @@ class Attempts:
         return retries.due(again, now) <= now and not self._reporter.cancelled
 
     def _attempt(self, args: Any, kwargs: Any) -> Any:
-        own = self._id() if self._hooks else ""
+        own = item_id(self._job_id, self._run.current) if self._hooks else ""
         try:
             if "before_start" in self._hooks:
                 self._task.before_start(own, args, kwargs)
@@ -106,10 +109,6 @@ class Attempts:
             self._hook("on_success", value, own, args, kwargs)
             self._hook("after_return", states.SUCCESS, value, own, args, kwargs, None)
         return handed_in
-
-    def _id(self) -> str:
-        request = current.current()
-        return "" if request is None else str(request.id)
 
     def _again(self, exc: BaseException) -> Retry | None:
         """Give the retry that an exception is, or leads to."""

@@ -95,7 +95,7 @@ def _own(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) 
         policy = _policy(task, spec.limits)
         blobs = place.blobs
         function = Attempts(
-            task, policy, function, lambda value: handed_in(value, blobs), run, reporter
+            task, policy, function, lambda value: handed_in(value, blobs), spec.id, run, reporter
         )
     # (The digest is of the function that the job began with, and a retry may have another's.)
     if spec.cache and address == spec.function:

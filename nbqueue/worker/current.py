@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from celery._state import get_current_task, pop_current_task, push_current_task
 from celery.app.task import Context
 
-from nbqueue.core.records import JobSpec, Progressed
+from nbqueue.core.records import Progressed
 from nbqueue.store.arguments import Call
 from nbqueue.store.behaviour import ItemTask, PlainTask
 from nbqueue.store.message import Message
@@ -138,9 +138,9 @@ def current() -> Request | None:
     return known
 
 
-def item_id(spec: JobSpec, item: int) -> str:
+def item_id(job_id: str, item: int) -> str:
     """Give the id of an item, for those who want one word for it."""
-    return f"{spec.id}-{item}"
+    return f"{job_id}-{item}"
 
 
 def request_of(
@@ -155,7 +155,7 @@ def request_of(
     spec, limits = message.spec, message.spec.limits
     outer = Context() if outer is None else outer
     args, kwargs = call
-    own = item_id(spec, item)
+    own = item_id(spec.id, item)
     fields = {
         "id": own,
         "correlation_id": own,

@@ -203,7 +203,7 @@ def _first_error(record: Outcomes) -> tuple[int, Error] | None:
 
 def _told(place: Workplace, failed: Message, item: int, error: Error, form: str) -> tuple[Any, ...]:
     if form == "id":
-        return (item_id(failed.spec, item),)
+        return (item_id(failed.spec.id, item),)
     request = request_of(failed, item)
     return request, _revived(place, error), error.traceback
 
