@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nbqueue.client.client import Client, connect
     from nbqueue.client.futures import Future
     from nbqueue.client.job import Job
+    from nbqueue.client.listening import on
     from nbqueue.client.local import LocalCluster
     from nbqueue.client.reaching import (
         cluster,
@@ -94,6 +95,7 @@ _HOMES = {
     "nbqueue.client.client": ("Client", "connect"),
     "nbqueue.client.futures": ("Future",),
     "nbqueue.client.job": ("Job",),
+    "nbqueue.client.listening": ("on",),
     "nbqueue.client.local": ("LocalCluster",),
     "nbqueue.client.reaching": (
         "cluster",
@@ -177,6 +179,7 @@ __all__ = [
     "job",
     "jobs",
     "map",
+    "on",
     "progress",
     "put",
     "queues",

@@ -154,9 +154,12 @@ class Client:
         with translated(self.store_url):
             self.follower.open_now()
             job_id = self.joblog.find(id_or_name)
-            live = self.lives.get(job_id) or Live(self, self.joblog.spec(job_id))
+            known = self.lives.get(job_id)
+            live = known or Live(self, self.joblog.spec(job_id))
+            live.replays = known is None
             self.follower.follow(live, elsewhere=True)
             self.follower.catch_up(live)
+            live.replays = False
         return Job(live)
 
     def jobs(self) -> pd.DataFrame:

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from nbqueue.client.client import Client
 
 
+on_records: list[Callable[[Live, Record, Changes], None]] = []
+"""Called with each record of each job and what it changed, by whichever thread reads the log and
+with the job's lock held: must return at once (`listening`)."""
+
+
 class Live:
     """One job's fold, futures and waits in this process."""
 
@@ -48,6 +53,8 @@ class Live:
         """Packed argument blocks kept from the submission."""
         self.feeding = threading.RLock()
         """Held while records are read and taken in, so that two threads keep their order."""
+        self.replays = False
+        """What is read now has happened before anybody here asked for the job."""
         self.on_reset: list[Callable[[], None]] = []
         """Called when items begin again, by whichever thread reads the log: must return at once."""
         self._futures: dict[int, Future] = {}
@@ -235,6 +242,9 @@ class Live:
         with self.feeding:
             with self.lock:
                 changes = self.state.apply(record)
+                if on_records and not self.replays:
+                    for note in tuple(on_records):
+                        note(self, record, changes)
                 unread = isinstance(record, Finished) and not self.state.finished
                 touched = self._touched(changes)
                 for i in [i for a, b in changes.reset for i in list(self._futures) if a <= i < b]:
