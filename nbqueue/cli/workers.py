@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.cli import parsing
-from nbqueue.core.errors import BrokerUnreachable, NbqueueError
+from nbqueue.core.errors import BrokerUnreachable, NbqueueError, UsageError
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from nbqueue.worker.workplace import Wiring
+
+AS_CELERY = ("-A", "nbqueue")
+"""How Celery's own command line finds the app (`nbqueue.celery`)."""
 
 _EPILOG = """\
 Everything else is handed to Celery's own worker command, which `celery worker --help` describes:
@@ -31,6 +36,18 @@ examples:
   nbqueue worker --broker amqp://user:password@rabbit// --backend redis://store:6379/0 -l info
 """
 
+_MULTI_EPILOG = """\
+NODES are names, or one number. Pid and log files are in /var/run/celery and /var/log/celery unless
+--pidfile and --logfile say otherwise; `stop` and `restart` find workers by the same --pidfile. The
+signing key is taken from $NBQUEUE_KEY and nowhere else.
+
+examples:
+  nbqueue multi start 2 -c 4 --pidfile=run/%n.pid --logfile=log/%n%I.log
+  nbqueue multi start cpu gpu -c 8 -c:gpu 1 -Q:gpu gpu --pidfile=run/%n.pid --logfile=log/%n%I.log
+  nbqueue multi restart cpu gpu -c 8 --pidfile=run/%n.pid --logfile=log/%n%I.log
+  nbqueue multi stopwait cpu gpu --pidfile=run/%n.pid
+"""
+
 
 def add(commands: Any) -> None:
     """Add the commands."""
@@ -42,6 +59,17 @@ def add(commands: Any) -> None:
         passes_on=True,
         usage="nbqueue worker [--broker URL] [--backend URL] [any option of `celery worker`]",
         epilog=_EPILOG,
+    )
+    parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
+    sub = parsing.add(
+        commands,
+        "multi",
+        multi,
+        "start, stop and restart several workers in the background (Celery's multi)",
+        passes_on=True,
+        usage="nbqueue multi [--broker URL] [--backend URL] "
+        "start|stop|stopwait|restart|kill|show|names NODES [options of the workers]",
+        epilog=_MULTI_EPILOG,
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
     parsing.add(commands, "keygen", keygen, "print a new signing key, for $NBQUEUE_KEY")
@@ -57,12 +85,47 @@ def keygen(options: argparse.Namespace) -> int:
 
 def worker(options: argparse.Namespace) -> int:
     """Run a Celery worker, by Celery's own command line, until it is told to stop."""
+    from celery import maybe_patch_concurrency
+
+    # First of all: gevent replaces what other modules take from the standard library.
+    maybe_patch_concurrency(["worker", *options.rest])
     wiring = wired(options)
     from nbqueue.worker.app import make_worker_app
 
     app = make_worker_app(wiring)
     reach(wiring, app)
+    _hand_down(options)
+    # `--detach` executes `python -m celery` with these.
+    sys.argv = ["nbqueue", *AS_CELERY, "worker", *options.rest]
     return _celery_worker(app, options.rest)
+
+
+def multi(options: argparse.Namespace) -> int:
+    """Start, stop and restart several workers in the background, by Celery's own ``multi``."""
+    from celery.bin.multi import MultiTool
+
+    if {"start", "restart"} & set(options.rest[:1]):
+        from nbqueue.store.broker import make_app
+
+        wiring = wired(options)
+        reach(wiring, make_app(wiring.broker_url))
+    _hand_down(options)
+    tool = MultiTool(cmd=" ".join(["-m", "celery", *AS_CELERY, "worker", "--detach"]))
+    try:
+        status: int = tool.execute_from_commandline(["nbqueue multi", *options.rest])
+    except OSError as exc:  # its folders are made before anything is started
+        raise UsageError(
+            f"{exc}: give --pidfile=FOLDER/%n.pid and --logfile=FOLDER/%n%I.log, with a folder "
+            "that you may write to"
+        ) from None
+    return status
+
+
+def _hand_down(options: argparse.Namespace) -> None:
+    """Have the workers that Celery starts from here find their broker (a key has no option)."""
+    for name, url in (("NBQUEUE_BROKER", options.broker), ("NBQUEUE_BACKEND", options.backend)):
+        if url:
+            os.environ[name] = url
 
 
 def wired(options: argparse.Namespace) -> Wiring:

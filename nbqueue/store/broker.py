@@ -69,10 +69,14 @@ def make_app(broker_url: str, *, name: str = "nbqueue") -> Celery:
     return app
 
 
-def _own_transport(url: str) -> str:
+def plain(url: str) -> str:
+    """Give a broker's URL as Celery writes it."""
     scheme, _, rest = url.partition("://")
-    if scheme == "unix":
-        scheme = "redis+socket"
+    return f"redis+socket://{rest}" if scheme == "unix" else url
+
+
+def _own_transport(url: str) -> str:
+    scheme, _, rest = plain(url).partition("://")
     if scheme == "redis+socket":
         return f"{transport.ALIAS}+socket://{rest}"
     return f"{transport.ALIAS}://{rest}" if scheme == "redis" else url

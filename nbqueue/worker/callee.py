@@ -7,7 +7,6 @@ A job that asks for nothing is called bare: each wrapper is there when the job's
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from nbqueue.store.message import Message
 from nbqueue.store.packing import ATOMS, BlobStore, pack_native
 from nbqueue.store.results import Packed
 from nbqueue.store.retries import Policy, policy_of
-from nbqueue.worker import caching, cells, current, limits, surroundings
+from nbqueue.worker import caching, cells, current, greenlets, limits, surroundings
 from nbqueue.worker.attempts import Attempts
 from nbqueue.worker.interrupts import interruptible
 from nbqueue.worker.ranges import RangeRun
@@ -154,7 +153,7 @@ def _awaited(function: Function) -> Function:
     @functools.wraps(function, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
         value = function(*args, **kwargs)
-        return asyncio.run(value) if inspect.iscoroutine(value) else value
+        return greenlets.run(value) if inspect.iscoroutine(value) else value
 
     return call
 

@@ -219,7 +219,8 @@ class Execution:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _pass_on_rest(self) -> None:
-        if not self._may_split:
+        # A worker that leaves hands on a chunk too: its size is a wish, and a promise to nobody.
+        if not self._may_split and not self._place.tally.leaving:
             return
         rest = self._run.give_away()
         if not rest or self._reporter.cancelled:
@@ -275,7 +276,8 @@ class Execution:
         self.due = time.perf_counter() + _TICK_S
         if self._expires and admission.has_expired(self._place, self._message):
             admission.revoke(self._place, self._message, self._run.give_away())
-        if self._message.whole or self._run.n_rest > finished:
+        whole = self._message.whole
+        if whole or self._run.n_rest > finished or self._place.tally.leaving:
             self._pass_on_rest()
 
     def _after_rest(self, item: int) -> int:

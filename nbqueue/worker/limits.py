@@ -6,7 +6,8 @@ item that is retried, the limit is each attempt's.
 
 - *The soft limit* raises SoftTimeLimitExceeded within the item: by a timer signal in a process's
   main thread, which interrupts most waiting too; in a pool of threads by the interpreter's own
-  asynchronous exception, which comes when the item next runs Python code.
+  asynchronous exception, which comes when the item next runs Python code; in a pool of greenlets by
+  gevent's timeout, which comes when the item next waits.
 - *The hard limit* is the ticker's (`executor`): it records the item's failure and kills the
   process. An item that holds the interpreter so that no thread runs is ended by `faulthandler`'s
   watchdog, which needs no interpreter, and recorded as a death.
@@ -21,13 +22,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from math import inf
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
 from nbqueue.core.records import Limits
+from nbqueue.worker import greenlets
 from nbqueue.worker.ranges import RangeRun
 
 WATCHDOG_S = 10.0
@@ -48,8 +50,7 @@ def within(limits: Limits, function: Function, run: RangeRun) -> Function:
             if limits.time_limit is not None and _in_main_thread():
                 stack.enter_context(_killable(limits.time_limit, run))
             if limits.soft_time_limit is not None:
-                interrupt = _by_signal if _in_main_thread() else _by_exception
-                stack.enter_context(interrupt(limits.soft_time_limit))
+                stack.enter_context(_interrupt(limits.soft_time_limit))
             return function(*args, **kwargs)
 
     return call
@@ -65,6 +66,14 @@ def _killable(limit_s: float, run: RangeRun) -> Iterator[None]:
     finally:
         run.kill_at = inf
         faulthandler.cancel_dump_traceback_later()
+
+
+def _interrupt(limit_s: float) -> AbstractContextManager[None]:
+    if _in_main_thread():
+        return _by_signal(limit_s)
+    if greenlets.in_use():
+        return greenlets.interrupted_after(limit_s, SoftTimeLimitExceeded(_over(limit_s)))
+    return _by_exception(limit_s)
 
 
 def _in_main_thread() -> bool:

@@ -7,7 +7,6 @@ item that is running (`capture.put_out`), in the shapes of nbformat 4.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import linecache
 import os
@@ -32,7 +31,7 @@ from traitlets.config import Config
 
 from nbqueue.store.blobs import cache_folder, private_folder
 from nbqueue.store.cell import Cell
-from nbqueue.worker import capture
+from nbqueue.worker import capture, greenlets
 from nbqueue.worker.figures import INLINE, PYPLOT
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -48,7 +47,7 @@ def shell() -> CellShell:
     # A cell's `sys.exit` ends the item, not IPython, which would advise how to leave it.
     warnings.filterwarnings("ignore", "To exit: use", module=r"IPython\.")
     try:
-        return CellShell.instance(config=_CONFIG, loop_runner=asyncio.run)
+        return CellShell.instance(config=_CONFIG, loop_runner=greenlets.run)
     finally:
         sys.modules["__main__"] = main
 

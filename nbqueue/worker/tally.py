@@ -7,6 +7,7 @@ forked, with a slot for each. Nobody waits for anybody; a reader that comes betw
 a number that is one step old.
 
     slot:  16 bytes id of the message | uint64 items recorded | int64 item | float64 begun
+    after all slots: a byte that is 1 when the worker leaves, one that is 1 when rates are set
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _DONE_AT, _ITEM_AT = _ID.size, _ID.size + _DONE.size
 
 SLOTS = 1024
 """More processes than that share slots, and their counts come out too low."""
+
+_LEAVING_AT = SLOTS * _SLOT.size
+_RATES_AT = _LEAVING_AT + 1
 
 
 class Slot:
@@ -56,7 +60,7 @@ class Tally:
     """All slots of one worker; make it before the pool forks."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, SLOTS * _SLOT.size + 1)  # and a word to all
+        self._memory = mmap.mmap(-1, _RATES_AT + 1)
         self.unwanted = Unwanted()
         """What is to end although it runs: the other way round, from the main process."""
         self._mine = threading.local()
@@ -77,11 +81,11 @@ class Tally:
     @property
     def rates_are_set(self) -> bool:
         """Whether some task's rate was set from outside: the main process tells its children."""
-        return self._memory[-1] != 0
+        return self._memory[_RATES_AT] != 0
 
     @rates_are_set.setter
     def rates_are_set(self, yes: bool) -> None:
-        self._memory[-1] = yes
+        self._memory[_RATES_AT] = yes
 
     def done(self) -> int:
         """Give how many items this worker has recorded since it started."""
@@ -95,5 +99,14 @@ class Tally:
             if raw != NOTHING
         }
 
+    def leave(self) -> None:
+        """Say that the worker leaves: what is not begun is somebody else's to run."""
+        self._memory[_LEAVING_AT] = 1
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the worker leaves."""
+        return self._memory[_LEAVING_AT] == 1
+
     def _slots(self) -> list[tuple[bytes, int, int, float]]:
-        return list(_SLOT.iter_unpack(self._memory[:-1]))
+        return list(_SLOT.iter_unpack(self._memory[:_LEAVING_AT]))

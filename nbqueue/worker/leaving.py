@@ -1,0 +1,63 @@
+"""How a worker leaves, and how it starts itself again.
+
+Celery says when: TERM ends a worker warmly, QUIT coldly (after ``worker_soft_shutdown_timeout``),
+HUP has it end warmly and execute its command line anew. What is added here: the processes of the
+pool hear of it (`Tally.leaving`), so that they hand on what they have not begun instead of running
+it to its end, and the command line that is executed anew is the one that was typed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+
+from nbqueue.worker.tally import Tally
+
+
+class HandOn(bootsteps.StartStopStep):
+    """Tells the pool's processes that the worker leaves, before anybody waits for them."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._tally: Tally = worker.app.nbqueue_tally
+
+    def stop(self, worker: Any) -> None:
+        """Tell them; Celery stops the pool after this step, since the step requires it."""
+        self._tally.leave()
+
+
+def prepare(app: Celery) -> None:
+    """Have the workers of an app leave as described above."""
+    app.steps["worker"].add(HandOn)
+    tally: Tally = app.nbqueue_tally
+
+    class Worker(app.Worker):
+        """Celery's, but for the moment in which a soft shutdown begins, which has no signal."""
+
+        def wait_for_soft_shutdown(self) -> None:
+            tally.leave()
+            super().wait_for_soft_shutdown()
+
+    app.Worker = Worker
+    signals.worker_init.connect(_note_command_line, dispatch_uid="nbqueue-command-line")
+
+
+def _note_command_line(**_: Any) -> None:
+    """Have HUP execute what was typed, where it was typed.
+
+    Celery executes ``python`` with ``sys.argv``, which is not what started it after ``python -m``
+    (its own ``multi`` and ``--detach`` do that); and in a pool without processes the tasks change
+    this process's folder.
+    """
+    sys.argv = sys.orig_argv[1:]
+    folder = os.getcwd()  # noqa: PTH109 - kept as it is
+
+    def go_back(**_: Any) -> None:
+        os.chdir(folder)
+
+    signals.worker_shutdown.connect(go_back, weak=False, dispatch_uid="nbqueue-folder")
