@@ -72,12 +72,12 @@ class QoS(kombu_redis.QoS):
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Take out a message, or put it back into its queue."""
         # The base class reads back over another connection what this one has written.
-        self._read_replies()
+        self._settle()
         super().reject(delivery_tag, requeue=requeue)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Put back all messages that this process holds."""
-        self._read_replies()
+        self._settle()
         super().restore_unacked(client)
 
     def _remove(self, delivery_tag: str) -> None:
@@ -104,6 +104,15 @@ class QoS(kombu_redis.QoS):
             self._connection = self._client.connection
         self._connection.send_packed_command(self._connection.pack_commands(commands))
         self._owed += len(commands)
+
+    def _settle(self) -> None:
+        """Have Redis done with what was sent to it, as far as that can be known."""
+        try:
+            self._read_replies()
+        except (redis.ConnectionError, redis.TimeoutError, OSError):
+            # A worker that ends has closed its connections before it comes to give back what it
+            # holds. A receipt that got lost costs a message more, whose items are known as done.
+            self._drop()
 
     def _read_replies(self) -> None:
         while self._owed:

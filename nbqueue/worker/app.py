@@ -32,6 +32,9 @@ log = logging.getLogger("nbqueue.worker")
 def make_worker_app(wiring: Wiring) -> Celery:
     """Make the app that a worker serves."""
     app = broker.make_app(wiring.broker_url)
+    # Celery's command line sets up the log, of each process its own where a file is named so (%I);
+    # the embedded cluster's launcher has set up its own already.
+    app.conf.worker_hijack_root_logger = wiring.folder is None
     app.steps["consumer"].add(PoolKeeper)
     app.steps["worker"].add(Releaser)
     app.steps["consumer"].add(Presence)

@@ -38,6 +38,7 @@ from nbqueue.store.message import Message, Unverified, decode
 from nbqueue.worker import admission, asking, capture, current, ending, interrupts, surroundings
 from nbqueue.worker.callee import callee, handed_in
 from nbqueue.worker.failures import describe
+from nbqueue.worker.leaving import is_end_of_process
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporter import Reporter
 from nbqueue.worker.ticker import Ticker
@@ -286,6 +287,7 @@ class Execution:
     def _fell(self, item: int, begun: float, exc: BaseException) -> int:
         """Hand in that an item has raised, and take the next one."""
         ended = time.perf_counter()
+        self._give_back_at_the_end(item, exc)
         surroundings.bring_in()
         if isinstance(exc, TaskPredicate):
             message, reporter = self._message, self._reporter
@@ -345,6 +347,19 @@ class Execution:
         pipe.hincrby(key, f"{self._message.round}:{item}", 1)
         pipe.expire(key, int(settings.RESULT_EXPIRES_S + settings.KEEP_EXTRA_S))
         return int(pipe.execute()[0]) <= _MOST_DEATHS
+
+    def _give_back_at_the_end(self, item: int, exc: BaseException) -> None:
+        """Raise what ended the item if it ends the process: the broker gives it to another.
+
+        That is nobody's fault and no death of its process, so the item is not suspected.
+        """
+        if not (self._place.tally.leaving and is_end_of_process(exc)):
+            return
+        self._reporter.flush()
+        if self._careful:
+            key = keys.tries(self._message.spec.id)
+            self._place.store.hincrby(key, f"{self._message.round}:{item}", -1)
+        raise exc
 
     def _lost(self) -> Error:
         return describe(

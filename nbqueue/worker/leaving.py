@@ -1,20 +1,32 @@
 """How a worker leaves, and how it starts itself again.
 
-Celery says when: TERM ends a worker warmly, QUIT coldly (after ``worker_soft_shutdown_timeout``),
-HUP has it end warmly and execute its command line anew. What is added here: the processes of the
-pool hear of it (`Tally.leaving`), so that they hand on what they have not begun instead of running
-it to its end, and the command line that is executed anew is the one that was typed.
+Celery says when: TERM ends a worker warmly, QUIT coldly (after ``worker_soft_shutdown_timeout``;
+then it terminates the pool's processes, and the broker gives what they ran to others), HUP has it
+end warmly and execute its command line anew. What is added here: the processes of the pool hear of
+it (`Tally.leaving`), so that they hand on what they have not begun instead of running it to its
+end, and the command line that is executed anew is the one that was typed.
+
+Threads and greenlets cannot be terminated: in those pools QUIT, too, waits for what has begun.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any
 
 from celery import Celery, bootsteps, signals
 
 from nbqueue.worker.tally import Tally
+
+_TERMINATED = -(256 - signal.SIGTERM)
+"""What billiard's processes exit with when they are terminated."""
+
+
+def is_end_of_process(exc: BaseException) -> bool:
+    """Say whether an exception is a termination of this process, and not its item's own."""
+    return isinstance(exc, SystemExit) and exc.code == _TERMINATED
 
 
 class HandOn(bootsteps.StartStopStep):
@@ -29,6 +41,8 @@ class HandOn(bootsteps.StartStopStep):
     def stop(self, worker: Any) -> None:
         """Tell them; Celery stops the pool after this step, since the step requires it."""
         self._tally.leave()
+
+    terminate = stop
 
 
 def prepare(app: Celery) -> None:

@@ -1,0 +1,301 @@
+"""`nbqueue worker` and `nbqueue multi`: Celery's options, and signals that end and restart workers.
+
+Processes are found by their pid files, as those who run workers for a living find them.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nbqueue as nq
+from nbqueue.store import signing
+
+KEY = signing.generate()
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.fixture(scope="module")
+def url(servers):
+    return servers.redis("s3cret")
+
+
+@pytest.fixture
+def client(url):
+    with nq.connect(url, key=KEY) as made:
+        yield made
+
+
+@pytest.fixture
+def nbqueue(url, tmp_path):
+    """Runs a command to its end, in the test's folder; gives what it said."""
+
+    def run(*words, status=0):
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "NBQUEUE_KEY": KEY, "NBQUEUE_BROKER": url}
+        done = subprocess.run(
+            [sys.executable, "-m", "nbqueue", *words],
+            cwd=tmp_path,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture
+def background(tmp_path, until):
+    """Pids in the test's pid files; what is still there at its end is ended."""
+
+    def pids():
+        found = {}
+        for path in tmp_path.glob("*.pid"):
+            with contextlib.suppress(OSError, ValueError):
+                found[path.stem] = int(path.read_text())
+        return found
+
+    yield pids
+    for pid in pids().values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    until(lambda: not pids())
+
+
+@pytest.fixture
+def started(servers, url, tmp_path):
+    """Starts a worker with Celery's options on a queue of the test's own; gives process and log."""
+
+    def start(*options, **more):
+        return servers.worker(url, KEY, "-Q", tmp_path.name, *options, **more)
+
+    return start
+
+
+@pytest.fixture
+def task(tmp_path, client):
+    def make(fn, **options):
+        return nq.task(fn, queue=tmp_path.name, **options)
+
+    return make
+
+
+def where():
+    import os
+
+    return os.getpid(), os.getppid()
+
+
+def hold(folder, i):
+    """Wait for a file `gate`, and say that it began."""
+    import os
+    import pathlib
+    import time
+
+    folder = pathlib.Path(folder)
+    with (folder / f"began-{i}").open("a") as began:
+        began.write(f"{os.getppid()}\n")
+    while not (folder / "gate").exists():
+        time.sleep(0.01)
+    return i
+
+
+def began(folder):
+    return {int(path.name[6:]): path.read_text().split() for path in folder.glob("began-*")}
+
+
+# -- options --------------------------------------------------------------------------------------
+
+
+def test_names_queues_logs_and_pid_files_are_celerys(started, task, tmp_path):
+    files = ("-f", f"{tmp_path}/%n%I.log", "--pidfile", f"{tmp_path}/%n.pid")
+    process, _ = started("-c", "1", "-n", "left@%h", *files, ready=False)
+
+    def shout():
+        import logging
+        import os
+
+        logging.getLogger("celery").warning("from a child")
+        return os.getppid()
+
+    assert task(shout).submit().result(30) == process.pid
+    assert (tmp_path / "left.pid").read_text().strip() == str(process.pid)
+    assert "ready." in (tmp_path / "left.log").read_text()
+    assert "from a child" in (tmp_path / "left-1.log").read_text()
+    process.terminate()
+    assert process.wait(20) == 0
+    assert not (tmp_path / "left.pid").exists()
+
+
+def test_children_are_replaced_after_so_many_messages(started, task):
+    started("-c", "1", "--max-tasks-per-child", "2")
+    call = task(where)
+    pids = [call.submit().result(20)[0] for _ in range(5)]
+    assert len(set(pids)) == 3
+
+
+def test_an_autoscaled_pool_grows_with_its_work(started, task, tmp_path, until):
+    started("--autoscale", "3,1")
+    job = task(hold).map([str(tmp_path)] * 3, range(3))
+    until(lambda: len(began(tmp_path)) == 3)
+    (tmp_path / "gate").touch()
+    assert job.result(20) == [0, 1, 2]
+
+
+def test_a_worker_can_have_beat_in_it(started, task, tmp_path):
+    started("-B", "-s", f"{tmp_path}/schedule", "-c", "1")
+    assert task(where).submit().result(20)
+
+
+# -- in the background ----------------------------------------------------------------------------
+
+
+def test_a_detached_worker_is_found_by_its_pid_file(nbqueue, background, task, tmp_path, until):
+    nbqueue(
+        "worker",
+        "-D",
+        "-c",
+        "1",
+        "-Q",
+        tmp_path.name,
+        "-n",
+        "far@%h",
+        "--pidfile",
+        f"{tmp_path}/%n.pid",
+        "-f",
+        f"{tmp_path}/%n%I.log",
+        "-l",
+        "info",
+    )
+    until(lambda: background().get("far"))
+    assert task(where).submit().result(20)[1] == background()["far"]
+    assert "ready." in (tmp_path / "far.log").read_text()
+
+
+def test_multi_starts_restarts_and_stops_workers(nbqueue, background, task, tmp_path, until):
+    files = ("--pidfile=%n.pid", "--logfile=%n%I.log")
+    nodes = ("left", "right", "-c", "1", "-Q", tmp_path.name, "-l", "info", *files)
+    said = nbqueue("multi", "start", *nodes)
+    assert said.count("OK") == 2
+    until(lambda: set(background()) == {"left", "right"})
+    first = background()
+    assert task(where).submit().result(20)[1] in first.values()
+    nbqueue("multi", "restart", *nodes)
+    until(lambda: set(background()) == {"left", "right"})
+    second = background()
+    assert not set(first.values()) & set(second.values())
+    assert task(where).submit().result(20)[1] in second.values()
+    nbqueue("multi", "stopwait", "left", "right", *files)
+    assert not background()
+
+
+def test_multi_shows_commands_and_names_and_never_the_key(nbqueue):
+    files = ("--pidfile=%n.pid", "--logfile=%n.log")
+    shown = nbqueue("multi", "show", "2", "-c", "3", "-c:1", "8", *files).splitlines()
+    assert [re.findall(r"-c (\d+)", line) for line in shown] == [["8"], ["3"]]
+    assert KEY not in "".join(shown)
+    assert nbqueue("multi", "names", "2", *files).split()[0].startswith("celery1@")
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+
+def test_term_lets_items_end_and_hands_on_the_rest_of_a_chunk(started, task, tmp_path, until):
+    process, _ = started("-c", "1", name="old")
+    job = task(hold, chunksize=50).map([str(tmp_path)] * 50, range(50))
+    until(lambda: began(tmp_path))
+    process.terminate()
+    new, _ = started("-c", "1", name="new")
+    until(lambda: len(began(tmp_path)) == 2)  # the new one has begun while the old still runs
+    assert process.poll() is None
+    (tmp_path / "gate").touch()
+    assert job.result(30) == list(range(50))
+    assert process.wait(20) == 0
+    assert all(len(runs) == 1 for runs in began(tmp_path).values())
+    assert began(tmp_path)[0] == [str(process.pid)]
+    assert began(tmp_path)[1] == [str(new.pid)]
+
+
+def test_term_ends_a_chunk_of_short_items_soon(started, task, tmp_path, until):
+    def nap(folder, i):
+        import pathlib
+        import time
+
+        (pathlib.Path(folder) / f"began-{i}").touch()
+        time.sleep(0.05)
+        return i
+
+    process, _ = started("-c", "1", name="old")
+    job = task(nap, chunksize=400).map([str(tmp_path)] * 400, range(400))
+    until(lambda: len(began(tmp_path)) > 3)
+    process.terminate()
+    assert process.wait(5) == 0
+    assert len(began(tmp_path)) < 200
+    started("-c", "4", name="new")
+    assert job.result(60) == list(range(400))
+    assert set(job.to_frame()["attempts"]) == {1}
+
+
+def test_quit_gives_back_what_runs_at_once(started, task, tmp_path, until):
+    process, _ = started("-c", "1", name="old")
+    job = task(hold).submit(str(tmp_path), 0)
+    until(lambda: began(tmp_path))
+    process.send_signal(signal.SIGQUIT)
+    process.wait(15)
+    started("-c", "1", name="new")
+    until(lambda: len(began(tmp_path)[0]) == 2)
+    (tmp_path / "gate").touch()
+    assert job.result(20) == 0
+
+
+def test_an_item_that_is_given_back_again_and_again_is_not_taken_for_a_killer(
+    started, task, tmp_path, until
+):
+    job = task(hold).submit(str(tmp_path), 0)
+    for n in range(1, 5):
+        process, _ = started("-c", "1", name=f"w{n}")
+        until(lambda n=n: len(began(tmp_path).get(0, ())) == n)
+        process.send_signal(signal.SIGQUIT)
+        process.wait(15)
+    started("-c", "1", name="last")
+    (tmp_path / "gate").touch()
+    assert job.result(20) == 0
+
+
+def test_a_soft_shutdown_waits_and_then_gives_back(started, task, tmp_path, until):
+    process, log = started("-c", "2", "worker_soft_shutdown_timeout=2", name="old")
+    job = task(hold).map([str(tmp_path)] * 2, range(2))
+    until(lambda: len(began(tmp_path)) == 2)
+    process.send_signal(signal.SIGQUIT)
+    until(lambda: "Initiating Soft Shutdown" in log.read_text())
+    (tmp_path / "gate").touch()
+    assert job.result(20) == [0, 1]
+    process.wait(15)
+    assert all(len(runs) == 1 for runs in began(tmp_path).values())
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_hup_starts_the_same_command_again(started, task, until, pool):
+    process, log = started("-c", "1", "-P", pool)
+    assert task(where).submit().result(20)
+    process.send_signal(signal.SIGHUP)
+    until(lambda: log.read_text().count("ready.") == 2)
+    assert process.poll() is None
+    assert process.pid in task(where).submit().result(20)
+
+
+def test_usr1_shows_what_all_threads_do(started, until):
+    process, log = started("-c", "1")
+    process.send_signal(signal.SIGUSR1)
+    until(lambda: "MainThread" in log.read_text())
+    assert process.poll() is None
