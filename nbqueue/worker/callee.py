@@ -143,7 +143,7 @@ def handed_in(value: Any, blobs: BlobStore) -> Any:
     if type(value) in ATOMS and not _is_large(value):
         return value
     if inspect.iscoroutine(value):
-        return handed_in(asyncio.run(value), blobs)
+        return handed_in(greenlets.run(value), blobs)
     return _packed(value, blobs)
 
 
