@@ -101,7 +101,7 @@ def cron(spec: Any, zone: str) -> Cron:
         raise UsageError(
             f"cron() takes a text like '*/5 9-17 * * mon-fri' or a crontab object, not {spec!r}"
         )
-    return Cron(
+    made = Cron(
         " ".join(fields),
         zone,
         minute=tuple(sorted(parsed.minute)),
@@ -110,6 +110,9 @@ def cron(spec: Any, zone: str) -> Cron:
         month_of_year=tuple(sorted(parsed.month_of_year)),
         day_of_week=tuple(sorted(parsed.day_of_week)),
     )
+    if made.next_after(0) is None:  # which Celery notices since 5.7 only
+        raise UsageError(f"cron(): there is no such day as in {spec!r}")
+    return made
 
 
 def _parse(spec: str, fields: list[str]) -> crontab:
@@ -132,7 +135,7 @@ def _parse(spec: str, fields: list[str]) -> crontab:
     try:
         return crontab(**values)
     except ValueError as exc:  # each field is right, and there is no such day
-        raise UsageError(f"cron(): there is no such day in {spec!r}: {exc}") from None
+        raise UsageError(f"cron(): there is no such day as in {spec!r}: {exc}") from None
 
 
 _KEYWORDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
