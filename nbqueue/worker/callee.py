@@ -60,6 +60,8 @@ def _called(place: Workplace, message: Message, run: RangeRun, reporter: Reporte
         function, task = spreading(place, message), current.PLAIN
     else:
         function, task = _own(place, message, run, reporter)
+        if message.stage.takes is None:
+            return Callee(function, task)
     lead = leading(place, message)
 
     # Outside of everything else: what it takes is no argument that a cached result is known by.

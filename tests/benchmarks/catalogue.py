@@ -53,7 +53,7 @@ PEERS = (
         needs="nbqueue",
         noops=100_000,
         records="arguments, state, result, error, times, worker, attempts, memory; on disk",
-        scenarios=(*EVERYTHING, "control", "memory"),
+        scenarios=(*EVERYTHING, "canvas", "control", "memory"),
     ),
     Entry(
         key="pool",
@@ -106,7 +106,7 @@ PEERS = (
         needs="celery",
         noops=2_000,
         records=CELERY_PER_TASK,
-        scenarios=MAPS,
+        scenarios=(*MAPS, "canvas"),
     ),
     Entry(
         key="chunks",

@@ -1,4 +1,4 @@
-"""A stock Celery application: default settings, and the two tasks. Its worker loads this module."""
+"""A stock Celery application: default settings, and the tasks. Its worker loads this module."""
 
 import os
 
@@ -11,3 +11,4 @@ URL_VARIABLE = "NBQUEUE_BENCH_CELERY_URL"
 app = Celery("benchmarks", broker=os.environ[URL_VARIABLE], backend=os.environ[URL_VARIABLE])
 noop = app.task(name="noop")(tasks.noop)
 nap = app.task(name="nap")(tasks.nap)
+total = app.task(name="total")(tasks.total)

@@ -62,6 +62,12 @@ class Group(Delay):
     def sleep_map(self, durations_s: list[float]) -> None:
         self._gather(self.module.nap, durations_s)
 
+    def chord(self, n: int) -> int:
+        from celery import chord
+
+        header = (self.module.noop.s(value) for value in range(n))
+        return int(chord(header)(self.module.total.s()).get(timeout=ENDS_WITHIN_S))
+
 
 class Chunks(Group):
     size = 100

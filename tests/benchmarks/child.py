@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from tests.benchmarks import balance, control, one_call, throughput
+from tests.benchmarks import balance, canvas, control, one_call, throughput
 from tests.benchmarks.catalogue import BY_KEY, Entry
 from tests.benchmarks.peer import Peer
 
@@ -41,6 +41,8 @@ def _measure(scenario: str, entry: Entry, peer: Peer, *, quick: bool) -> dict[st
         return one_call.measure(peer, 200 // share)
     if scenario == "balance":
         return balance.measure(peer, peer.workers)
+    if scenario == "canvas":
+        return canvas.measure(peer, 1_000 // share, 100_000 // share)
     if scenario == "control":
         return control.measure(peer, 20 // min(share, 4))
     # Imported here, since it alone is about nbqueue and its module says so.

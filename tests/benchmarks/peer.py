@@ -31,6 +31,10 @@ class Peer(ABC):
         """Ask the workers what they are; return how many have answered."""
         raise NotImplementedError
 
+    def chord(self, n: int) -> int:
+        """Return the sum of what `noop` gave for `0..n-1`, taken by a task that waits for all."""
+        raise NotImplementedError
+
     @abstractmethod
     def sleep_map(self, durations_s: list[float]) -> None:
         """Return when a nap of each duration has been taken."""

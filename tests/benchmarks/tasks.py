@@ -8,6 +8,10 @@ def noop(value: int) -> int:
     return value
 
 
+def total(values: list[int]) -> int:
+    return sum(values)
+
+
 def nap(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
