@@ -21,8 +21,15 @@ AS_CELERY = ("-A", "nbqueue")
 
 _EPILOG = """\
 Everything else is handed to Celery's own worker command, which `celery worker --help` describes:
-  -Q a,b  queues           -c N  processes          -n NAME  node name
-  -l info how much to log  -P prefork|threads|solo  --max-tasks-per-child N …
+  -Q a,b     queues             -c N, --autoscale MAX,MIN  processes
+  -n NAME    node name (%h %n)  -P prefork|threads|gevent|solo
+  -l info    how much to log    -f FILE, --pidfile FILE    (%n, and %I for a file a process)
+  -E         tell Flower        --max-tasks-per-child N, --max-memory-per-child KIB
+  -D         in the background  worker_soft_shutdown_timeout=10, and other settings
+
+signals:
+  TERM  end what runs, hand on the rest, and go       QUIT  give back what runs, and go
+  HUP   end like TERM and start the same command      USR1  show what all threads do
 
 environment:
   NBQUEUE_KEY      the signing key, the same as the notebooks' (`nbqueue keygen`); required.
@@ -61,6 +68,18 @@ def add(commands: Any) -> None:
         epilog=_EPILOG,
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
+    sub.add_argument(
+        "--reload",
+        action="store_true",
+        help="start anew when Python files here are edited (for developers; needs watchfiles)",
+    )
+    sub.add_argument(
+        "--reload-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="look for edits there instead; can be given more than once",
+    )
     sub = parsing.add(
         commands,
         "multi",
@@ -85,6 +104,11 @@ def keygen(options: argparse.Namespace) -> int:
 
 def worker(options: argparse.Namespace) -> int:
     """Run a Celery worker, by Celery's own command line, until it is told to stop."""
+    if options.reload:
+        from nbqueue.cli import reloading
+
+        _hand_down(options)
+        return reloading.supervise(options.rest, options.reload_dir)
     from celery import maybe_patch_concurrency
 
     # First of all: gevent replaces what other modules take from the standard library.

@@ -294,7 +294,9 @@ class Servers:
         _until(answers)
         return url
 
-    def worker(self, broker_url, key, *options, backend=None, ready=True, name="worker"):
+    def worker(
+        self, broker_url, key, *options, backend=None, ready=True, name="worker", folder=None
+    ):
         """A worker by `nbqueue worker`; back when it takes messages."""
         env = {
             **os.environ,
@@ -307,7 +309,7 @@ class Servers:
         code = "import sys; from nbqueue.cli import main; sys.exit(main())"
         name = f"{name}-{len(self._processes)}"
         command = [sys.executable, "-c", code, "worker", "-l", "info", "-n", f"{name}@%h", *options]
-        process, log = self.start(name, command, env=env)
+        process, log = self.start(name, command, env=env, cwd=folder or self.folder)
         if ready:
             _until(lambda: "ready." in log.read_text() or process.poll() is not None, 30)
             assert process.poll() is None, log.read_text()

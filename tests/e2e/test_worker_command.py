@@ -299,3 +299,35 @@ def test_usr1_shows_what_all_threads_do(started, until):
     process.send_signal(signal.SIGUSR1)
     until(lambda: "MainThread" in log.read_text())
     assert process.poll() is None
+
+
+# -- edits ----------------------------------------------------------------------------------------
+
+
+def test_an_edited_module_is_picked_up(started, task, tmp_path, until):
+    module = tmp_path / "rates.py"
+    module.write_text("def rate():\n    return 1\n")
+    process, log = started("-c", "1", "--reload", "--reload-dir", str(tmp_path), folder=tmp_path)
+
+    def ask():
+        import rates
+
+        return rates.rate()
+
+    call = task(ask)
+    assert call.submit().result(30) == 1
+    module.write_text("def rate(\n")  # saved too early
+    until(lambda: log.read_text().count("ready.") == 2)
+    module.write_text("def rate():\n    return 1 + 1\n")
+    until(lambda: log.read_text().count("ready.") == 3)
+    assert call.submit().result(30) == 2
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_reload_without_watchfiles_says_what_to_install(monkeypatch, capsys):
+    from nbqueue import cli
+
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    assert cli.main(["worker", "--reload"]) == 1
+    assert "pip install 'nbqueue[reload]'" in capsys.readouterr().err
