@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client import pulling
+from nbqueue.core.errors import RemoteError
 from nbqueue.core.outputs import settle
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def wait(job: Job) -> None:
 def shown(exc: BaseException, said: list[dict[str, Any]]) -> list[str]:
     """Give the lines of an error: as its item showed it, else as far as it is known here."""
     errors: list[Mapping[str, Any]] = [o for o in said if o["output_type"] == "error"]
-    if errors and errors[-1].get("ename") == type(exc).__name__:
+    # (A RemoteError stands in for an exception of another name.)
+    if errors and (isinstance(exc, RemoteError) or errors[-1]["ename"] == type(exc).__name__):
         return list(errors[-1]["traceback"])
     cause = [] if exc.__cause__ is None else str(exc.__cause__).strip("\n").splitlines()
     return cause or "".join(traceback.format_exception_only(exc)).splitlines()

@@ -98,7 +98,7 @@ class QueueMagics(Magics):
                 "the cell is empty, so there is nothing to send: write what is to run below the "
                 "first line, or send one expression with %enqueue EXPRESSION"
             )
-        with self._shown_as_syntax_error():
+        with self._shown_as_syntax_error(body):
             found = analysis.analyse(body, cells.title(request))
         job = self._send(request, body, found)
         if request.name is not None:
@@ -117,7 +117,7 @@ class QueueMagics(Magics):
         if request.help:
             print(parsing.HELP)
             return None
-        with self._shown_as_syntax_error():
+        with self._shown_as_syntax_error(source):
             found = analysis.analyse(source, cells.title(request))
         if not analysis.is_expression(source):
             raise UsageError(
@@ -146,10 +146,12 @@ class QueueMagics(Magics):
         return shelltext.expand(text, self.shell.user_ns)
 
     @contextmanager
-    def _shown_as_syntax_error(self) -> Iterator[None]:
+    def _shown_as_syntax_error(self, source: str) -> Iterator[None]:
         try:
             yield
         except SyntaxError as exc:
+            if exc.text is None and exc.lineno is not None:  # what the compiler alone finds
+                exc.text = "".join(source.splitlines(keepends=True)[exc.lineno - 1 : exc.lineno])
             shown = self.shell.SyntaxTB.structured_traceback(type(exc), exc, [])
             raise NotPython(str(exc), shown) from None
 

@@ -23,7 +23,7 @@ def describe(exc: BaseException, blobs: BlobStore, *, hide: str = "") -> Error:
     while hide and tb is not None and tb.tb_frame.f_code.co_filename.startswith(hide):
         tb = tb.tb_next
     try:
-        message = _message(exc)
+        message = message_of(exc)
         lines = "".join(traceback.format_exception(type(exc), exc, tb))
     except Exception as broken:  # an exception's own __str__ may raise anything
         message = f"<its __str__ raised {type(broken).__name__}>"
@@ -36,7 +36,8 @@ def describe(exc: BaseException, blobs: BlobStore, *, hide: str = "") -> Error:
     )
 
 
-def _message(exc: BaseException) -> str:
+def message_of(exc: BaseException) -> str:
+    """Give what an exception says."""
     # Celery's limits give their repr where the message belongs.
     if isinstance(exc, (SoftTimeLimitExceeded, TimeLimitExceeded)) and exc.args:
         return str(exc.args[0])

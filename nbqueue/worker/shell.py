@@ -32,6 +32,7 @@ from traitlets.config import Config
 from nbqueue.store.blobs import cache_folder, private_folder
 from nbqueue.store.cell import Cell
 from nbqueue.worker import capture, greenlets
+from nbqueue.worker.failures import message_of
 from nbqueue.worker.figures import INLINE, PYPLOT
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -39,6 +40,7 @@ _TITLES = 64
 """Cells whose source lines are kept for tracebacks of functions that they defined."""
 
 _IPYTHON = str(Path(IPython.__file__).parent)
+_HERE = str(Path(__file__).parent)
 
 
 def shell() -> CellShell:
@@ -247,15 +249,16 @@ class CellShell(InteractiveShell):
         if self._cell is not None:
             _hint(value, self._cell, self._sent)
         kwargs["exception_only"] = False
-        super().showtraceback((etype, value, tb), *args, **kwargs)
+        super().showtraceback((etype, value, _up_to_ours(tb)), *args, **kwargs)
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
+        says, message = str(evalue), message_of(evalue)
         capture.put_out(
             {
                 "output_type": "error",
                 "ename": getattr(etype, "__name__", str(etype)),
-                "evalue": str(evalue),
-                "traceback": list(stb),
+                "evalue": message,
+                "traceback": [s.replace(says, message) for s in stb] if says else list(stb),
             }
         )
 
@@ -297,6 +300,24 @@ def _theirs(tb: TracebackType | None) -> TracebackType | None:
     while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_IPYTHON):
         tb = tb.tb_next
     return tb
+
+
+def _up_to_ours(tb: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames of this room in which an exception was raised: a time limit's, say."""
+    frames: list[TracebackType] = []
+    while tb is not None:
+        frames.append(tb)
+        tb = tb.tb_next
+    whole = frames[0] if frames else None
+    ours = [frame.tb_frame.f_code.co_filename.startswith(_HERE) for frame in frames]
+    if not any(ours) or not ours[-1]:
+        return whole
+    while ours and ours.pop():
+        frames.pop()
+    shorter: TracebackType | None = None
+    for each in reversed(frames):
+        shorter = TracebackType(shorter, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return shorter or whole
 
 
 def _hint(exc: BaseException, cell: Cell, sent: frozenset[str]) -> None:

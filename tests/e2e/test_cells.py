@@ -1,6 +1,7 @@
 """Cells on real workers: what they put out, what they bring back, and what they leave behind."""
 
 import os
+import re
 import signal
 
 import pytest
@@ -36,6 +37,12 @@ def outputs(source, *args, **options):
 
 def text(said, name="stdout"):
     return "".join(o["text"] for o in said if o.get("name") == name)
+
+
+def error_of(job):
+    """The error that a cell has shown, its traceback without colours."""
+    [error] = [o for o in job.outputs[0] if o["output_type"] == "error"]
+    return {**error, "traceback": re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error["traceback"]))}
 
 
 def stream(words, name="stdout"):
@@ -254,8 +261,10 @@ def test_a_name_that_the_cell_deleted_gets_no_hint():
 
 
 def test_nobody_answers_input():
+    job = send("input('who? ')")
     with pytest.raises(EOFError, match="cannot ask anybody"):
-        send("input('who? ')").result(30)
+        job.result(30)
+    assert "nbqueue/" not in error_of(job)["traceback"]
 
 
 @pytest.mark.parametrize("source", ["import sys\nsys.exit(3)", "raise SystemExit(3)", "exit"])
@@ -275,6 +284,10 @@ def test_a_soft_limit_interrupts_a_cell(cluster):
     job = dispatch.submit_call(client, Submission("cell", address, (), options), (), {})
     with pytest.raises(Exception, match=r"0\.3 s"):
         job.result(30)
+    shown = error_of(job)
+    assert shown["evalue"] == "the item ran for longer than its limit of 0.3 s"
+    assert shown["traceback"].count("SoftTimeLimitExceeded") == 2  # first and last line
+    assert "limits.py" not in shown["traceback"]
 
 
 def test_exceptions_of_the_cells_own_classes_arrive():

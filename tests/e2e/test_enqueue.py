@@ -361,6 +361,19 @@ def test_a_sweep_that_fails_with_wait_says_which_item_and_what_arrived(notebook,
     assert "nbqueue/" not in shown
 
 
+def test_an_exception_that_does_not_travel_is_shown_with_its_lines_all_the_same(notebook, capsys):
+    notebook.run(
+        "class Boom(Exception):\n    def __init__(self, a, b): super().__init__(a)\n"
+        "def f():\n    raise Boom(1, 2)"
+    )
+    capsys.readouterr()
+    done = notebook.shell.run_cell("%%enqueue bad --wait\nf()")
+    assert type(done.error_in_exec) is nq.RemoteError
+    shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert "<cell bad>, line 1" in shown
+    assert "Boom: 1" in shown
+
+
 def test_what_had_no_chance_to_say_why_it_failed_is_shown_without_our_frames(notebook, capsys):
     notebook.run("%%enqueue first\n1 / 0")
     capsys.readouterr()
@@ -477,6 +490,12 @@ def test_a_job_does_not_travel_and_says_what_to_use(notebook, capfd):
     said = notebook.refused("%%enqueue other\ny = job.result()", capfd)
     assert "uses the variable 'job'" in said
     assert "use what it gave (job.result())" in said
+
+
+def test_what_only_the_compiler_finds_is_shown_with_its_line(notebook, capfd):
+    notebook.shell.run_cell("%%enqueue job\nx = 1\nreturn x")
+    out, err = capfd.readouterr()
+    assert "return x" in re.sub(r"\x1b\[[\d;]*m", "", out + err)
 
 
 @pytest.mark.parametrize(
