@@ -15,7 +15,7 @@ from typing import Any
 from nbqueue.client import drawing
 from nbqueue.client.drawing import Edge, Node
 from nbqueue.client.steps import Draft, Step
-from nbqueue.client.written import called, value
+from nbqueue.client.written import called, iterable, value
 from nbqueue.core.plan import Failed, Listed, Other, Spread, Take, stages_of
 from nbqueue.core.splitting import runs_of
 
@@ -73,7 +73,7 @@ def label(step: Step) -> str:
     name = step.task.name
     taken = [] if step.takes is None else [_taken(step.takes)]
     if step.each or step.values is not None:
-        over = taken if step.each else [_iterable(step.values)]
+        over = taken if step.each else [iterable(step.values)]
         return f"{'starmap' if step.star else 'map'}({', '.join([name, *over])})"
     if len(step.calls) == 1:
         args, kwargs = step.calls[0]
@@ -109,11 +109,6 @@ def _taken(take: Take) -> str:
     if isinstance(take, Other):
         return f"‹job {take.job_id[:6]}›"
     return f"{'*' if isinstance(take, Spread) else ''}‹{take.stage + 1}›"
-
-
-def _iterable(values: Any) -> str:
-    known = getattr(values, "found", values)
-    return value(known) if type(known) in (list, tuple, range, dict, set) else "…"
 
 
 def _numbers(steps: Any) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Any
 
 from celery import canvas
@@ -51,7 +51,18 @@ _values = _Values()
 
 def value(shown: Any) -> str:
     """Give a value as a short text."""
-    return _values.repr(shown)
+    text = _values.repr(shown)
+    return text if len(text) <= _CHARS else f"{text[: _CHARS - 1]}…"
+
+
+def iterable(shown: Any) -> str:
+    """Give what a map goes over as a short text; it is not read."""
+    if type(shown) in (list, tuple, range, dict, set, frozenset):
+        return value(shown)
+    # (Of a generator Celery's list of it has a length, but finds it by running the generator.)
+    if isinstance(shown, list) or not isinstance(shown, Sized):
+        return "…"
+    return f"{len(shown):,} values"
 
 
 def called(name: str, args: Iterable[str], kwargs: Mapping[str, Any]) -> str:
@@ -104,15 +115,9 @@ def _mapped(signature: Any) -> str:
     kind = next(name[k] for k in name if isinstance(signature, k))
     found = signature.kwargs
     task = getattr(found["task"], "name", found["task"])
-    it = [] if found["it"] is None else [_values_of(found["it"])]
+    it = [] if found["it"] is None else [iterable(found["it"])]
     n = [str(found["n"])] if "n" in found else []
     return f"{kind}({', '.join([str(task), *it, *n])})"
-
-
-def _values_of(it: Any) -> str:
-    if isinstance(it, (list, tuple, range, dict, set, frozenset)) and type(it).__name__ != "_regen":
-        return value(it)
-    return "…"
 
 
 _FORMS: tuple[tuple[Any, Callable[[Any], str]], ...] = (

@@ -406,6 +406,8 @@ class Plain:
         (nq.map(same, range(5)), "map(same, range(0, 5))"),
         (nq.map(same), "map(same)"),
         (nq.map(same, iter([1])), "map(same, …)"),
+        (nq.map(same, dict.fromkeys("abc").values()), "map(same, 3 values)"),
+        (same.s({"text": "x" * 50}), "same({'text': 'xxxxxxxxxxxxxxxxx...xxxxxxxxx…)"),
         (nq.chunks(add, [(1, 2)], 10), "chunks(add, [(1, 2)], 10)"),
     ],
 )
