@@ -36,6 +36,7 @@ environment:
                    There is no option for it: other users of the machine can read command lines
   NBQUEUE_BROKER   the broker, when --broker is not given
   NBQUEUE_BACKEND  the store, when --backend is not given
+  NBQUEUE_CONFIG   a module with Celery settings about queues, when --config is not given
 
 examples:
   nbqueue worker --broker redis://queue-host:6379/0 -c 8
@@ -68,6 +69,7 @@ def add(commands: Any) -> None:
         epilog=_EPILOG,
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
+    _add_config(sub)
     sub.add_argument(
         "--reload",
         action="store_true",
@@ -91,7 +93,17 @@ def add(commands: Any) -> None:
         epilog=_MULTI_EPILOG,
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
+    _add_config(sub)
     parsing.add(commands, "keygen", keygen, "print a new signing key, for $NBQUEUE_KEY")
+
+
+def _add_config(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--config",
+        metavar="MODULE",
+        help="Celery settings, of which those about queues and time zones are heeded; default: "
+        "$NBQUEUE_CONFIG",
+    )
 
 
 def keygen(options: argparse.Namespace) -> int:
@@ -147,9 +159,13 @@ def multi(options: argparse.Namespace) -> int:
 
 def _hand_down(options: argparse.Namespace) -> None:
     """Have the workers that Celery starts from here find their broker (a key has no option)."""
-    for name, url in (("NBQUEUE_BROKER", options.broker), ("NBQUEUE_BACKEND", options.backend)):
-        if url:
-            os.environ[name] = url
+    for name, value in (
+        ("NBQUEUE_BROKER", options.broker),
+        ("NBQUEUE_BACKEND", options.backend),
+        ("NBQUEUE_CONFIG", options.config),
+    ):
+        if value:
+            os.environ[name] = value
 
 
 def wired(options: argparse.Namespace) -> Wiring:
@@ -157,7 +173,7 @@ def wired(options: argparse.Namespace) -> Wiring:
     from nbqueue.worker.environment import NotSaid, wiring
 
     try:
-        return wiring(options.broker, options.backend)
+        return wiring(options.broker, options.backend, options.config)
     except NotSaid as exc:
         parsing.misused(options, str(exc))
 

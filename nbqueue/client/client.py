@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from nbqueue.client.saying import say
 from nbqueue.client.scheduler import Scheduler
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
-from nbqueue.store import arguments, broker
+from nbqueue.store import arguments, broker, routing
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
 from nbqueue.store.cache import ResultCache
@@ -65,13 +66,16 @@ class Client:
         name: str = "default",
         folder: Path | None = None,
         keepalive: Any = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.name = name
         self.broker_url = redact(broker_url)
         """Where messages go, without its password."""
         self.keyring = keyring
-        self.app = broker.make_app(broker_url)
+        self.app = broker.make_app(broker_url, settings=settings)
+        self.routed = bool(settings)
+        """Whether Celery's router is asked where a job goes."""
         self.publisher = broker.Publisher(self.app, keyring)
         self._keepalive = keepalive
         self._pid = os.getpid()
@@ -80,7 +84,13 @@ class Client:
         def make() -> Client:
             shared = connect_store(backend_url) if keepalive is not None else None
             return Client(
-                broker_url, backend_url, keyring, name=name, folder=folder, keepalive=shared
+                broker_url,
+                backend_url,
+                keyring,
+                name=name,
+                folder=folder,
+                keepalive=shared,
+                settings=settings,
             )
 
         # A closure, because attributes get printed and URLs have passwords.
@@ -253,6 +263,9 @@ def connect(
     backend: str | None = None,
     key: str | None = None,
     name: str = "default",
+    task_routes: Any = None,
+    task_queues: Any = None,
+    config: Any = None,
 ) -> Client:
     """Connect to a broker and a store; the result becomes the default client.
 
@@ -263,6 +276,12 @@ def connect(
         backend: URL of the Redis that keeps jobs; by default the broker, if that is Redis.
         key: Signing key, the same as the workers'; by default ``$NBQUEUE_KEY``.
         name: A name for the connection.
+        task_routes: Which tasks go where, as Celery's setting: a dict from names and patterns to
+            queues, or a function of the task's name, or a list of them.
+        task_queues: Queues that are more than a name, as Celery's setting: ``kombu.Queue`` objects,
+            with the exchanges and routing keys that lead to them.
+        config: Celery settings, as a dict, a module or its name, of which those about routing and
+            time zones are heeded; by default ``$NBQUEUE_CONFIG``.
 
     Raises:
         UsageError: no key, or a broker other than Redis without ``backend``.
@@ -274,13 +293,22 @@ def connect(
     """
     global _default
     broker = broker or os.environ.get("NBQUEUE_BROKER")
-    client = _embedded(name) if broker is None else _remote(broker, backend, key, name)
+    settings = routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG"))
+    for setting, value in (("task_routes", task_routes), ("task_queues", task_queues)):
+        if value is not None:
+            settings[setting] = value
+    if broker is None:
+        client = connect_address(embedded.ensure(), name, settings)
+    else:
+        client = _remote(broker, backend, key, name, settings)
     with _lock:
         _default = client
     return client
 
 
-def connect_address(address: embedded.Address, name: str = "default") -> Client:
+def connect_address(
+    address: embedded.Address, name: str = "default", settings: Mapping[str, Any] | None = None
+) -> Client:
     """Connect to an embedded cluster that runs; the result becomes the default client."""
     global _default
     client = Client(
@@ -290,6 +318,7 @@ def connect_address(address: embedded.Address, name: str = "default") -> Client:
         name=name,
         folder=address.folder,
         keepalive=address.keepalive,
+        settings=settings,
     )
     with _lock:
         _default = client
@@ -311,11 +340,13 @@ def default_client() -> Client:
         return _default
 
 
-def _embedded(name: str) -> Client:
-    return connect_address(embedded.ensure(), name)
-
-
-def _remote(broker_url: str, backend: str | None, key: str | None, name: str) -> Client:
+def _remote(
+    broker_url: str,
+    backend: str | None,
+    key: str | None,
+    name: str,
+    settings: Mapping[str, Any],
+) -> Client:
     backend = backend or os.environ.get("NBQUEUE_BACKEND")
     if backend is None:
         if not broker_url.startswith(_REDIS):
@@ -325,7 +356,7 @@ def _remote(broker_url: str, backend: str | None, key: str | None, name: str) ->
             )
         backend = broker_url
     keyring = Keyring(key) if key is not None else Keyring.from_environment()
-    return Client(broker_url, store_url(backend), keyring, name=name)
+    return Client(broker_url, store_url(backend), keyring, name=name, settings=settings)
 
 
 def _forget(client: Client) -> None:

@@ -11,16 +11,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
-from nbqueue.client import behaving
+from nbqueue.client import addressing, behaving
 from nbqueue.client.client import Client
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, rate_per_s
-from nbqueue.core.records import JobSpec, Limits, Route
+from nbqueue.core.records import JobSpec, Limits
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
 from nbqueue.store import arguments
 from nbqueue.store.functions import PYTHON
@@ -56,7 +55,7 @@ class Submission:
 def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, Any]) -> Job:
     """Send one call."""
     packed = arguments.pack_call(args, kwargs, client.blobs, sub.params)
-    spec = make_spec(client, sub, n=1, block=0)
+    spec = make_spec(client, sub, n=1, block=0, args=args, kwargs=kwargs)
     inline = packed if len(packed) <= INLINE_BYTES else b""
     if not inline:
         client.arguments.put(spec.id, 0, packed)
@@ -107,8 +106,17 @@ def _send(client: Client, live: Live, message: Message) -> Job:
     return Job(live)
 
 
-def make_spec(client: Client, sub: Submission, *, n: int, block: int, job_id: str = "") -> JobSpec:
-    """Give the spec of a task's job."""
+def make_spec(
+    client: Client,
+    sub: Submission,
+    *,
+    n: int,
+    block: int,
+    job_id: str = "",
+    args: Row = (),
+    kwargs: dict[str, Any] | None = None,
+) -> JobSpec:
+    """Give the spec of a task's job; the arguments of a single call may decide where it goes."""
     job_id = job_id or new_id()
     return JobSpec(
         id=job_id,
@@ -123,7 +131,7 @@ def make_spec(client: Client, sub: Submission, *, n: int, block: int, job_id: st
         python=PYTHON,
         chunksize=sub.options.chunksize,
         cwd=client.cwd(),
-        route=_route(client, sub.options),
+        route=addressing.route(client, sub.task, sub.options, args, kwargs),
         limits=_limits(client, sub),
         after=sub.after,
         cache=sub.cache,
@@ -132,27 +140,13 @@ def make_spec(client: Client, sub: Submission, *, n: int, block: int, job_id: st
     )
 
 
-def _route(client: Client, options: TaskOptions) -> Route:
-    eta = None
-    if options.countdown is not None:
-        eta = client.now() + options.countdown
-    elif options.eta is not None:
-        eta = client.timestamp(options.eta)
-    return Route(options.queue, options.priority, eta)
-
-
 def _limits(client: Client, sub: Submission) -> Limits:
-    options, expires = sub.options, None
-    if options.expires is not None:
-        if isinstance(options.expires, datetime):
-            expires = client.timestamp(options.expires)
-        else:
-            expires = client.now() + options.expires
+    options = sub.options
     return Limits(
         max_retries=sub.max_retries,
         soft_time_limit=options.soft_time_limit,
         time_limit=options.time_limit,
-        expires=expires,
+        expires=addressing.expires(client, options),
         rate_limit=rate_per_s(options.rate_limit),
         concurrency=options.concurrency,
     )

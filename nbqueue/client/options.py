@@ -30,7 +30,11 @@ class TaskOptions:
     queue: str | None = None
     """Queue to send to; Celery's default queue by default."""
     priority: int | None = None
-    """Broker priority of the messages."""
+    """From 0, which is also that of a job without one, to 9, which comes first."""
+    exchange: str | None = None
+    """Exchange that leads to the queue, where the queue is not named: Celery's."""
+    routing_key: str | None = None
+    """What the exchange goes by."""
     countdown: float | None = None
     """Seconds that a job waits, PENDING, before its items begin."""
     eta: datetime | None = None
@@ -107,6 +111,10 @@ class TaskOptions:
             if value is not None and type(value) is not kind and not _is(value, kind):
                 raise UsageError(f"{name} must be {words}, not {value!r}")
         new = _one_beginning(new, options)
+        if new.priority is not None and not 0 <= new.priority <= MOST_URGENT:
+            raise UsageError(
+                f"priority must be from 0 to {MOST_URGENT}, which comes first, not {new.priority}"
+            )
         check_expires(new.expires)
         rate_per_s(new.rate_limit)
         if new.concurrency is not None:
@@ -117,6 +125,9 @@ class TaskOptions:
             new = replace(new, chunksize=check_count(new.chunksize, "chunksize"))
         return new
 
+
+MOST_URGENT = 9
+"""The highest priority, on any broker."""
 
 _NAME_CHARS = 300
 """Longest name of a job; it stands in every listing and message."""
@@ -142,6 +153,8 @@ _KINDS = (
     ("name", str, "a text"),
     ("queue", str, "the name of a queue"),
     ("priority", int, "a whole number"),
+    ("exchange", str, "the name of an exchange"),
+    ("routing_key", str, "a text"),
     ("cache", bool, "True or False"),
     ("bind", bool, "True or False"),
     ("ignore_result", bool, "True or False"),

@@ -55,6 +55,9 @@ class Route:
     priority: int | None = None
     eta: float | None = None
     """Seconds since the epoch, by the store's clock, before which no item begins."""
+    exchange: str | None = None
+    """Instead of the queue: what decides, by the routing key, which queue it is."""
+    routing_key: str | None = None
 
 
 @dataclass(frozen=True)

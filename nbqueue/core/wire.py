@@ -136,9 +136,7 @@ def _json(plain: dict[str, Any]) -> bytes:
 def _to_plain(record: Record) -> dict[str, Any]:
     plain = dict(vars(record))
     if isinstance(record, JobSpec):
-        plain["route"] = {"queue": record.route.queue, "priority": record.route.priority}
-        if record.route.eta is not None:
-            plain["route"]["eta"] = record.route.eta
+        plain["route"] = _route_to_plain(record.route)
         # Most jobs have none of these, and every message carries its job's spec.
         for name in _RARE:
             del plain[name]
@@ -154,6 +152,15 @@ def _to_plain(record: Record) -> dict[str, Any]:
     elif isinstance(record, Planned):
         plain["stages"] = list(map(stage_to_plain, record.stages))
         plain["result"] = plan.to_plain(record.result)
+    return plain
+
+
+def _route_to_plain(route: Route) -> dict[str, Any]:
+    plain: dict[str, Any] = {"queue": route.queue, "priority": route.priority}
+    if route.eta is not None:
+        plain["eta"] = route.eta
+    if route.exchange is not None:
+        plain.update(exchange=route.exchange, routing_key=route.routing_key)
     return plain
 
 

@@ -6,26 +6,30 @@ kombu's; `transport` says what is different on Redis.
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import Celery
 from kombu.connection import Connection
 from kombu.messaging import Producer
+from kombu.transport import virtual
 from kombu.utils.uuid import uuid
 
 from nbqueue.core.description import describe
-from nbqueue.core.errors import BrokerUnreachable, NbqueueError
+from nbqueue.core.errors import BrokerUnreachable, NbqueueError, UsageError
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store import message, transport
+from nbqueue.store import message, routing, transport
 from nbqueue.store.connection import redact
 from nbqueue.store.message import RANGE_TASK, Message
 from nbqueue.store.mould import Mould, Words, marks
 from nbqueue.store.signing import Keyring
+
+log = logging.getLogger("nbqueue.store")
 
 DEFAULT_QUEUE = "celery"
 
@@ -54,18 +58,25 @@ _TRIES = 3
 """How often a message is offered to a broker that has just hung up."""
 
 
-def make_app(broker_url: str, *, name: str = "nbqueue") -> Celery:
-    """Make a Celery app for a broker, as clients and workers both configure it."""
+def make_app(
+    broker_url: str, *, name: str = "nbqueue", settings: Mapping[str, Any] | None = None
+) -> Celery:
+    """Make a Celery app for a broker, as clients and workers both configure it.
+
+    ``settings`` are those of `routing.SETTINGS` that somebody has chosen.
+    """
     transport.register()
     app = Celery(name, set_as_current=False)
     app.conf.update(_CONFIG, broker_url=_own_transport(broker_url))
     if broker_url.startswith(("amqp", "pyamqp")):
         # Without confirms a publish to a broker that is going down is lost without an error.
         app.conf.broker_transport_options = {"confirm_publish": True}
+        app.conf.task_queue_max_priority = routing.MAX_PRIORITY
     if broker_url.startswith(("rediss://", "amqps://")) and "ssl_cert_reqs" not in broker_url:
         # kombu would encrypt and then talk to anybody; redis-py, for the store, verifies.
         app.conf.broker_use_ssl = {_CERT_OPTION[broker_url[:5]]: ssl.CERT_REQUIRED}
     app.conf.broker_connection_timeout = CONNECT_TIMEOUT_S
+    app.conf.update(settings or {})
     return app
 
 
@@ -79,11 +90,18 @@ def _own_transport(url: str) -> str:
     scheme, _, rest = plain(url).partition("://")
     if scheme == "redis+socket":
         return f"{transport.ALIAS}+socket://{rest}"
+    if scheme == "rediss":
+        return f"{transport.TLS_ALIAS}://{rest}"
     return f"{transport.ALIAS}://{rest}" if scheme == "redis" else url
 
 
-_Address = tuple[str, int | None]
-"""Queue and priority."""
+class Address(NamedTuple):
+    """A queue, or an exchange and the key to route by (then the queue may be unknown)."""
+
+    queue: str | None
+    priority: int | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
 
 
 class Publisher:
@@ -97,13 +115,16 @@ class Publisher:
     def __init__(self, app: Celery, keyring: Keyring) -> None:
         self._app = app
         self._keyring = keyring
+        self._default_queue: str = app.conf.task_default_queue
         self._lock = threading.Lock()
         self._pid = 0
         self._connection: Connection | None = None
         self._producer: Producer | None = None
         self._declared: set[str] = set()
         self._sent_to: set[str] = set()
-        self._moulds: dict[_Address, Mould | None] = {}
+        self._without_priorities: set[str] = set()
+        self._returned = False
+        self._moulds: dict[Address, Mould | None] = {}
         made = app.amqp.as_task_v2(
             "", RANGE_TASK, args=(), ignore_result=True, create_sent_event=False
         )
@@ -115,8 +136,9 @@ class Publisher:
 
         Raises:
             BrokerUnreachable: the broker does not take it.
+            UsageError: it goes to an exchange that leads to no queue.
         """
-        spec = outgoing.spec
+        spec, route = outgoing.spec, outgoing.spec.route
         words = Words(
             task_id=uuid(),
             shadow=spec.task,
@@ -124,18 +146,41 @@ class Publisher:
             envelope=message.encode(self._keyring, outgoing),
         )
         with self._lock, translated(self._app):
-            self._offer(words, (spec.route.queue or DEFAULT_QUEUE, spec.route.priority))
+            queue = route.queue or (None if route.exchange else self._default_queue)
+            self._offer(words, Address(queue, route.priority, route.exchange, route.routing_key))
+
+    def queue_behind(self, exchange: str, routing_key: str | None) -> str | None:
+        """Give the queue that an exchange leads to, where kombu plays the broker; else ``None``.
+
+        There the exchange is known only where it was declared, so a worker could not pass on the
+        rest of a range by it. (And a message that leads nowhere would be dropped; RabbitMQ returns
+        it, being ``mandatory``.)
+
+        Raises:
+            UsageError: it leads to none.
+        """
+        to = Address(None, None, exchange, routing_key)
+        with self._lock, translated(self._app):
+            channel = self._ready(to).channel
+            if not isinstance(channel, virtual.Channel):
+                return None
+            table = channel.get_table(exchange)
+            found = channel.typeof(exchange).lookup(table, exchange, routing_key or "", None)
+        queues = sorted(queue for queue in found if queue)
+        if not queues:
+            raise _unroutable(to)
+        return str(queues[0])
 
     def queues(self) -> list[str]:
         """Name the queues that messages were sent to from here, and the default one."""
-        return sorted({DEFAULT_QUEUE, *self._sent_to})
+        return sorted({self._default_queue, *self._sent_to})
 
     def close(self) -> None:
         """Hang up."""
         with self._lock:
             self._hang_up()
 
-    def _offer(self, words: Words, to: _Address) -> None:
+    def _offer(self, words: Words, to: Address) -> None:
         for left in reversed(range(_TRIES)):
             try:
                 self._publish(words, to)
@@ -146,29 +191,32 @@ class Publisher:
                 if not left:
                     raise
 
-    def _publish(self, words: Words, to: _Address) -> None:
-        producer = self._ready(to[0])
+    def _publish(self, words: Words, to: Address) -> None:
+        producer = self._ready(to)
         if to not in self._moulds:
             self._moulds[to] = self._mould(producer, to)
         mould = self._moulds[to]
         if mould is None:
             self._through_kombu(producer, words, to)
+            if self._returned:
+                self._returned = False
+                raise _unroutable(to)
         else:
             producer.channel.push(mould.key, mould.cast(words))
 
-    def _mould(self, producer: Producer, to: _Address) -> Mould | None:
-        if not isinstance(producer.channel, transport.Channel):
-            return None
+    def _mould(self, producer: Producer, to: Address) -> Mould | None:
+        if to.exchange or not isinstance(producer.channel, transport.Channel):
+            return None  # (what an exchange leads to may change at any time)
         marked = marks()
         caught = producer.channel.catch(lambda: self._through_kombu(producer, marked, to))
         return None if caught is None else Mould(*caught, marked)
 
-    def _through_kombu(self, producer: Producer, words: Words, to: _Address) -> None:
-        queue, priority = to
+    def _through_kombu(self, producer: Producer, words: Words, to: Address) -> None:
         producer.publish(
             ((words.envelope,), {}, self._embed),
-            exchange="",
-            routing_key=queue,
+            exchange=to.exchange or "",
+            routing_key=to.routing_key if to.exchange else to.queue,
+            mandatory=to.exchange is not None,
             serializer="json",
             headers={
                 **self._headers,
@@ -178,10 +226,10 @@ class Publisher:
                 "argsrepr": words.argsrepr,
             },
             correlation_id=words.task_id,
-            priority=priority,
+            priority=to.priority,
         )
 
-    def _ready(self, queue: str) -> Producer:
+    def _ready(self, to: Address) -> Producer:
         if self._producer is None or self._pid != os.getpid():
             self._pid = os.getpid()
             self._connection = self._app.connection_for_write()
@@ -189,13 +237,30 @@ class Publisher:
                 max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT_S
             )
             self._producer = Producer(self._connection)
+            events = getattr(self._producer.channel, "events", None)  # kombu's own brokers: none
+            if events is not None:
+                events["basic_return"].add(self._note_return)
             self._declared = set()
             self._moulds = {}
-        if queue not in self._declared:
-            self._app.amqp.queues[queue].bind(self._producer.channel).declare()
-            self._declared.add(queue)
-            self._sent_to.add(queue)
+        if to.queue is not None and to.queue not in self._declared:
+            self._declare(to.queue)
+        if to.exchange is not None:
+            for name in self._app.amqp.queues.keys() - self._declared:
+                self._declare(name)
+        if to.priority and to.queue in self._without_priorities:
+            self._without_priorities.discard(to.queue)  # said once
+            log.warning("%s", routing.without_priorities(to.queue))
         return self._producer
+
+    def _declare(self, queue: str) -> None:
+        known = routing.declare(self._connection, self._app.amqp.queues[queue])
+        if not known and self._app.conf.task_queue_max_priority:
+            self._without_priorities.add(queue)
+        self._declared.add(queue)
+        self._sent_to.add(queue)
+
+    def _note_return(self, *_: Any) -> None:
+        self._returned = True
 
     def _errors(self) -> tuple[type[BaseException], ...]:
         if self._connection is None:
@@ -206,6 +271,14 @@ class Publisher:
         connection, self._connection, self._producer = self._connection, None, None
         if connection is not None and self._pid == os.getpid():
             connection.release()
+
+
+def _unroutable(to: Address) -> UsageError:
+    return UsageError(
+        f"exchange {to.exchange!r} leads to no queue for routing key {to.routing_key!r}, so "
+        "nobody would ever get the job, and it was not sent: declare the queue with "
+        "nq.connect(task_queues=[kombu.Queue(...)]), or start a worker that does"
+    )
 
 
 def ping(app: Celery, url: str) -> None:

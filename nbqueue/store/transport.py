@@ -1,4 +1,4 @@
-"""kombu's Redis transport with two things changed, which together halve a call's latency.
+"""kombu's Redis transport with three things changed: two of them halve a call's latency.
 
 *It keeps its client.* kombu builds a new ``redis.Redis`` object for each command of a channel, on
 the same connection pool; with redis-py 5 and later that costs more than the command.
@@ -9,8 +9,11 @@ was 60 % of a worker's main process. Here the commands are sent just the same, a
 read before the next ones are sent: once in the socket's buffer, they reach Redis even if this
 process dies the next instant.
 
-Both need kombu's private parts, and this is the only place that touches them. A kombu that lacks
-them gets its plain transport.
+*Higher priorities come first*, from 0 to 9, as on RabbitMQ. With kombu's own transport 0 comes
+first, and what has no priority goes before all that has one.
+
+All need kombu's private parts, and this is the only place that touches them. A kombu that lacks
+them gets its plain transport, but for the order.
 """
 
 from __future__ import annotations
@@ -30,6 +33,11 @@ from nbqueue.store.line import Line
 
 ALIAS = "nbqredis"
 """Scheme under which kombu finds this transport."""
+
+TLS_ALIAS = ALIAS + "s"
+"""The same with TLS; `broker.make_app` sees to its options."""
+
+PRIORITIES = tuple(range(10))
 
 _FITS = all(
     hasattr(owner, name)
@@ -126,7 +134,18 @@ class QoS(kombu_redis.QoS):
             self._client.close()
 
 
-class Channel(kombu_redis.Channel):
+class OrderedChannel(kombu_redis.Channel):
+    """A channel on which higher priorities come first."""
+
+    priority_steps = list(PRIORITIES[::-1])  # noqa: RUF012 - as kombu has it
+    """Lists that a queue is made of, in the order in which they are looked into."""
+
+    def priority(self, n: Any) -> int:
+        """Give the list for a priority: each has its own, and a message without one has 0."""
+        return max(PRIORITIES[0], min(int(n), PRIORITIES[-1]))
+
+
+class Channel(OrderedChannel):
     """A channel that makes its synchronous client once."""
 
     QoS = QoS
@@ -169,7 +188,7 @@ class Channel(kombu_redis.Channel):
 class Transport(kombu_redis.Transport):
     """kombu's Redis transport on `Channel`."""
 
-    Channel = Channel if _FITS else kombu_redis.Channel
+    Channel = Channel if _FITS else OrderedChannel
 
 
 def restore_all(app: Celery) -> int:
@@ -191,4 +210,5 @@ def restore_all(app: Celery) -> int:
 
 def register() -> None:
     """Make the transport known to kombu under `ALIAS`."""
-    kombu_transport.TRANSPORT_ALIASES.setdefault(ALIAS, f"{__name__}:Transport")
+    for alias in (ALIAS, TLS_ALIAS):
+        kombu_transport.TRANSPORT_ALIASES.setdefault(alias, f"{__name__}:Transport")

@@ -20,7 +20,7 @@ from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
 from nbqueue.worker import executor, leaving
 from nbqueue.worker import remote as remote  # its commands are known to Celery by the import
-from nbqueue.worker.bootsteps import PoolKeeper
+from nbqueue.worker.bootsteps import Declarer, PoolKeeper
 from nbqueue.worker.presence import Presence
 from nbqueue.worker.releasing import Releaser
 from nbqueue.worker.tally import Tally
@@ -31,12 +31,13 @@ log = logging.getLogger("nbqueue.worker")
 
 def make_worker_app(wiring: Wiring) -> Celery:
     """Make the app that a worker serves."""
-    app = broker.make_app(wiring.broker_url)
+    app = broker.make_app(wiring.broker_url, settings=wiring.settings)
     # Celery's command line sets up the log, of each process its own where a file is named so (%I);
     # the embedded cluster's launcher has set up its own already.
     app.conf.worker_hijack_root_logger = wiring.folder is None
     app.steps["consumer"].add(PoolKeeper)
     app.steps["worker"].add(Releaser)
+    app.steps["worker"].add(Declarer)
     app.steps["consumer"].add(Presence)
     app.nbqueue_tally = tally = Tally()  # before the pool forks: children share it
     leaving.prepare(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from nbqueue.core.errors import UsageError
+from nbqueue.store import routing
 from nbqueue.store.connection import redact, store_url
 from nbqueue.store.signing import Keyring
 from nbqueue.worker.workplace import Wiring
@@ -16,15 +17,25 @@ class NotSaid(UsageError):
     """Neither an option nor the environment says what must be known."""
 
 
-def wiring(broker: str | None = None, backend: str | None = None) -> Wiring:
+def wiring(
+    broker: str | None = None, backend: str | None = None, config: str | None = None
+) -> Wiring:
     """Give the wiring by two URLs, or by ``$NBQUEUE_BROKER`` and ``$NBQUEUE_BACKEND``.
+
+    ``config`` names a module of Celery settings, of which those about queues are heeded
+    (``$NBQUEUE_CONFIG``).
 
     Raises:
         NotSaid: there is no broker, or one that cannot keep jobs and no store beside it.
         UsageError: ``$NBQUEUE_KEY`` is missing, or a URL is not usable.
     """
     broker_url, kept_at = urls(broker, backend)
-    return Wiring(broker_url=broker_url, store_url=kept_at, keyring=Keyring.from_environment())
+    return Wiring(
+        broker_url=broker_url,
+        store_url=kept_at,
+        keyring=Keyring.from_environment(),
+        settings=routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG")),
+    )
 
 
 def urls(broker: str | None = None, backend: str | None = None) -> tuple[str, str]:

@@ -10,10 +10,12 @@ import os
 import socket
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import redis
 from billiard import current_process
@@ -53,6 +55,8 @@ class Wiring:
     keyring: Keyring
     folder: Path | None = None
     """The embedded cluster's folder, where blobs are files that its client shares."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Celery settings about queues (`routing.SETTINGS`)."""
 
 
 class Workplace:

@@ -7,14 +7,14 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbqueue.store.broker import Publisher, make_app
+from nbqueue.store.broker import Address, Publisher, make_app
 from nbqueue.store.message import Message
 from nbqueue.store.mould import Words
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, make_spec
 from tests.unit.test_message import make_message
 
-TO = ("celery", 5)
+TO = Address("celery", 5)
 
 
 def published(made):
@@ -30,7 +30,7 @@ def test_a_cast_message_is_the_one_that_kombu_makes(redis_socket):
     store = redis.Redis(unix_socket_path=str(redis_socket))
     store.flushall()
     try:
-        producer = publisher._ready(TO[0])
+        producer = publisher._ready(TO)
         mould = publisher._mould(producer, TO)
         assert store.keys("celery*") == []  # what the mould was made of was not sent
 
