@@ -194,7 +194,7 @@ def test_a_queue_that_was_declared_without_priorities_is_used_as_it_is(
     task = f.with_options(queue="old")
     with caplog.at_level(logging.WARNING):
         assert task.submit(1).result(20) == 1
-        assert caplog.text == ""
+        assert "priorities" not in caplog.text
         assert task.with_options(priority=7).submit(2).result(20) == 2
     assert "'old' was declared without priorities" in caplog.text
     assert "rabbitmqctl delete_queue old" in log.read_text()
