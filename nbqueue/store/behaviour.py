@@ -21,7 +21,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from celery import Task as CeleryTask
 from celery.app.task import Context
@@ -140,6 +140,19 @@ class ItemTask:
             **kwargs: Celery's, ignored.
         """
         self.here.report(state or "", dict(meta or {}))
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: what travels by value is in no worker's registry.
+
+        Raises:
+            UsageError: always; the message says what to do instead.
+        """
+        raise UsageError(
+            f"a task cannot send itself from within ({self.name}): retry() runs the item again; "
+            "send more from the notebook, or as the next step of a workflow (nq.chain, nq.map)"
+        )
+
+    delay = replace = add_to_chord = apply_async
 
 
 class Hooks:

@@ -11,7 +11,7 @@ import logging
 import os
 
 import redis
-from celery import Celery, Task
+from celery import Celery
 from celery.exceptions import Reject
 
 from nbqueue.core.errors import BrokerUnreachable, NbqueueError
@@ -22,6 +22,7 @@ from nbqueue.worker import executor, leaving
 from nbqueue.worker import remote as remote  # its commands are known to Celery by the import
 from nbqueue.worker.bootsteps import Declarer, PoolKeeper
 from nbqueue.worker.presence import Presence
+from nbqueue.worker.rangetask import RangeTask, speak_for_items
 from nbqueue.worker.releasing import Releaser
 from nbqueue.worker.tally import Tally
 from nbqueue.worker.workplace import Wiring, Workplace
@@ -52,14 +53,15 @@ def make_worker_app(wiring: Wiring) -> Celery:
 
     app.nbqueue_place = place
 
-    @app.task(name=RANGE_TASK, bind=True)
-    def run_range(self: Task, envelope: str) -> None:
-        info = self.request.delivery_info or {}
+    @app.task(name=RANGE_TASK, bind=True, base=RangeTask, lazy=False)
+    def run_range(self: RangeTask, envelope: str) -> None:
+        request = self.message_request
+        info = request.delivery_info or {}
         try:
             executor.execute(
                 place(),
                 envelope,
-                message_id=self.request.id,
+                message_id=request.id,
                 redelivered=bool(info.get("redelivered")),
             )
         except redis.RedisError as exc:
@@ -67,6 +69,8 @@ def make_worker_app(wiring: Wiring) -> Celery:
             raise Reject(f"the store is away: {exc}", requeue=True) from exc
         finally:
             tally.slot().rests()
+
+    speak_for_items(run_range)
 
     @app.task(name=SCHEDULED_TASK)
     def submit_scheduled(name: str, due: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from nbqueue.worker.current import current, progress
+from nbqueue.worker.current import progress, reporting
 from nbqueue.worker.imports import when_imported
 
 
@@ -33,7 +33,7 @@ def _report(module: Any) -> None:
     draw = module.tqdm.display
 
     def display(self: Any, msg: str | None = None, pos: int | None = None) -> Any:
-        if current() is None:
+        if reporting() is None:
             return draw(self, msg, pos)
         self.fp = _nowhere
         info = {"desc": self.desc.rstrip(": ")} if self.desc else {}

@@ -30,7 +30,7 @@ T = TypeVar("T")
 _here = threading.local()
 
 PLAIN = PlainTask()
-"""`celery.current_task` of whatever has no behaviour of its own."""
+"""The task of whatever has no behaviour of its own."""
 
 
 class Request(Context):
@@ -69,11 +69,10 @@ class _Range:
     message: Message
     run: RangeRun
     reporter: Reporter
-    task: Any
     call: Callable[[int], Call]
     """Gives what an item is called with."""
-    outer: Any
-    """The Celery task that took the message."""
+    outer: Any = None
+    """The Celery task that took the message, where another covers it."""
     request: Request | None = None
     """Of the latest item that was asked about."""
     said: tuple[int, str, Mapping[str, Any]] = (NO_ITEM, "", {})
@@ -90,16 +89,18 @@ _running: list[_Range] = []
 def running(
     message: Message, run: RangeRun, reporter: Reporter, task: Any, call: Callable[[int], Call]
 ) -> Iterator[None]:
-    """Make a range the current one of this thread, and a task ``celery.current_task``."""
+    """Make a range the current one of this thread, and its task ``celery.current_task``."""
     before = getattr(_here, "range", None)
-    _here.range = found = _Range(message, run, reporter, task, call, get_current_task())
+    _here.range = found = _Range(message, run, reporter, call)
     _running.append(found)
-    # Celery's own tracer pushes a task an item in the same way; it has no public name.
-    push_current_task(task)
+    if task is not PLAIN:  # else it is the one that has taken the message (`rangetask`)
+        found.outer = get_current_task()
+        push_current_task(task)  # as Celery's own tracer does: there is no public name for it
     try:
         yield
     finally:
-        pop_current_task()
+        if task is not PLAIN:
+            pop_current_task()
         _here.range = before
         _running.remove(found)
 
@@ -126,14 +127,23 @@ def current() -> Request | None:
     True
     """
     found = _found()
-    if found is None:
-        return None
+    return None if found is None else _request(found)
+
+
+def own_request() -> Request | None:
+    """Give the item that this thread itself is running; ``None`` between two."""
+    found: _Range | None = getattr(_here, "range", None)
+    return None if found is None or found.run.current == NO_ITEM else _request(found)
+
+
+def _request(found: _Range) -> Request:
     item, retries = found.run.current, found.run.retried.get(found.run.current, 0)
     known = found.request
     if known is None or known.item != item or known.retries != retries:
-        outer = getattr(found.outer, "request", None)
+        outer = getattr(found.outer or get_current_task(), "message_request", None)
+        call = ((), {}) if item == NO_ITEM else found.call(item)
         known = found.request = request_of(
-            found.message, item, call=found.call(item), retries=retries, outer=outer
+            found.message, item, call=call, retries=retries, outer=outer
         )
     return known
 
@@ -165,6 +175,7 @@ def request_of(
         "args": args,
         "kwargs": kwargs,
         "retries": retries,
+        "eta": _moment(spec.route.eta) if not retries else None,
         "origin": spec.origin,
         "called_directly": False,
         "timelimit": [limits.time_limit, limits.soft_time_limit],
@@ -199,7 +210,7 @@ class _Here:
     @property
     def app(self) -> Any:
         found = _found()
-        return None if found is None else getattr(found.outer, "app", None)
+        return None if found is None else getattr(found.outer or get_current_task(), "app", None)
 
     def request(self) -> Request | None:
         return current()

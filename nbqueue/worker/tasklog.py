@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 
 from celery.app.defaults import DEFAULT_TASK_LOG_FMT
-from celery.app.log import TaskFormatter
 from celery.utils.log import task_logger
 
-from nbqueue.worker.current import reporting
+from nbqueue.worker.current import current, reporting
 
 
 class ItemHandler(logging.Handler):
@@ -20,7 +19,7 @@ class ItemHandler(logging.Handler):
 
     def __init__(self, elsewhere: list[logging.Handler]) -> None:
         super().__init__()
-        self.setFormatter(TaskFormatter(DEFAULT_TASK_LOG_FMT, use_color=False))
+        self.setFormatter(logging.Formatter(DEFAULT_TASK_LOG_FMT))
         self._elsewhere = elsewhere
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -30,6 +29,8 @@ class ItemHandler(logging.Handler):
             for handler in self._elsewhere:
                 handler.handle(record)
             return
+        request = current()
+        record.task_name, record.task_id = (request.task, request.id) if request else ("", "")
         run, reporter = here
         reporter.printed(run.current, "stderr", f"{self.format(record)}\n")
 
