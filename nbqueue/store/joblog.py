@@ -202,8 +202,8 @@ class JobLog:
         flat: list[Any] = []
         for due, envelope, items in kept:
             flat += [due, envelope, len(items), *_flat(items)]
-        last = max(due for due, _, _ in kept)
-        keep_s = int(last - time.time() + RESULT_EXPIRES_S + KEEP_EXTRA_S)
+        wait_s = max(0.0, *(due - time.time() for due, _, _ in kept))
+        keep_s = int(wait_s + RESULT_EXPIRES_S + KEEP_EXTRA_S)
         return Reply(
             *self.run("put_off", job_id, record.kind, body, sig, record.round, keep_s, *flat)
         )
