@@ -14,7 +14,10 @@ from celery.schedules import crontab
 
 import nbqueue as nq
 from nbqueue.cluster import embedded
+from nbqueue.cluster.status import Status
+from nbqueue.notebook.views import things
 from nbqueue.store import keys
+from nbqueue.terminal import status_page
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("cluster", "no_schedules_left")]
 
@@ -375,3 +378,47 @@ def test_a_cluster_without_schedules_runs_no_beat(local_cluster):
     with local_cluster(workers=1) as cluster:
         tick.submit().result(timeout=20)
         assert embedded.status(cluster.folder).beat_pid is None
+
+
+# -- faces ----------------------------------------------------------------------------------------
+
+
+def test_a_schedule_is_shown_as_a_small_table_that_runs_nothing():
+    schedule = tick.cron(
+        "0 8 * * *", name="<b>x</b>", timezone="UTC", end="2099-01-01", max_runs=3, overlap=False
+    )
+    html = things.schedule(schedule)
+    assert "<b>" not in html
+    for shown in ("&lt;b&gt;x", "tick", "cron 0 8 * * * (UTC)", "2099-01-01 00:00:00 (UTC)",
+                  "3 run(s)", "skipped", "enabled"):  # fmt: skip
+        assert shown in html
+    assert "paused" in things.schedule(schedule.pause())
+
+
+def test_the_status_of_a_cluster_says_what_keeps_it(cluster, until):
+    assert "beat" not in status_page(Status(True, cluster.folder, keep_alive_s=600))
+    kept = status_page(Status(True, cluster.folder, keep_alive_s=600, schedules=2, beat_pid=7))
+    assert "2 schedules enabled, pid 7" in kept
+    assert "`nbqueue down`, or when no schedule is enabled" in kept
+    assert "last client" in status_page(Status(True, cluster.folder, keep_alive_s=0, schedules=2))
+
+
+def test_a_runs_own_time_to_expire_begins_with_the_run(until):
+    schedule = tick.every("1s", expires=60)
+    run = until(lambda: ended(schedule))[0]
+    assert run.outcome == "SUCCESS"
+    with pytest.raises(nq.UsageError, match="expires"):
+        tick.every("1h", expires=datetime.now(timezone.utc))
+
+
+def test_what_a_task_is_told_holds_for_its_runs(until, tmp_path):
+    @nq.task(max_retries=2, default_retry_delay=0.05, autoretry_for=(ValueError,))
+    def second_time(folder):
+        try:
+            os.mkdir(folder)  # noqa: PTH102 - nothing else to import by value
+        except FileExistsError:
+            return "there"
+        raise ValueError("not yet")
+
+    schedule = second_time.every("1h", args=[str(tmp_path / "made")])
+    assert schedule.run_now().result(timeout=20) == "there"
