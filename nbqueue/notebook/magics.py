@@ -162,7 +162,8 @@ class QueueMagics(Magics):
         """List jobs, the latest first: ``%jobs [-n N] [PATTERN]``.
 
         PATTERN is part of a job's name, or has ``*`` and ``?`` in it; ``-n 5`` gives the latest
-        five. The result is a DataFrame, as of ``nq.jobs()``, with times to the second.
+        five. The result is a DataFrame, as of ``nq.jobs()``, but its times are this machine's, to
+        the second.
         """
         with _in_one_line():
             words = parsing.words(line)
@@ -173,7 +174,7 @@ class QueueMagics(Magics):
                 raise UsageError("%jobs takes one pattern: %jobs [-n N] [PATTERN]")
             frame = list_jobs()
             for column in ("submitted", "finished"):
-                frame[column] = frame[column].dt.floor("s")
+                frame[column] = _by_the_clock(frame[column])
             if words:
                 pattern = words[0] if set(words[0]) & set("*?[") else f"*{words[0]}*"
                 frame = frame[[fnmatchcase(str(name), pattern) for name in frame["name"]]]
@@ -220,6 +221,15 @@ class QueueMagics(Magics):
             return list_schedules()
 
 
+def _by_the_clock(times: pd.Series[Any]) -> pd.Series[Any]:
+    """Give times (UTC) as the clock on the wall shows them, to the second."""
+    # One by one: each has its own daylight saving time.
+    shown = [t.to_pydatetime().astimezone() for t in times.dropna().dt.floor("s")]
+    local: pd.Series[Any] = times.dt.tz_localize(None)
+    local[times.notna()] = [t.replace(tzinfo=None) for t in shown]
+    return local
+
+
 def _option(words: list[str], option: str) -> int | None:
     """Take an option with a whole number out of a magic's words."""
     if option not in words:
@@ -237,29 +247,33 @@ def _no_words(line: str, magic: str) -> None:
         raise UsageError(f"{magic} takes no arguments, got {line.strip()!r}")
 
 
-def _without_a_body(lines: list[str]) -> list[str]:
-    """Let ``%%enqueue`` stand alone: IPython refuses it then, and proposes ``%enqueue``.
-
-    With ``-h`` it may; else `QueueMagics` says what is missing.
-    """
+def _alone(lines: list[str]) -> list[str]:
+    """Give the words of ``%%enqueue`` when it has no body, which IPython refuses."""
     first = lines[0].split() if lines else []
-    if first[:1] != ["%%enqueue"] or "".join(lines[1:]).strip():
-        return lines
-    if {"-h", "--help"} & set(first):
-        return ["%enqueue --help\n"]
-    return [f"{lines[0].rstrip()}\n", "\n"]
+    return first if first[:1] == ["%%enqueue"] and not "".join(lines[1:]).strip() else []
+
+
+def _help_without_a_body(lines: list[str]) -> list[str]:
+    """Let ``%%enqueue -h`` stand alone."""
+    return ["%enqueue --help\n"] if {"-h", "--help"} & set(_alone(lines)) else lines
+
+
+def _without_a_body(lines: list[str]) -> list[str]:
+    """Have `QueueMagics` say what is missing, where IPython would propose ``%enqueue``."""
+    return [f"{lines[0].rstrip()}\n", "\n"] if _alone(lines) else lines
 
 
 # Else IPython would take the first line, as it is typed in a terminal, for the whole cell.
 _without_a_body.has_side_effects = True  # type: ignore[attr-defined]
+
+_TRANSFORMS: tuple[Callable[[list[str]], list[str]], ...] = (_help_without_a_body, _without_a_body)
 
 
 def load(shell: Any) -> None:
     """Add the magics to an IPython; any number of times."""
     shell.register_magics(QueueMagics)
     transforms: list[Callable[[list[str]], list[str]]] = shell.input_transformers_cleanup
-    if _without_a_body not in transforms:
-        transforms.append(_without_a_body)
+    transforms.extend(each for each in _TRANSFORMS if each not in transforms)
     completion.install(shell)
 
 
@@ -272,5 +286,6 @@ def unload(shell: Any) -> None:
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
     completion.remove(shell)
-    if _without_a_body in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.remove(_without_a_body)
+    for each in _TRANSFORMS:
+        if each in shell.input_transformers_cleanup:
+            shell.input_transformers_cleanup.remove(each)

@@ -539,11 +539,26 @@ def test_jobs_lists_the_latest_first(notebook):
     assert notebook.run("%jobs alpha")["name"].tolist() == ["alpha_2", "alpha_1"]
     assert notebook.run("%jobs *_1 -n 2")["name"].tolist() == ["beta_1", "alpha_1"]
     assert notebook.run("%jobs nothing-like-it").empty
-    assert (notebook.run("%jobs")["submitted"].dt.microsecond == 0).all()
+
+
+def test_jobs_have_the_times_of_the_clock_on_the_wall(notebook, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        notebook.run("%%enqueue job -q nobody-there\nx = 1")
+        latest = notebook.run("%jobs -n 1").iloc[0]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    notebook.names["job"].cancel()
+    in_utc = nq.jobs()["submitted"].iloc[0]
+    assert latest["submitted"] == in_utc.tz_convert("Asia/Tokyo").tz_localize(None).floor("s")
+    assert pd.isna(latest["finished"])
 
 
 def test_a_terminal_goes_on_reading_after_the_first_line_of_a_cell(notebook):
     assert notebook.shell.check_complete("%%enqueue name")[0] == "incomplete"
+    assert notebook.shell.check_complete("%%enqueue -h")[0] == "complete"
     assert notebook.shell.check_complete("%%enqueue name\ny = 1\n\n")[0] == "complete"
 
 
