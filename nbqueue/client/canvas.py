@@ -16,7 +16,7 @@ from typing import Any
 from celery import canvas
 
 from nbqueue.client import running
-from nbqueue.client.compiling import checked
+from nbqueue.client.composition import checked
 from nbqueue.client.job import Job
 from nbqueue.client.options import check_count
 from nbqueue.client.signature import Chord, Chunks, Group, Map, Signature, Starmap, Workflow, adopt

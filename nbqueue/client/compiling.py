@@ -8,7 +8,7 @@ Pure: nothing is sent or looked up, and iterables of maps are passed on unread. 
     chord    a group, and a body that gets that list
     link     runs when its task has succeeded, with the result; not part of the workflow's result
     errback  runs once when one of the tasks it was linked to fails; of a chord's body, also when
-             the header does (`Errback`)
+             the header does
 
 Neighbours in a group that call one task with the same options become one step of many calls, since
 that is what makes a chord of a thousand fast.
@@ -16,7 +16,7 @@ that is what makes a chord of a thousand fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,17 +25,21 @@ from celery.canvas import _chain, maybe_unroll_group
 from celery.utils.functional import maybe_list
 
 from nbqueue.client import fitting
+from nbqueue.client.composition import (
+    ERRBACK,
+    checked,
+    errbacks_on,
+    flattened,
+    is_empty_chain,
+    is_empty_group,
+    mapped_task,
+    own_options,
+    runs,
+    task_of,
+)
 from nbqueue.client.steps import Draft, Step
 from nbqueue.core.errors import UsageError
 from nbqueue.core.plan import All, Failed, Listed, One, Spread, Take, stages_of
-
-TASK = "by_value"
-"""Field of a signature that holds the task itself."""
-
-ERRBACK = "nbqueue_errback"
-"""Option that tells errbacks apart that would be equal otherwise."""
-
-_NOT_THE_TASKS = frozenset({"link", "link_error", ERRBACK})
 
 
 @dataclass(frozen=True)
@@ -70,27 +74,11 @@ def draft(signature: Any, given: Given | None = None) -> Draft:
         TypeError: a task does not take its arguments or has no such option.
     """
     signature = checked(signature)
-    if _is_empty_chain(signature):
+    if is_empty_chain(signature):
         raise UsageError("a chain without tasks has nothing to run")
     steps = _Steps()
     result = steps.whole(signature, given or Given())
     return Draft(tuple(steps.steps), result)
-
-
-def checked(signature: Any) -> Any:
-    """Give a signature, also when it is a dict of its fields.
-
-    Raises:
-        UsageError: it is something else.
-    """
-    if isinstance(signature, canvas.Signature):
-        return signature
-    if isinstance(signature, dict) and "task" in signature:
-        return canvas.maybe_signature(signature)
-    hint = ""
-    if callable(getattr(signature, "s", None)):
-        hint = f"; for a call of that task, write {signature.name}.s(…)"
-    raise UsageError(f"a workflow is made of signatures, not of {signature!r}{hint}")
 
 
 class _Steps:
@@ -135,9 +123,9 @@ class _Steps:
         """Add the steps of a chain."""
         flow = _with_own(signature, given)
         members = [checked(task) for task in signature.tasks]
-        members = [task for task in members if not _is_empty_chain(task)]
+        members = [task for task in members if not is_empty_chain(task)]
         # Celery skips empty groups in a chain, unless there is nothing else.
-        members = [task for task in members if not _is_empty_group(task)] or members[:1]
+        members = [task for task in members if not is_empty_group(task)] or members[:1]
         for task in members:
             alone = maybe_unroll_group(task) if isinstance(task, canvas.group) else task
             flow = self.of(alone, flow)
@@ -154,10 +142,10 @@ class _Steps:
         tasks = signature.tasks
         header = self._members([tasks] if isinstance(tasks, canvas.group) else tasks, inner)
         body = signature.body
-        if body is None or _is_empty_chain(body) or _is_empty_group(body):
+        if body is None or is_empty_chain(body) or is_empty_group(body):
             return header
         body = checked(body)
-        for errback in _errbacks_on(body):
+        for errback in errbacks_on(body):
             self._rescue(errback, first, len(self.steps))
         # What delays a chord delays its header, not the body once more.
         options = {k: v for k, v in inner.options.items() if k not in ("countdown", "eta")}
@@ -165,7 +153,7 @@ class _Steps:
 
     def mapped(self, signature: Any, given: Given) -> Given:
         """Add a fan-out."""
-        task = _mapped_task(signature, given)
+        task = mapped_task(signature, given.options)
         values = signature.kwargs["it"]
         star = not isinstance(signature, canvas.xmap)
         known, constant = _constant(given.take)
@@ -186,7 +174,7 @@ class _Steps:
     def _members(self, tasks: Iterable[Any], given: Given) -> Given:
         parts: list[Any] = []
         after: list[int] = []
-        for run in _runs(_flattened(tasks)):
+        for run in runs(flattened(tasks)):
             if len(run) == 1:
                 made = self.of(run[0], given)
                 parts.append(made.take)
@@ -205,7 +193,7 @@ class _Steps:
     def _calls(self, signatures: list[Any], given: Given) -> int:
         """Add a step of calls that differ in nothing but their arguments."""
         first = signatures[0]
-        task = _task_of(first, given.options)
+        task = task_of(first, given.options)
         if first.immutable:
             take = None
             calls = tuple((tuple(s.args), dict(s.kwargs)) for s in signatures)
@@ -263,8 +251,7 @@ _WALKS: tuple[tuple[Any, _Walk], ...] = (
 
 def _with_own(signature: Any, given: Given) -> Given:
     """Give what flows into the members of a composed signature: with its own partial arguments."""
-    options = {**signature.options, **given.options}
-    options = {key: value for key, value in options.items() if key not in _NOT_THE_TASKS}
+    options = {**own_options(signature), **given.options}
     if signature.immutable:
         return Given(None, given.after, options=options, rescues=given.rescues)
     return replace(given, args=(*given.args, *signature.args), options=options)
@@ -288,42 +275,11 @@ def _ungrouped(signature: Any, take: Take) -> Take:
     """Give a result; of a group of nothing but a chain that ends in a group, that group's."""
     if not isinstance(signature, canvas.group) or not isinstance(take, Listed):
         return take
-    members = list(_flattened(signature.tasks))
+    members = list(flattened(signature.tasks))
     alone = len(members) == 1 and isinstance(members[0], _chain)
     if alone and isinstance(take.parts[0], (All, Listed)):
         return take.parts[0]
     return take
-
-
-# -- tasks -----------------------------------------------------------------------------------
-
-
-def _task_of(signature: Any, options: dict[str, Any]) -> Any:
-    """Give the task that a call is of, with the options of the call."""
-    task = signature.get(TASK)
-    if task is None:
-        raise UsageError(
-            f"{signature.task!r} is the name of a task in another project; a workflow runs tasks "
-            "that are defined here (@nq.task)"
-        )
-    own = {key: value for key, value in signature.options.items() if key not in _NOT_THE_TASKS}
-    chosen = {**own, **options}
-    return task.with_options(**chosen) if chosen else task
-
-
-def _mapped_task(signature: Any, given: Given) -> Any:
-    """Give the task of a map, with its options."""
-    call = checked(signature.kwargs["task"])
-    if call.args or call.kwargs:
-        raise UsageError(
-            f"a map calls its task with each value and nothing else, so {call!r} cannot have "
-            "arguments; starmap takes tuples of them"
-        )
-    options = {**signature.options, **given.options}
-    options = {key: value for key, value in options.items() if key not in _NOT_THE_TASKS}
-    if isinstance(signature, canvas.chunks):
-        options["chunksize"] = signature.kwargs["n"]
-    return _task_of(call, options)
 
 
 def _only_argument(task: Any, given: Given) -> Any:
@@ -333,64 +289,3 @@ def _only_argument(task: Any, given: Given) -> Any:
             "before it whose result is one"
         )
     return given.args[0]
-
-
-# -- groups ----------------------------------------------------------------------------------
-
-
-def _flattened(tasks: Iterable[Any]) -> Iterator[Any]:
-    """Walk the members of a group: groups in it are its own members; empty chains are none."""
-    for task in tasks:
-        task = checked(task)
-        if isinstance(task, canvas.group):
-            yield from _flattened(task.tasks)
-        elif not _is_empty_chain(task):
-            yield task
-
-
-def _runs(members: Iterable[Any]) -> Iterator[list[Any]]:
-    """Divide members into runs that can be one step."""
-    run: list[Any] = []
-    for member in members:
-        if run and not _alike(run[0], member):
-            yield run
-            run = []
-        run.append(member)
-    if run:
-        yield run
-
-
-def _alike(one: Any, other: Any) -> bool:
-    if _walk_of(one) is not _Steps.call or _walk_of(other) is not _Steps.call:
-        return False
-    if one.get(TASK) is not other.get(TASK) or one.immutable != other.immutable:
-        return False
-    if one.options != other.options or one.options.get("link"):
-        return False
-    errbacks = maybe_list(one.options.get("link_error")) or ()
-    return all(ERRBACK in checked(errback).options for errback in errbacks)
-
-
-def _is_empty_group(signature: Any) -> bool:
-    if not isinstance(signature, canvas.group):
-        return False
-    return next(_flattened(signature.tasks), None) is None
-
-
-def _is_empty_chain(signature: Any) -> bool:
-    return isinstance(signature, _chain) and all(
-        isinstance(task, _chain) and _is_empty_chain(task) for task in signature.tasks
-    )
-
-
-def _errbacks_on(body: Any) -> Iterator[Any]:
-    """List what is to be called when a chord's body cannot run because its header failed."""
-    body = checked(body)
-    yield from maybe_list(body.options.get("link_error")) or ()
-    if isinstance(body, _chain) and body.tasks:
-        yield from _errbacks_on(body.tasks[0])
-    elif isinstance(body, canvas.group):
-        for task in _flattened(body.tasks):
-            yield from _errbacks_on(task)
-    elif isinstance(body, canvas.chord) and body.body is not None:
-        yield from _errbacks_on(body.body)

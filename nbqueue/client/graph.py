@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class Graph:
         """Give the drawing, as SVG."""
         steps = self.draft.steps
         nodes = [Node(label(step), rescue=bool(step.rescues)) for step in steps]
-        return drawing.svg(nodes, [edge for i, step in enumerate(steps) for edge in edges(i, step)])
+        return drawing.svg(nodes, edges(steps))
 
     def _repr_html_(self) -> str:
         if not 0 < len(self.draft.steps) <= _MOST_DRAWN:
@@ -90,15 +91,20 @@ def note(step: Step) -> str:
     return f"after {_numbers(sorted(waits))}" if waits else ""
 
 
-def edges(i: int, step: Step) -> list[Edge]:
-    """Give what leads to a step."""
-    if step.rescues:
-        return [Edge(before, i, "fails") for before in step.rescues]
-    taken = dict.fromkeys(stages_of(step.takes))
-    waits = [before for before in step.after if before not in taken]
-    return [Edge(before, i, "takes") for before in taken] + [
-        Edge(before, i, "after") for before in waits
-    ]
+def edges(steps: Sequence[Step]) -> list[Edge]:
+    """Give what leads to each step; to an errback, only the last of the steps that it rescues."""
+    found: list[Edge] = []
+    followed: dict[int, list[int]] = {}
+    for i, step in enumerate(steps):
+        taken = dict.fromkeys(stages_of(step.takes))
+        waits = [before for before in step.after if before not in taken]
+        found += [Edge(before, i, "takes") for before in taken]
+        found += [Edge(before, i, "after") for before in waits]
+        for before in (*taken, *waits):
+            followed.setdefault(before, []).append(i)
+        last = [r for r in step.rescues if not set(followed.get(r, ())) & set(step.rescues)]
+        found += [Edge(before, i, "fails") for before in last]
+    return found
 
 
 def _taken(take: Take) -> str:

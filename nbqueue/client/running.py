@@ -9,6 +9,7 @@ from typing import Any
 from nbqueue.client import compiling, workflow
 from nbqueue.client.client import default_client
 from nbqueue.client.compiling import Given
+from nbqueue.client.composition import checked
 from nbqueue.client.job import Job
 from nbqueue.core.plan import One, Other
 
@@ -24,7 +25,7 @@ def start(
     given = Given(args=tuple(args), kwargs=dict(kwargs or {}), options=dict(options or {}))
     linked = {key: given.options.pop(key) for key in ("link", "link_error") if key in given.options}
     if linked:
-        signature = compiling.checked(signature).clone()
+        signature = checked(signature).clone()
         for key, found in linked.items():
             for other in found if isinstance(found, (list, tuple)) else [found]:
                 getattr(signature, key)(other)

@@ -25,7 +25,7 @@ from celery.utils.functional import maybe_list, regen
 from celery.canvas import _chain  # isort: skip
 
 from nbqueue.client import compiling, running
-from nbqueue.client.compiling import ERRBACK, TASK
+from nbqueue.client.composition import ERRBACK, TASK
 from nbqueue.client.graph import Graph, graph_of
 from nbqueue.client.job import Job
 from nbqueue.client.written import written

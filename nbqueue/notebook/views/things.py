@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils.functional import maybe_list
 
-from nbqueue.client.compiling import ERRBACK
+from nbqueue.client.composition import ERRBACK
 from nbqueue.client.written import written
 from nbqueue.core import states
 from nbqueue.notebook.brief import cut
