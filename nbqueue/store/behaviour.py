@@ -148,8 +148,8 @@ class ItemTask:
             UsageError: always; the message says what to do instead.
         """
         raise UsageError(
-            f"a task cannot send itself from within ({self.name}): retry() runs the item again; "
-            "send more from the notebook, or as the next step of a workflow (nq.chain, nq.map)"
+            f"self of {self.name!r} is the running item and cannot be sent: retry() runs it again; "
+            "to send another call, submit the task by its own name"
         )
 
     delay = replace = add_to_chord = apply_async

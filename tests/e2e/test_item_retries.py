@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 from celery import current_task
+from celery.exceptions import SoftTimeLimitExceeded
 
 import nbqueue as nq
 from nbqueue.store import keys
@@ -37,6 +38,15 @@ def waits(self, folder, x, countdown=1.0, times=1):
     if self.request.retries < times:
         raise self.retry(countdown=countdown, exc=OSError("not yet"))
     return os.getpid()
+
+
+@nq.task(chunksize=1)
+def meets(path, x):
+    """Wait until two of these run at the same time."""
+    Path(f"{path}-{x}").touch()
+    while not Path(f"{path}-{1 - x}").exists():
+        time.sleep(0.01)
+    return x
 
 
 def runs(folder):
@@ -111,6 +121,26 @@ def test_an_item_whose_process_dies_after_another_was_put_off_does_not_run_that_
     job = deadly.with_options(chunksize=3).starmap([(str(tmp_path), x) for x in range(3)])
     assert job.result(40) == [0, 1, 2]
     assert runs(tmp_path) == ["0-0", "0-1", "1-0", "1-0", "2-0"]
+
+
+@pytest.mark.usefixtures("client", "worker")
+def test_a_retry_whose_process_dies_is_run_again_as_the_same_retry(tmp_path):
+    @nq.task(bind=True)
+    def deadly(self, folder, x):
+        note(folder, f"{x}-{self.request.retries}")
+        if self.request.retries == 0:
+            self.retry(countdown=0.2, args=(folder, 11) if x else None)
+        if len(list(Path(folder).glob(f"{x}-1-*"))) == 1 and x == 11:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x, self.request.retries
+
+    job = deadly.with_options(chunksize=2).map([str(tmp_path)] * 2, range(2))
+    assert job.wait(40)
+    assert job.result() == [(0, 1), (11, 1)]
+    # (What ended just before the death was not recorded yet, and may have run again too.)
+    assert set(runs(tmp_path)) == {"0-0", "0-1", "1-0", "11-1"}
+    assert runs(tmp_path).count("1-0") == runs(tmp_path).count("0-0") == 1
+    assert job.to_frame()["attempts"].tolist() == [2, 2]
 
 
 @pytest.mark.usefixtures("client", "worker")
@@ -241,3 +271,108 @@ def test_a_step_of_a_workflow_is_retried_with_what_it_took():
         return given + more
 
     assert nq.run(nq.chain(first.s(), second.s(1))).result(40) == 21
+
+
+@pytest.mark.usefixtures("client", "worker")
+def test_an_item_that_would_be_retried_for_ever_can_be_cancelled(tmp_path, until):
+    @nq.task(bind=True, max_retries=None)
+    def endless(self, folder, x):
+        if x == 1:
+            note(folder, "try")
+            time.sleep(0.005)
+            self.retry(countdown=0)
+        return x
+
+    job = endless.starmap([(str(tmp_path), x) for x in range(50)])
+    until(lambda: job.counts()["SUCCESS"] == 49)  # its neighbours are not held up
+    assert job.cancel() == 1
+    assert job.wait(10)
+    assert job.state == "REVOKED"
+    # Both processes are free again: one that went on would hold up one of these.
+    gate = tmp_path / "gate"
+    pair = meets.starmap([(str(gate), x) for x in range(2)])
+    assert pair.result(20) == [0, 1]
+
+
+@pytest.mark.usefixtures("client", "worker")
+def test_coroutines_are_bound_and_retried_too():
+    @nq.task(bind=True)
+    async def fetch(self, x):
+        import asyncio
+
+        await asyncio.sleep(0.01)
+        if self.request.retries == 0:
+            raise self.retry(countdown=0.1 * x)
+        return x, self.request.retries
+
+    assert fetch.map([0, 1]).result(30) == [(0, 1), (1, 1)]
+
+
+@pytest.mark.usefixtures("client", "worker")
+def test_an_interrupted_attempt_may_be_retried():
+    @nq.task(
+        bind=True, autoretry_for=(TimeoutError, SoftTimeLimitExceeded), soft_time_limit=0.3,
+        default_retry_delay=0.1,
+    )  # fmt: skip
+    def slow(self, x):
+        if self.request.retries == 0:
+            time.sleep(30)
+        return self.request.retries
+
+    assert slow.map([0, 1]).result(30) == [1, 1]
+
+
+@pytest.mark.usefixtures("client", "worker")
+def test_large_arguments_of_a_retry_arrive():
+    @nq.task(bind=True)
+    def grows(self, data):
+        if len(data) < 3_000_000:
+            self.retry(args=(data * 3,), countdown=0.1)
+        return len(data), self.request.retries
+
+    assert grows.submit(b"x" * 1_500_000).result(30) == (4_500_000, 1)
+    assert grows.map([b"y" * 1_100_000]).result(30) == [(3_300_000, 1)]
+
+
+@pytest.mark.usefixtures("client", "worker")
+def test_arguments_that_cannot_travel_fail_the_item_and_say_so():
+    @nq.task(bind=True)
+    def wrong(self, x):
+        import threading
+
+        self.retry(args=(threading.Lock(),), countdown=0.1)
+
+    job = wrong.map([1])
+    assert job.wait(30)
+    assert "lock" in str(job.exceptions()[0])
+
+
+@pytest.mark.usefixtures("client", "worker")
+def test_an_item_that_asks_may_raise_what_does_not_pickle():
+    @nq.task(bind=True)
+    def odd(self, x):
+        class Odd(Exception):
+            def __init__(self, a, b):
+                super().__init__(f"{a} {b}")
+
+        if self.request.retries == 0:
+            self.retry(exc=Odd("very", "odd"), countdown=0.1)
+        raise self.retry(exc=Odd("still", "odd"), max_retries=1)
+
+    job = odd.map([1])
+    assert job.wait(30)
+    assert "still odd" in str(job.exceptions()[0])
+    assert any("very odd" in line for line in job.log())
+
+
+@pytest.mark.usefixtures("client", "worker")
+def test_a_bound_item_can_be_run_here_to_debug_it():
+    @nq.task(bind=True)
+    def shy(self, x):
+        if not self.request.called_directly:
+            raise ValueError(x)
+        return x, self.name
+
+    job = shy.map([1, 2])
+    assert job.wait(30)
+    assert job.rerun(1) == (2, "shy")

@@ -137,7 +137,7 @@ def test_a_task_by_value_does_not_send_itself(base):
 
     task = Behaviour(f, "f", bind=True, base=base).task
     for send in (task.delay, task.apply_async, task.replace):
-        with pytest.raises(UsageError, match="as the next step"):
+        with pytest.raises(UsageError, match="by its own name"):
             send()
 
 
