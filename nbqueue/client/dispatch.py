@@ -183,6 +183,12 @@ class Upload:
     def all(self, rows: Iterable[Any], *, bare: bool) -> None:
         """Store rows of arguments; ``bare`` when each is the only argument, without a tuple."""
         self._bare = bare
+        if bare and type(rows) is range:  # a block of one is a range, too: numbers are made there
+            self.block = BLOCK_ITEMS
+            for start in range(0, len(rows), self.block):
+                part = rows[start : start + self.block]
+                self._put(self._pack(part), len(part))
+            return
         stream: Iterator[Any] = iter(rows)
         probe = list(islice(stream, _PROBE))
         if not probe:
@@ -211,7 +217,7 @@ class Upload:
         self._keep(number, packed)
         self.n += n
 
-    def _pack(self, rows: list[Any]) -> bytes:
+    def _pack(self, rows: Sequence[Any]) -> bytes:
         if self._bare:
             return arguments.pack_columns([rows], self._client.blobs, self._params, self.n)
         if len({len(row) for row in rows}) == 1 and rows[0]:

@@ -1,6 +1,7 @@
 """Argument blocks: what a job's items are called with, many items to a block.
 
-    block  =  packed ("columns", (column, column, ...))     positional arguments, a list a parameter
+    block  =  packed ("columns", (column, column, ...))     positional arguments, a list (or a
+                                                           range) a parameter
            |  packed ("rows", [(args, kwargs), ...])         anything else
 
     form   =  "columns" or "rows", and "+refs" when arguments are Refs (`refs`)
@@ -36,7 +37,7 @@ class Block:
 
     def __init__(self, form: str, data: Any) -> None:
         form, _, refs = form.partition("+")
-        self.columns: Sequence[list[Any]] | None = data if form == "columns" else None
+        self.columns: Sequence[Sequence[Any]] | None = data if form == "columns" else None
         self._rows: list[Any] | None = None if form == "columns" else data
         self.has_refs = bool(refs)
 
@@ -65,7 +66,7 @@ class Block:
 
 
 def pack_columns(
-    columns: Sequence[list[Any]], blobs: BlobStore, names: Sequence[str], first: int
+    columns: Sequence[Sequence[Any]], blobs: BlobStore, names: Sequence[str], first: int
 ) -> bytes:
     """Pack a block of columns; ``first`` is the number of its first item, for error messages."""
     pointed = [_pointing(column, blobs) for column in columns]
@@ -143,7 +144,7 @@ def read(packed: bytes | memoryview, blobs: BlobStore) -> Block:
 
 def _pointing(values: Sequence[Any], blobs: BlobStore) -> Sequence[Any]:
     """Give values with a `Pointer` for each Ref; the same object when there is none."""
-    if not any(issubclass(kind, Ref) for kind in set(map(type, values))):
+    if type(values) is range or not any(issubclass(k, Ref) for k in set(map(type, values))):
         return values
     return [v.pointer(blobs) if isinstance(v, Ref) else v for v in values]
 

@@ -316,3 +316,13 @@ def test_a_task_that_waits_for_another_job_is_told_not_to(cluster):
 
     with pytest.raises(nq.UsageError, match="may not wait"):
         outer.submit(cluster.broker_url, cluster._address.key).result(20)
+
+
+def test_a_range_is_any_other_iterable_of_its_numbers():
+    numbers = range(7, 60_007, 3)
+    job = nq.task(lambda x: -x).map(numbers)
+    assert job.result(30) == [-x for x in numbers]
+    assert job.to_frame().iloc[:, 0].tolist() == list(numbers)
+    assert job[15_000]._live.call(15_000) == ((numbers[15_000],), {})
+    assert nq.task(lambda *x: x).map(range(2)).result(20) == [(0,), (1,)]
+    assert nq.task(lambda x: x).map(range(0)).result(20) == []

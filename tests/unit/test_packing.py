@@ -319,6 +319,14 @@ def test_nothing_that_was_changed_is_unpickled(fake_store, tmp_path):
 # -- blocks ------------------------------------------------------------------------------------
 
 
+def test_a_range_stays_one_and_is_small(blobs):
+    packed = pack_columns([range(5, 50_000, 5)], blobs, ("x",), 0)
+    block = arguments.read(packed, blobs)
+    assert len(packed) < 100
+    assert (len(block), block.call(1)) == (9999, ((10,), {}))
+    assert block.columns == (range(5, 50_000, 5),)
+
+
 def test_a_block_of_columns_gives_each_items_arguments(blobs):
     block = arguments.read(pack_columns([[1, 2], ["a", "b"]], blobs, ("x", "y"), 0), blobs)
     assert len(block) == 2
