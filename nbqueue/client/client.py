@@ -23,6 +23,7 @@ from nbqueue.client.live import Live
 from nbqueue.client.roster import Roster
 from nbqueue.client.saying import say
 from nbqueue.client.scheduler import Scheduler
+from nbqueue.client.unheard import Unheard
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
 from nbqueue.store import arguments, broker, routing
@@ -126,11 +127,18 @@ class Client:
         )
         self.schedules = Scheduler(self, store, backend_url)
         self.follower.on_sweep = self.sequels.release
+        self.default_queue: str = self.app.conf.task_default_queue
+        self.unheard = Unheard(self)
+        self.follower.on_look = self._look
         self.nodes = Nodes(store)
         self.roster = Roster()
         self.code = CodeCache(self.functions, self.blobs)
         self.store_url = redact(backend_url)
         """Where jobs are kept, without its password."""
+
+    def _look(self) -> None:
+        lives = [self.lives.get(job.id) for job in self.follower.unfinished()]
+        self.unheard.look([live for live in lives if live is not None])
 
     @property
     def embedded(self) -> bool:

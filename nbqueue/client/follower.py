@@ -31,6 +31,8 @@ _SWEEP_S = 5.0
 _LISTEN_S = 0.25
 """How long the thread sleeps when the bell is silent; so late may another process see a call."""
 
+_LOOK_S = 0.4
+
 NOTHING_READ = "0-0"
 """The cursor of a job of which no record has been applied."""
 
@@ -78,6 +80,9 @@ class Follower:
         self._swept = time.monotonic()
         self.on_sweep: Callable[[], None] = _nothing
         """What else is to be looked after at each sweep."""
+        self.on_look: Callable[[], None] = _nothing
+        """What is to be looked at about twice a second; must return at once."""
+        self._looked = 0.0
         self._thread = threading.Thread(target=self._loop, name="nbqueue-follower", daemon=True)
 
     def start(self) -> None:
@@ -154,6 +159,9 @@ class Follower:
                 if self._unopened and time.monotonic() - opened > _LISTEN_S:
                     self.open_now()
                     opened = time.monotonic()
+                if time.monotonic() - self._looked > _LOOK_S:
+                    self._looked = time.monotonic()
+                    self.on_look()
                 if time.monotonic() - self._swept > _SWEEP_S:
                     self._sweep()
             except (redis.RedisError, OSError, ValueError) as exc:

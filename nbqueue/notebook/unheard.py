@@ -12,7 +12,6 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from nbqueue.client.saying import say
 from nbqueue.store.broker import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
@@ -42,12 +41,7 @@ def _warn(client: Client, queue: str) -> None:
         log.debug("cannot ask which queues are listened on: %s", exc)
         return
     heard.update(listening)
-    if queue not in listening:
-        names = ", ".join(sorted(listening)) or "none at all"
-        say(
-            f"no worker listens on queue {queue!r}, so the job waits until one does "
-            f"(nbqueue worker -Q {queue}); there are workers on: {names}"
-        )
+    client.unheard.found(queue, listening)
 
 
 def _listening(client: Client) -> set[str]:

@@ -1,0 +1,57 @@
+"""A job in a queue that no worker consumes says so, soon and once."""
+
+import pytest
+
+import nbqueue as nq
+
+pytestmark = pytest.mark.timeout(100)
+
+
+@pytest.fixture(autouse=True)
+def client(wires, worker):
+    with nq.connect(wires.broker, backend=wires.backend, key=wires.key) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def worker(servers, wires):
+    return servers.worker(wires.broker, wires.key, "-c", "1", "-Q", "celery", backend=wires.backend)
+
+
+@nq.task
+def f(x=0):
+    return x
+
+
+def test_whoever_waits_is_told_once_and_the_repr_says_so(capfd, until, servers, wires):
+    job = f.apply_async(queue="gpu")
+    again = f.with_options(queue="gpu").map(range(3))
+    with pytest.raises(TimeoutError, match=r"goes on \(no worker consumes queue 'gpu'\)"):
+        job.result(6)
+    assert "PENDING, 1 item (PENDING 1); no worker consumes queue 'gpu'>" in repr(job)
+    assert "; no worker consumes queue 'gpu'>" in repr(again)
+    (line,) = [s for s in capfd.readouterr().err.splitlines() if "'gpu'" in s]
+    assert "(nbqueue worker -Q gpu); there are workers on: celery" in line
+    servers.worker(wires.broker, wires.key, "-c", "1", "-Q", "gpu", backend=wires.backend)
+    assert job.result(30) == 0
+    assert again.result(30) == [0, 1, 2]
+    assert "no worker" not in repr(again)
+    until(lambda: "no worker" not in repr(f.apply_async(queue="gpu")))
+
+
+def test_a_job_that_waits_for_its_time_or_behind_others_is_not_unheard(capfd, gate, until):
+    def wait(path):
+        import time
+
+        while not path.exists():
+            time.sleep(0.01)
+
+    blocking, behind = nq.task(wait).submit(gate), f.submit()
+    later = f.apply_async(queue="nowhere", countdown=60)
+    assert behind.wait(2.5) is False
+    assert "no worker" not in repr(behind) + repr(later)
+    assert "no worker" not in capfd.readouterr().err
+    gate.touch()
+    assert behind.result(30) == 0
+    blocking.result(30)
+    later.cancel()
