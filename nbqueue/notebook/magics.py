@@ -7,7 +7,7 @@ person can mend is one line, as IPython shows its own usage errors.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -102,15 +102,24 @@ class QueueMagics(Magics):
             found = analysis.analyse(body, cells.title(request))
         job = self._send(request, body, found)
         if request.name is not None:
-            self.shell.user_ns[request.name] = job
-            if hasattr(builtins, request.name):
-                say(f"{request.name!r} is the job now; del {request.name} gives Python's own back")
+            self._bind(request.name, job, pulled=request.names_out or found.assigns)
         if request.wait and modes.mode() == "text":
             job.wait()  # text is shown once: as it ended
         display.show(job, raises=request.wait)
         if request.wait:
             failing.wait(job)
             job.pull()
+
+    def _bind(self, name: str, job: Job, *, pulled: Sequence[str]) -> None:
+        """Make a job a variable; say so where that hides something, or is hidden itself."""
+        self.shell.user_ns[name] = job
+        if hasattr(builtins, name):
+            say(f"{name!r} is the job now; del {name} gives Python's own back")
+        if name in pulled:
+            say(
+                f"the cell assigns {name!r}, too: pull() puts that in the job's place, and then "
+                f"nq.job({job.name!r}) gives the job"
+            )
 
     def _expression(self, request: Enqueue) -> Job | None:
         source = request.expression or ""

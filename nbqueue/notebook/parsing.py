@@ -184,7 +184,9 @@ def _expanded(words: list[str], expand: Expand) -> list[str]:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         hint = "%enqueue -h explains"
-        if message.startswith("unrecognized arguments"):
+        if message.startswith("unrecognized arguments: #"):
+            hint = f"comments go below the first line; {hint}"
+        elif message.startswith("unrecognized arguments"):
             hint = f'put quotes around what has spaces, as in --for "x=[1, 2]"; {hint}'
         raise UsageError(f"{message[:1].lower()}{message[1:]}; {hint}")
 

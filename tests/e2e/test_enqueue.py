@@ -352,6 +352,13 @@ def test_what_fails_with_wait_is_shown_once_and_as_if_it_had_failed_here(noteboo
     assert "did not succeed" not in shown  # nothing arrived that could be pulled
 
 
+def test_a_cell_that_assigns_the_name_of_its_job_says_what_becomes_of_it(notebook, capsys):
+    notebook.run("%%enqueue same --wait\nsame = 3")
+    assert "nq.job('same') gives the job" in capsys.readouterr().err
+    assert notebook.names["same"] == 3
+    assert nq.job("same").result(20) == {"same": 3}
+
+
 def test_a_sweep_that_fails_with_wait_says_which_item_and_what_arrived(notebook, capsys):
     capsys.readouterr()
     notebook.shell.run_cell("%%enqueue bad --wait --for x=[1,0]\ny = 1 / x")
@@ -445,6 +452,7 @@ def test_pulling_what_is_no_cell_says_what_to_do(notebook):
         ("%%enqueue --for x,y=[1]\nx", "--for x,y=[1]: 1 is not 2 values; nothing was sent"),
         ("%%enqueue --timeout soon\nx", "--timeout takes seconds above 0"),
         ("%%enqueue --in nope\nx", "--in: there is no 'nope' in this notebook"),
+        ("%%enqueue job # why\nx = 1", "unrecognized arguments: # why; comments go below the"),
         ("%%enqueue --out a b\na = 1", "--out: the cell neither assigns nor reads 'b'"),
         ("%%enqueue --after nope\nx = 1", "no job with id or name 'nope'"),
         ("%%enqueue 3x\nx = 1", "NAME takes names of variables"),
