@@ -17,9 +17,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from celery import Celery
-from celery.schedules import BaseSchedule, schedstate
+from celery.schedules import BaseSchedule, crontab, schedstate
+from celery.schedules import schedule as interval
 from redbeat.decoder import RedBeatJSONDecoder, RedBeatJSONEncoder
 from redbeat.schedulers import RedBeatSchedulerEntry, ensure_conf, get_redis
+from redbeat.schedules import rrule
 
 from nbqueue.core.timetable import Timetable
 from nbqueue.store import keys
@@ -90,10 +92,38 @@ class Due(BaseSchedule):
         return hash(self.timetable)
 
 
+class Own(BaseSchedule):
+    """A schedule of an app's ``beat_schedule`` that RedBeat has no words for: solar, own classes.
+
+    In the store is only the entry's name. The object is the app's, which beat has loaded: nothing
+    that comes out of the store is imported or called.
+    """
+
+    def __init__(self, entry: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.entry = entry
+
+    @property
+    def _real(self) -> Any:
+        found = self.app.conf.beat_schedule[self.entry]["schedule"]
+        found.app = self.app
+        return found
+
+    def remaining_estimate(self, last_run_at: datetime) -> Any:
+        """Give the time until it is due."""
+        return self._real.remaining_estimate(last_run_at)
+
+    def is_due(self, last_run_at: datetime) -> Any:
+        """Say whether it is due, and in how many seconds to ask again."""
+        return self._real.is_due(last_run_at)
+
+
 class _Encoder(RedBeatJSONEncoder):
     def default(self, o: Any) -> Any:
         if isinstance(o, Due):
             return {"__type__": "nbqueue", "timetable": o.timetable.to_plain()}
+        if isinstance(o, Own):
+            return {"__type__": "nbqueue own", "entry": o.entry}
         return super().default(o)
 
 
@@ -102,6 +132,8 @@ class _Decoder(RedBeatJSONDecoder):
         """Read what the encoder made of an object."""
         if d.get("__type__") == "nbqueue":
             return Due(Timetable.from_plain(d["timetable"]))
+        if d.get("__type__") == "nbqueue own":
+            return Own(d["entry"])
         return super().dict_to_object(d)
 
 
@@ -133,6 +165,10 @@ class Entry(RedBeatSchedulerEntry):
             return schedstate(False, None)
         return super().is_due()
 
+    def _worded(self) -> Any:
+        has_words = isinstance(self.schedule, (Due, Own, interval, crontab, rrule))
+        return self.schedule if has_words else Own(self.name)
+
     def save(self) -> Entry:
         """Write the entry; how often and when it ran is kept where it is known already."""
         return self._write(replace=False)
@@ -148,7 +184,7 @@ class Entry(RedBeatSchedulerEntry):
             "args": self.args,
             "kwargs": self.kwargs,
             "options": self.options,
-            "schedule": self.schedule,
+            "schedule": self._worded(),
             "enabled": self.enabled,
         }
         meta = {"last_run_at": self.last_run_at, "total_run_count": self.total_run_count}

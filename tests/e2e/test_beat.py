@@ -100,16 +100,31 @@ def test_a_projects_own_entries_are_sent_as_well(start_beat, url, tmp_path, unti
     (tmp_path / "proj.py").write_text(
         textwrap.dedent(
             f"""
+            from datetime import timedelta
             from celery import Celery
+            from celery.schedules import BaseSchedule, schedstate
+
+            class Often(BaseSchedule):
+                def remaining_estimate(self, last_run_at):
+                    return last_run_at + timedelta(seconds=1) - self.now()
+
+                def is_due(self, last_run_at):
+                    rest = self.remaining_estimate(last_run_at).total_seconds()
+                    return schedstate(rest <= 0, rest if rest > 0 else 1.0)
+
             app = Celery("proj", broker={url!r})
             app.conf.beat_schedule = {{
                 "beats": {{"task": "proj.beats", "schedule": 1.0, "options": {{"queue": "proj"}}}},
+                "custom": {{
+                    "task": "proj.custom", "schedule": Often(), "options": {{"queue": "proj"}}
+                }},
             }}
             """
         )
     )
     _, log = start_beat("--app", "proj:app", folder=tmp_path)
-    until(lambda: "Sending due task beats (proj.beats)" in log.read_text())
+    until(lambda: log.read_text().count("Sending due task beats (proj.beats)") >= 2)
+    until(lambda: log.read_text().count("Sending due task custom (proj.custom)") >= 2)
     schedule = tick.every("1s", name="beats")  # a name that is taken, there
     until(lambda: ended(schedule))
     schedule.remove()
