@@ -12,8 +12,13 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from nbqueue.store import beatsettings
     from nbqueue.worker.app import make_worker_app
     from nbqueue.worker.environment import wiring
 
-    globals()["app"] = made = make_worker_app(wiring())
+    found = wiring()
+    made = make_worker_app(found)
+    beatsettings.configure(made, found.store_url)
+    made.nbqueue_only = True
+    globals()["app"] = made
     return made

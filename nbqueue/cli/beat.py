@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.cli import parsing
@@ -34,11 +35,12 @@ def add(commands: Any) -> None:
         beat,
         "send what schedules are due (task.every, task.cron, task.at), for workers elsewhere",
         passes_on=True,
-        usage="nbqueue beat [--broker URL] [--backend URL] [--app MODULE] "
-        "[any option of `celery beat`]",
+        usage="nbqueue beat [--broker URL] [--backend URL] [--config MODULE] "
+        "[--app MODULE] [any option of `celery beat`]",
         epilog=_EPILOG,
     )
     parsing.add_urls(sub, "the workers' broker; default: $NBQUEUE_BROKER")
+    parsing.add_config(sub)
     sub.add_argument(
         "--app",
         "-A",
@@ -59,13 +61,14 @@ def beat(options: argparse.Namespace) -> int:
 
 
 def _own(options: argparse.Namespace) -> Celery:
-    from nbqueue.store import broker
+    from nbqueue.store import broker, routing
     from nbqueue.store.connection import probe
     from nbqueue.worker.beat import make_beat_app
     from nbqueue.worker.environment import urls
 
     broker_url, store_url = urls(options.broker, options.backend)
-    app = make_beat_app(broker_url, store_url)
+    settings = routing.settings_of(options.config or os.environ.get("NBQUEUE_CONFIG"))
+    app = make_beat_app(broker_url, store_url, settings)
     probe(store_url)
     broker.ping(app, broker_url)
     return app
@@ -75,7 +78,7 @@ def _project(options: argparse.Namespace) -> Celery:
     from celery.app.utils import find_app
 
     from nbqueue.core.errors import UsageError
-    from nbqueue.store import beat
+    from nbqueue.store import beatsettings
     from nbqueue.store.connection import probe
     from nbqueue.worker.environment import urls
 
@@ -85,7 +88,7 @@ def _project(options: argparse.Namespace) -> Celery:
         raise UsageError(f"there is no Celery app at {options.app!r}: {exc}") from exc
     app.finalize()
     _, store_url = urls(options.broker or app.conf.broker_url, options.backend)
-    beat.configure(app, store_url)
+    beatsettings.configure(app, store_url)
     probe(store_url)
     return app
 

@@ -45,6 +45,16 @@ def add_urls(sub: argparse.ArgumentParser, broker_help: str) -> None:
     )
 
 
+def add_config(sub: argparse.ArgumentParser) -> None:
+    """Add ``--config``."""
+    sub.add_argument(
+        "--config",
+        metavar="MODULE",
+        help="Celery settings, of which those about queues and time zones are heeded; default: "
+        "$NBQUEUE_CONFIG",
+    )
+
+
 def misused(options: argparse.Namespace, message: str) -> NoReturn:
     """End the command as wrong usage."""
     options.parser.error(message)

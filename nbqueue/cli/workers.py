@@ -69,7 +69,7 @@ def add(commands: Any) -> None:
         epilog=_EPILOG,
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
-    _add_config(sub)
+    parsing.add_config(sub)
     sub.add_argument(
         "--reload",
         action="store_true",
@@ -93,17 +93,8 @@ def add(commands: Any) -> None:
         epilog=_MULTI_EPILOG,
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
-    _add_config(sub)
+    parsing.add_config(sub)
     parsing.add(commands, "keygen", keygen, "print a new signing key, for $NBQUEUE_KEY")
-
-
-def _add_config(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--config",
-        metavar="MODULE",
-        help="Celery settings, of which those about queues and time zones are heeded; default: "
-        "$NBQUEUE_CONFIG",
-    )
 
 
 def keygen(options: argparse.Namespace) -> int:

@@ -241,10 +241,13 @@ def make(
     if isinstance(sub.options.expires, datetime):
         raise UsageError("expires is a time after each run's own, in seconds; a schedule has end=")
     now = client.now()
-    zone = timing.check_zone(terms.timezone)
+    told = client.app.conf.timezone if terms.timezone is None else terms.timezone
+    zone = timing.check_zone(told)
     timetable = terms.timetable(make_rule(zone, now), zone, now)
     address, blobs = client.schedules.put(function)
-    spec = dispatch.make_spec(client, replace(sub, function=address), n=1, block=0)
+    spec = dispatch.make_spec(
+        client, replace(sub, function=address), n=1, block=0, args=args, kwargs=kwargs
+    )
     call, call_blobs = client.schedules.pack(sub.params, args, kwargs)
     wanted = Definition(name, spec, call, timetable, zone, terms.overlap, now, blobs, call_blobs)
     try:

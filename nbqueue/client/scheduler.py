@@ -17,7 +17,7 @@ import redis
 from nbqueue.client import timing
 from nbqueue.client.saying import say
 from nbqueue.core.timetable import Times, Timetable
-from nbqueue.store import arguments, functions, keys, runs, schedules
+from nbqueue.store import arguments, beatsettings, functions, keys, runs, schedules
 from nbqueue.store.connection import translated
 from nbqueue.store.packing import BlobStore
 from nbqueue.store.runs import Run
@@ -60,8 +60,8 @@ class Scheduler:
         def beat() -> Any:
             from nbqueue.store import beat
 
-            if client.app.conf.beat_scheduler != beat.SCHEDULER:
-                beat.configure(client.app, store_url)
+            if client.app.conf.beat_scheduler != beatsettings.SCHEDULER:
+                beatsettings.configure(client.app, store_url)
             return beat
 
         self._beat: Callable[[], Any] = beat  # a closure, because a URL may have a password
@@ -220,7 +220,7 @@ class Scheduler:
             definition.name,
             definition.timetable,
             sent or beat.Sent(self._client.now(), 0),
-            queue=definition.spec.route.queue,
+            definition.spec.route,
         )
         if not self._client.embedded and not beat.is_running(self._client.app):
             say(

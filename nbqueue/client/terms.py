@@ -28,7 +28,8 @@ class Terms:
     overlap: bool = True
     """Whether a run may begin while the one before is still going; else it is skipped."""
     timezone: Any = None
-    """Time zone of the times above, of ``cron`` and of names; this machine's by default."""
+    """Time zone of the times above, of ``cron`` and of names; by default Celery's ``timezone``
+    where the client's configuration sets it, else this machine's."""
 
     @staticmethod
     def split(options: dict[str, Any]) -> tuple[Terms, dict[str, Any]]:

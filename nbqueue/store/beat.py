@@ -23,35 +23,12 @@ from redbeat.decoder import RedBeatJSONDecoder, RedBeatJSONEncoder
 from redbeat.schedulers import RedBeatSchedulerEntry, ensure_conf, get_redis
 from redbeat.schedules import rrule
 
+from nbqueue.core.records import Route
 from nbqueue.core.timetable import Timetable
-from nbqueue.store import keys
 from nbqueue.store.schedules import SCHEDULED_TASK
-
-SCHEDULER = "nbqueue.worker.beat:BeatScheduler"
 
 _ENTRY = "nbqueue "
 """In front of a schedule's name, so that a project's own entries have others."""
-
-_LOOP_S = 0.5
-"""How often beat looks for what was added. Lower: beat is busy; higher: it is late."""
-
-_LOCK_S = 5
-"""A beat that has not been heard of for this long is dead, and another takes over. Lower than a
-pause of a busy machine, and two beats take turns; higher, and nothing is sent for as long."""
-
-
-def configure(app: Celery, store_url: str) -> None:
-    """Have an app's beat keep its entries in a store."""
-    app.conf.update(
-        beat_scheduler=SCHEDULER,
-        beat_max_loop_interval=_LOOP_S,
-        redbeat_redis_url=store_url,
-        redbeat_key_prefix=keys.BEAT,
-        redbeat_lock_timeout=_LOCK_S,
-        # Else RedBeat takes the broker's, which may be another server.
-        redbeat_redis_use_ssl=False,
-        redbeat_redis_options={"socket_connect_timeout": 3, "socket_timeout": 30},
-    )
 
 
 class Due(BaseSchedule):
@@ -207,16 +184,17 @@ class Sent(NamedTuple):
     """How often it sent it."""
 
 
-def enable(
-    app: Celery, name: str, timetable: Timetable, sent: Sent, *, queue: str | None = None
-) -> None:
-    """Have beat send a schedule, whether or not it did."""
+def enable(app: Celery, name: str, timetable: Timetable, sent: Sent, route: Route) -> None:
+    """Have beat send a schedule, whether or not it did, to the queue that its jobs go to."""
+    to: dict[str, Any] = {"queue": route.queue or app.conf.task_default_queue}
+    if route.exchange and not route.queue:
+        to = {"exchange": route.exchange, "routing_key": route.routing_key}
     Entry(
         name=_ENTRY + name,
         task=SCHEDULED_TASK,
         schedule=Due(timetable),
         args=[name],
-        options={"queue": queue} if queue else {},
+        options=to,
         last_run_at=datetime.fromtimestamp(sent.last, timezone.utc),
         total_run_count=sent.runs,
         app=app,

@@ -14,6 +14,7 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +28,7 @@ from redbeat.schedulers import (
     get_redis,
 )
 
-from nbqueue.store import beat, broker, runs, schedules
+from nbqueue.store import beat, beatsettings, broker, runs, schedules
 from nbqueue.store.connection import connect
 
 log = logging.getLogger("nbqueue.beat")
@@ -57,15 +58,23 @@ class BeatScheduler(RedBeatScheduler):
         An app without one leaves alone what a project's beat has written. (And RedBeat would add
         a daily cleaning of results, of which there are none.)
         """
-        if self.app.conf.beat_schedule or not getattr(self.app, "nbqueue_only", False):
+        if self.app.conf.beat_schedule or not self._is_ours:
             super().setup_schedule()
+
+    @property
+    def _is_ours(self) -> bool:
+        return getattr(self.app, "nbqueue_only", False)
 
     def apply_async(
         self, entry: Any, producer: Any = None, advance: bool = True, **options: Any
     ) -> Any:
         """Send an entry; a schedule's with the time at which it was due."""
         if isinstance(entry.schedule, beat.Due):
-            entry = type(entry)(**dict(entry, args=[*entry.args, entry.due_moment()]))
+            args = [*entry.args, entry.due_moment()]
+            # The queue is as nbqueue's workers have declared it; a project's own app has it
+            # otherwise, and RabbitMQ would refuse that.
+            to = entry.options if self._is_ours else {**entry.options, "declare": []}
+            entry = type(entry)(**dict(entry, args=args, options=to))
         return super().apply_async(entry, producer=producer, advance=advance, **options)
 
     def tick(self, *args: Any, **options: Any) -> float:
@@ -106,10 +115,12 @@ class BeatScheduler(RedBeatScheduler):
             runs.latest(self._store, name, _NOTED)
 
 
-def make_beat_app(broker_url: str, store_url: str) -> Celery:
+def make_beat_app(
+    broker_url: str, store_url: str, settings: Mapping[str, Any] | None = None
+) -> Celery:
     """Make the app of a beat that sends nothing but schedules."""
-    app = broker.make_app(broker_url)
-    beat.configure(app, store_url)
+    app = broker.make_app(broker_url, settings=settings)
+    beatsettings.configure(app, store_url)
     app.nbqueue_only = True
     return app
 

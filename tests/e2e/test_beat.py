@@ -3,8 +3,10 @@
 import contextlib
 import os
 import signal
+import sys
 import textwrap
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from nbqueue.store import signing
 
 pytestmark = pytest.mark.timeout(120)
 KEY = signing.generate()
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,19 @@ def test_a_projects_own_entries_are_sent_as_well(start_beat, url, tmp_path, unti
     schedule.remove()
     n = log.read_text().count("(proj.beats)")
     until(lambda: log.read_text().count("(proj.beats)") > n)
+
+
+@pytest.mark.usefixtures("client")
+def test_celerys_own_command_finds_the_schedules_too(servers, url, until):
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "NBQUEUE_KEY": KEY, "NBQUEUE_BROKER": url}
+    command = [sys.executable, "-m", "celery", "-A", "nbqueue", "beat", "-l", "info"]
+    process, log = servers.start("celery-beat", command, env=env)
+    schedule = tick.every("1s")
+    until(lambda: ended(schedule) or process.poll() is not None, 40)
+    process.terminate()
+    assert process.wait(10) == 0, log.read_text()
+    assert ended(schedule)
+    assert "celery.backend_cleanup" not in log.read_text()
 
 
 def test_a_beat_outlives_a_store_that_is_away(servers, until, start_beat, capsys):

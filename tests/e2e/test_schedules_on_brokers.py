@@ -59,3 +59,27 @@ def test_a_schedule_for_a_queue_waits_for_a_worker_of_it(servers, wires, until):
     assert ended(schedule) == []
     servers.worker(wires.broker, wires.key, "-c", "1", "-Q", "gpu", backend=wires.backend)
     until(lambda: ended(schedule))
+
+
+@pytest.mark.usefixtures("client")
+def test_a_projects_beat_sends_schedules_to_nbqueues_workers(start_beat, wires, tmp_path, until):
+    (tmp_path / "proj.py").write_text(
+        "from celery import Celery\n"
+        f"app = Celery('proj', broker={wires.broker!r})\n"
+        "app.conf.task_default_queue = 'proj'\n"
+        "app.conf.beat_schedule = {'own': {'task': 'proj.own', 'schedule': 1.0}}\n"
+    )
+    _, log = start_beat("--app", "proj:app", "--backend", wires.backend, folder=tmp_path)
+    schedule = tick.every("1s")
+    until(lambda: ended(schedule))
+    assert "proj.own" in log.read_text()
+
+
+@pytest.mark.usefixtures("beat")
+def test_a_time_zone_that_the_configuration_sets_is_that_of_schedules(wires, worker):
+    config = {"timezone": "Asia/Tokyo"}
+    with nq.connect(wires.broker, backend=wires.backend, key=wires.key, config=config):
+        schedule = tick.cron("0 8 * * *")
+        assert schedule.times == "cron 0 8 * * * (Asia/Tokyo)"
+        assert tick.cron("0 8 * * *", timezone="UTC").next_run.utcoffset() == timedelta(0)
+        assert schedule.remove()
