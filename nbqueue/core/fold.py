@@ -72,6 +72,11 @@ class Waiting(NamedTuple):
     eta: float
     """Seconds since the epoch, by the store's clock."""
     error: Error
+    begun: float = 0.0
+    """The latest beginning of its attempts so far, as far as that is known."""
+
+
+_NEVER = Waiting(0, 0.0, Error("", "", ""))
 
 
 @dataclass
@@ -309,7 +314,7 @@ class JobState:
     def _started(self, record: Started) -> Changes:
         i = record.item
         # An item may be begun twice, when its first worker died: then the later one counts.
-        if 0 <= i < self.n and self._open(i, record.round) and not record.at <= self.started[i]:
+        if 0 <= i < self.n and self._open(i, record.round) and record.at > self._begun(i):
             if i in self.running and self.running[i].worker != record.worker:
                 self._died(i)
             self._set_states(i, i + 1, bytes([states.STARTED_CODE]))
@@ -318,15 +323,20 @@ class JobState:
             self.running[i] = record
         return NOTHING
 
+    def _begun(self, i: int) -> float:
+        """Give when an item's latest attempt began, as far as that is known, or else 0."""
+        return max(self.retries.get(i, _NEVER).begun, self.started[i])  # a NaN does not count
+
     def _retrying(self, record: Retrying) -> Changes:
         for i, retries, eta, why in record.items:
             if not (0 <= i < self.n and self._open(i, record.round)):
                 continue
-            before = self.retries[i].retries if i in self.retries else 0
-            if retries > before:
+            before = self.retries.get(i, _NEVER)
+            if retries > before.retries:
                 self._set_states(i, i + 1, bytes([states.RETRY_CODE]))
-                self.attempts[i] = min(self.attempts[i] + retries - before, 255)
-                self.retries[i] = Waiting(retries, eta, record.errors[why])
+                self.attempts[i] = min(self.attempts[i] + retries - before.retries, 255)
+                self.retries[i] = Waiting(retries, eta, record.errors[why], self._begun(i))
+                self.started[i], self.worker[i] = _NAN, NOWHERE
                 self._stopped(i, i + 1)
         return NOTHING
 

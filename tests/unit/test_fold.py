@@ -1,5 +1,6 @@
 """Records in, state out."""
 
+import math
 from array import array
 from dataclasses import replace
 from itertools import pairwise
@@ -209,6 +210,11 @@ def test_an_item_that_waits_for_its_retry_says_why_and_counts_its_attempts():
     assert (state.attempts[2], state.attempts[5]) == (3, 1)
     assert state.name == "STARTED"
     assert not state.running
+    assert math.isnan(state.started[2])  # it keeps no worker busy
+    state.apply(Started(1, "w1", "m", 2, 1001.0))
+    assert state.where(states.RETRY_CODE) == [2, 5]
+    state.apply(Started(1, "w1", "m2", 2, 1201.0))
+    assert state.where(states.STARTED_CODE) == [2]
     state.apply(make_outcomes([(2, 3)]))
     assert state.attempts[2] == 4
     assert state.error(2) is None
