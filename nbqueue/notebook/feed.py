@@ -43,13 +43,16 @@ class Feed:
         Afterwards ``delta`` holds it, or is empty when a snapshot is the shorter way to tell it.
         """
         now = np.frombuffer(states, dtype=np.uint8)
+        grown = len(now) - len(self.told)
+        if grown:  # a workflow has found out how many items a step has
+            self.told = np.concatenate([self.told, np.zeros(grown, dtype=np.uint8)])
         changed = np.flatnonzero(now != self.told)
-        if not len(changed):
+        if not len(changed) and not grown:
             return False
         self.seq += 1
         new = now[changed]
         self.told[changed] = new
-        if 4 * len(changed) > len(self.told) // 2:
+        if grown or 4 * len(changed) > len(self.told) // 2:
             self.delta = b""
         else:
             words = np.empty(len(changed) + 1, dtype="<u4")

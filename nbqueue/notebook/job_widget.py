@@ -57,7 +57,7 @@ class JobWidget(Lasting, anywidget.AnyWidget):
     _css = esm.STATIC / "job.css"
 
     job = traitlets.Dict().tag(sync=True)
-    """What does not change: ``id name task n params``."""
+    """What does not change, but that a workflow may get more items: ``id name task n params``."""
     selected = traitlets.Int(_NOT_SHOWN).tag(sync=True)
     """The chosen item; -1 when none is."""
     # The values of these are made at the moment when they are sent, also when a page that was
@@ -69,7 +69,7 @@ class JobWidget(Lasting, anywidget.AnyWidget):
     def __init__(self, live: Live) -> None:
         spec = live.state.spec
         self._live = live
-        self._feed = Feed(spec.n)
+        self._feed = Feed(live.state.n)
         self._pace = Pace()
         self._rate: float | None = None
         self._sending = threading.RLock()
@@ -93,7 +93,7 @@ class JobWidget(Lasting, anywidget.AnyWidget):
                 "id": spec.id,
                 "name": spec.name,
                 "task": spec.task,
-                "n": spec.n,
+                "n": live.state.n,
                 "params": list(spec.params),
             }
         )
@@ -118,6 +118,8 @@ class JobWidget(Lasting, anywidget.AnyWidget):
             if not news and not self._worth_telling(told, now):
                 return
             self._told, self._told_at = told, now
+            if told["n"] != self.job["n"]:
+                self.job = {**self.job, "n": told["n"]}
             keys = {"summary"}
             if news:
                 keys.add("delta" if self._feed.delta else "snapshot")

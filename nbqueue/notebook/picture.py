@@ -75,6 +75,22 @@ class Said:
 
 
 @dataclass(frozen=True)
+class StepShown:
+    """One step of a workflow."""
+
+    task: str
+    counts: tuple[int, ...]
+    """Items by state's code; all 0 while it is not known how many there will be."""
+    rescue: bool = False
+    """It is called because something has failed."""
+
+    @property
+    def n(self) -> int:
+        """How many items it has, as far as is known."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
 class JobPicture:
     """A job at one moment."""
 
@@ -102,6 +118,10 @@ class JobPicture:
     said: tuple[Said, ...] = ()
     said_left: int = 0
     """Items with outputs that `said` leaves out."""
+    steps: tuple[StepShown, ...] = ()
+    """Of a workflow."""
+    steps_left: int = 0
+    """Steps that `steps` leaves out."""
     note: str = ""
     """Why nothing more is heard of a job that has not ended."""
 

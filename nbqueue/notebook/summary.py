@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbqueue.notebook import steps
+
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
     from nbqueue.core.fold import JobState
@@ -34,6 +36,9 @@ def facts(live: Live) -> dict[str, Any]:
         "gone": live.finished and not state.finished,
         "round": state.current_round,
         "progress": _bars(state),
+        "n": state.n,
+        "steps": [[step.task, list(step.counts), step.rescue] for step in steps.steps(state)],
+        "steps_left": steps.left_out(state),
     }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
 from nbqueue.core.outputs import settle
-from nbqueue.notebook import timeline, values
+from nbqueue.notebook import steps, timeline, values
 from nbqueue.notebook.brief import brief, call, cut
 from nbqueue.notebook.picture import Failure, JobPicture, Row, Running, Said, grid
 
@@ -66,7 +66,8 @@ class _Negative:
         wanted = dict.fromkeys([i for i in first[:_FAILURES] if i in state.outputs])
         wanted.update(dict.fromkeys(islice(state.outputs, _SAID)))
         self.said = [(i, list(state.outputs[i])) for i in sorted(list(wanted)[:_SAID])]
-        shown = range(min(self.spec.n, _ROWS))
+        self.steps, self.steps_left = steps.steps(state), steps.left_out(state)
+        shown = range(min(len(self.codes), _ROWS))
         self.row_errors = {i: _error(state, i) for i in shown if self.codes[i] == _FAILED}
         self.results = {
             i: (state.batches[state.batch_of[i] - 1].results, state.place[i])
@@ -85,7 +86,7 @@ class _Negative:
             name=spec.name,
             task=self.task,
             state=self.name,
-            n=spec.n,
+            n=len(self.codes),
             counts=dict(zip(states.NAMES, self.counts, strict=True)),
             finished=self.finished,
             elapsed_s=elapsed_s,
@@ -104,6 +105,8 @@ class _Negative:
                 for i, records in self.said
             ),
             said_left=self.said_total - len(self.said),
+            steps=self.steps,
+            steps_left=self.steps_left,
             note=note,
         )
 
@@ -129,7 +132,7 @@ class _Negative:
         window = min(_RECENT_S, max(now - self.submitted[-1], 1e-3))
         recent = int(np.count_nonzero(self.columns.started + self.columns.run_s > now - window))
         rate = recent / window if recent else done / elapsed_s
-        return rate, (self.spec.n - done) / rate
+        return rate, (len(self.codes) - done) / rate
 
     def _failures(self) -> tuple[tuple[Failure, ...], int]:
         kinds: dict[str, list[int]] = {}
@@ -179,7 +182,7 @@ class _Negative:
     def _table(self) -> tuple[tuple[str, ...], tuple[Row, ...]]:
         """Give the first items with what they were called with and what became of them."""
         params = self.spec.params
-        n = min(self.spec.n, _ROWS)
+        n = min(len(self.codes), _ROWS)
         calls = [self._arguments(i) for i in range(n)]
         known = any(found is not None for found in calls)
         results = {i: values.result(*where) for i, where in self.results.items()}

@@ -260,3 +260,10 @@ test("the cluster's widget keeps its page too", async () => {
   const cluster = await load("shared", "cluster.js");
   assert.equal(String(cluster.keepPage), String(job.keepPage));
 });
+
+test("how far a step is: what has ended, of what is known", () => {
+  const counts = Array(6).fill(0);
+  assert.equal(job.farOf(counts).text, "–");
+  Object.assign(counts, { [PENDING]: 995, [STARTED]: 2, [SUCCESS]: 1003, [FAILURE]: 1 });
+  assert.deepEqual(job.farOf(counts), { n: 2001, done: 1004, text: "1,004 of 2,001" });
+});

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from nbqueue.core import states
 from nbqueue.core.spans import span
-from nbqueue.notebook.picture import JobPicture, Said
+from nbqueue.notebook.picture import JobPicture, Said, StepShown
 from nbqueue.notebook.views import outputs, palette, png
 from nbqueue.notebook.views.outputs import quoted
 from nbqueue.notebook.views.text import state_words
@@ -48,6 +48,7 @@ def _many(picture: JobPicture) -> Iterable[str]:
     yield _headline(picture)
     yield _bar(picture)
     yield _legend(picture)
+    yield _steps(picture)
     yield _grid(picture)
     yield _running(picture)
     yield _failures(picture)
@@ -125,6 +126,37 @@ def _legend(picture: JobPicture) -> str:
                 f"</span> {count:,} {look.word}</span>"
             )
     return f'<div style="{_NUMBERS}">{"".join(parts)}</div>'
+
+
+def _steps(picture: JobPicture) -> str:
+    """Give a workflow's steps: a bar for each, and how far it is."""
+    if not picture.steps:
+        return ""
+    rows = "".join(
+        f'<tr><td style="{_CELL}">{"✗ " if step.rescue else ""}{quoted(step.task)}</td>'
+        f'<td style="{_CELL}"><div style="width:120px">{_bar_of(step)}</div></td>'
+        f'<td style="{_CELL};{_NUMBERS}">{_done_of(step)}</td></tr>'
+        for step in picture.steps
+    )
+    more = f"… and {picture.steps_left:,} more steps" if picture.steps_left else ""
+    table = f'<table style="border-collapse:collapse;border:0;font-size:12px">{rows}</table>'
+    return f'<div style="margin:4px 0">{table}{more}</div>'
+
+
+def _bar_of(step: StepShown) -> str:
+    counts = dict(zip(states.NAMES, step.counts, strict=True))
+    return _track(
+        "".join(
+            _filled(100 * counts[state] / step.n, palette.LOOKS[state].colour)
+            for state in _ORDER
+            if counts[state]
+        )
+    )
+
+
+def _done_of(step: StepShown) -> str:
+    done = sum(step.counts[states.FIRST_DONE_CODE :])
+    return f"{done:,} of {step.n:,}" if step.n else "–"
 
 
 def _grid(picture: JobPicture) -> str:

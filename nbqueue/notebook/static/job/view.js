@@ -21,6 +21,7 @@ function view(board, host) {
   const parts = [];
   const context = { board, root, n, id, params, signal, name };
   const head = header(context);
+  const steps = stepBars(context);
   const live = progressBars(context);
   const panel = item(context);
   const tabs = tabbed(context, [
@@ -28,8 +29,8 @@ function view(board, host) {
     ["Table", table(context)],
     ["Timeline", timeline(context)],
   ]);
-  parts.push(head, live, tabs, panel);
-  root.append(head.node, live.node, tabs.node, panel.node);
+  parts.push(head, steps, live, tabs, panel);
+  root.append(head.node, steps.node, live.node, tabs.node, panel.node);
 
   // One repaint a frame, however many messages have come.
   let wanted = 0;

@@ -17,7 +17,8 @@
  * @typedef {{cols: number, rows: number, pitch: number, cells: number, perCell: number}} Layout
  * @typedef {{state: string, counts: number[], done: number, finished: boolean, gone: boolean,
  *   rate: ?number, eta_s: ?number, elapsed_s: number, workers: number, progress: any[][],
- *   said: string, busy: string, round: number}} Summary
+ *   said: string, busy: string, round: number, steps?: [string, number[], boolean][],
+ *   steps_left?: number}} Summary
  */
 
 export default () => {
@@ -36,7 +37,20 @@ export default () => {
     /** @param {{model: any, el: HTMLElement}} context */
     render({ model, el }) {
       board ??= new Board(model);
-      return view(board, el);
+      // A workflow may find out that it has more items; a view is made for so many.
+      let n = board.n;
+      let end = view(board, el);
+      const grown = () => {
+        if (!board || board.n === n) return;
+        n = board.n;
+        end();
+        end = view(board, el);
+      };
+      model.on("change:job", grown);
+      return () => {
+        model.off("change:job", grown);
+        end();
+      };
     },
   };
 };
