@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from nbqueue.client.job import Job
     from nbqueue.client.listening import on
     from nbqueue.client.local import LocalCluster
+    from nbqueue.client.project import AsyncResult, tasks
     from nbqueue.client.reaching import (
         cluster,
         control,
@@ -97,6 +98,7 @@ _HOMES = {
     "nbqueue.client.job": ("Job",),
     "nbqueue.client.listening": ("on",),
     "nbqueue.client.local": ("LocalCluster",),
+    "nbqueue.client.project": ("AsyncResult", "tasks"),
     "nbqueue.client.reaching": (
         "cluster",
         "control",
@@ -139,6 +141,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AsyncResult",
     "BadSignature",
     "BrokerUnreachable",
     "Client",
@@ -189,6 +192,7 @@ __all__ = [
     "signature",
     "starmap",
     "task",
+    "tasks",
     "track",
     "wait",
     "workers",

@@ -21,7 +21,7 @@ from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.outcome import Outcomes
 from nbqueue.client.saying import say
 from nbqueue.core import states
-from nbqueue.core.errors import BadSignature, Expired, NbqueueError, UpstreamFailed
+from nbqueue.core.errors import BadSignature, Expired, NbqueueError, UpstreamFailed, UsageError
 from nbqueue.core.fold import Changes, JobState
 from nbqueue.core.plan import block_number
 from nbqueue.core.records import Cancelled, Finished, JobSpec, Record
@@ -189,7 +189,17 @@ class Live:
         return stage.spec.task, ", ".join(shown)
 
     def function(self) -> Any:
-        """Give the function, as it was sent."""
+        """Give the function, as it was sent.
+
+        Raises:
+            UsageError: none was: the job's task is a Celery project's.
+        """
+        if not self.state.function and not self.state.stages:
+            task = self.state.task
+            raise UsageError(
+                f"job {self.name!r} runs {task}, a task of a Celery project: the function is that "
+                f"project's (nq.tasks(app)[{task!r}] calls it here, and sends it again)"
+            )
         return self.client.functions.get(self.state.function)
 
     def kind(self) -> Kind:

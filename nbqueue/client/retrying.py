@@ -43,6 +43,8 @@ def retry(live: Live, task: AnyTask | None) -> None:
             "job can be; submit what fails as a new job"
         )
     name, function = state.task, state.function
+    if task is None and not state.stages:
+        live.function()  # (a Celery project's task has none here)
     if task is not None:
         _check_fits(live, task, _causes(live, failed))
         function = client.code.address(task.body)

@@ -67,7 +67,7 @@ def processes_of():
     return _processes_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def until():
     return _until
 

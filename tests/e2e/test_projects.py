@@ -1,0 +1,364 @@
+"""Existing Celery projects, driven from a notebook: their own workers, serializers and settings.
+
+Each project is a folder of its own with its own `celery -A … worker`; the notebook is a process
+that stands in that folder. Job logs are on the module's embedded cluster, which the project's
+workers know nothing of.
+"""
+
+import json
+import os
+import sys
+import textwrap
+
+import pytest
+
+pytestmark = pytest.mark.timeout(120)
+
+APP = """
+from celery import Celery
+
+app = Celery("proj", broker={broker!r}, backend={backend!r}, include=["proj.tasks", "proj.more"])
+app.conf.update(
+    task_serializer={serializer!r}, result_serializer={serializer!r},
+    accept_content=[{serializer!r}],
+    task_routes={{"proj.more.*": {{"queue": "more"}}}}, broker_connection_retry_on_startup=True,
+    result_extended=True,
+)
+"""
+
+TASKS = '''
+import time
+from celery import shared_task
+from proj.celery import app
+
+@app.task
+def add(x, y=1):
+    """Give the sum of two numbers."""
+    return x + y
+
+@app.task
+def stats(n):
+    return {"n": n, "square": n * n}
+
+@app.task
+def inverse(x):
+    return 1 / x
+
+@shared_task
+def shout(text):
+    return text.upper()
+
+@app.task
+def hold(gate):
+    import pathlib
+    while not pathlib.Path(gate).exists():
+        time.sleep(0.01)
+    return "over"
+
+@app.task(ignore_result=True)
+def forgetful():
+    return 1
+'''
+
+MORE = """
+from proj.celery import app
+
+@app.task
+def where():
+    import os
+    return os.getcwd()
+
+@app.task
+def add(x):
+    return -x
+"""
+
+
+class Project:
+    """A project's folder, its worker, and notebooks that stand in the folder."""
+
+    def __init__(self, folder, servers, until):
+        self.folder = folder
+        self._servers = servers
+        self._until = until
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+
+    def worker(self, app="proj", queues="celery,more"):
+        command = [sys.executable, "-m", "celery", "-A", app, "worker", "-c", "2", "-l", "info"]
+        process, log = self._servers.start(
+            f"{app}-{self.folder.name}", [*command, "-Q", queues], cwd=self.folder
+        )
+        self._until(lambda: "ready." in log.read_text() or process.poll() is not None, 40)
+        assert process.poll() is None, log.read_text()
+
+
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def project(request, servers, until):
+    """The project, with JSON on Redis, or with msgpack and `rpc://` on RabbitMQ."""
+    if request.param == "redis":
+        broker = backend = servers.redis("s3cret")
+        serializer = "json"
+    else:
+        broker, backend = request.getfixturevalue("rabbit"), "rpc://"
+        serializer = "msgpack"
+    made = Project(servers.folder / request.param, servers, until)
+    made.write("proj/__init__.py", "")
+    made.write("proj/celery.py", APP.format(broker=broker, backend=backend, serializer=serializer))
+    made.write("proj/tasks.py", TASKS)
+    made.write("proj/more.py", MORE)
+    made.worker()
+    return made
+
+
+@pytest.fixture
+def drive(project, notebook):
+    """Runs a cell in the project's folder; what it left in `out`."""
+    notebook.folder = project.folder
+
+    def run(text, *args):
+        begin = "import json, sys\ntasks = nq.tasks('proj')\n"
+        return json.loads(notebook.run(begin + textwrap.dedent(text) + SHOW, *args))
+
+    return run
+
+
+SHOW = "\nprint(json.dumps(out))\n"
+
+
+def test_its_tasks_have_names_signatures_docs_and_completion(drive):
+    out = drive(
+        """
+        import inspect
+        from IPython.core.completer import IPCompleter
+        complete = IPCompleter(namespace={"tasks": tasks}, use_jedi=False)
+        out = [
+            sorted(tasks), str(inspect.signature(tasks["proj.tasks.add"])), tasks.stats.name,
+            inspect.getdoc(tasks["proj.tasks.add"]), hasattr(tasks, "add"), repr(tasks),
+            complete.complete("tasks.sh")[1], complete.complete("tasks['proj.mo")[1],
+        ]
+        """
+    )
+    names, signature, stats, doc, ambiguous, shown, attributes, keys = out
+    assert "proj.tasks.shout" in names
+    assert "proj.more.where" in names
+    assert not any(name.startswith("celery.") for name in names)
+    assert (signature, stats, doc) == (
+        "(x, y=1)",
+        "proj.tasks.stats",
+        "Give the sum of two numbers.",
+    )
+    assert not ambiguous  # two tasks are called add
+    assert "proj.tasks.add(x, y=1)" in shown
+    assert [name for name in attributes if "shout" in name]
+    assert [name for name in keys if "proj.more" in name]
+
+
+def test_calls_are_jobs(drive, project):
+    out = drive(
+        """
+        add = tasks["proj.tasks.add"]
+        one = add.delay(2, y=3)
+        where = tasks.where.submit()                        # routed by the project's settings
+        shared = tasks.shout.apply_async(("hello",), name="loud")
+        out = [one.result(30), where.result(30), shared.result(30), shared.name, one.task,
+               nq.job("loud").state, add(2, 2), nq.jobs().loc[one.id, "state"]]
+        """
+    )
+    assert out[0] == 5
+    assert os.path.realpath(out[1]) == os.path.realpath(project.folder)
+    assert out[2:] == ["HELLO", "loud", "proj.tasks.add", "SUCCESS", 4, "SUCCESS"]
+
+
+def test_maps_have_frames_of_arguments_and_results(drive):
+    out = drive(
+        """
+        job = tasks.stats.map(range(50), name="squares")
+        job.wait(30)
+        frame = job.to_frame()
+        starred = tasks["proj.tasks.add"].starmap([(1, 2), {"x": 3, "y": 4}])
+        out = [frame["n"].tolist(), frame["square"].tolist(), sorted(set(frame["state"])),
+               list(frame.columns), starred.result(30), tasks.stats.map([]).result(5)]
+        """
+    )
+    assert out[0] == list(range(50))
+    assert out[1] == [n * n for n in range(50)]
+    assert out[2] == ["SUCCESS"]
+    assert out[4:] == [[3, 7], []]
+
+
+def test_errors_are_the_tasks_own(drive):
+    out = drive(
+        """
+        job = tasks.inverse.map([1, 0, 2])
+        job.wait(30)
+        exc = job.exceptions()[1]
+        out = [job.result(errors="drop"), type(exc).__name__, str(exc.__cause__), job.counts()]
+        """
+    )
+    assert out[0] == [1.0, 0.5]
+    assert out[1] == "ZeroDivisionError"
+    assert "proj/tasks.py" in out[2]
+    assert (out[3]["SUCCESS"], out[3]["FAILURE"]) == (2, 1)
+
+
+def test_what_cannot_be_is_said_before_anything_is_sent(drive):
+    out = drive(
+        """
+        out = []
+        for send in (
+            lambda: tasks.stats.delay(), lambda: tasks.forgetful.delay(), lambda: tasks["nothing"],
+            lambda: nq.tasks("nowhere.celery:app"), lambda: nq.tasks("json"),
+            lambda: tasks.stats.delay(object()),
+            lambda: (job := tasks.inverse.delay(0)).wait(30) and job.retry(),
+            lambda: tasks.stats.delay(1).rerun(0),
+        ):
+            try:
+                send()
+                out.append("nothing")
+            except Exception as exc:
+                out.append(f"{type(exc).__name__}: {exc}")
+        """
+    )
+    assert out[0].startswith("TypeError: missing a required argument")
+    assert "ignores its results" in out[1]
+    assert "no task 'nothing'" in out[2]
+    assert out[3].startswith("UsageError: no Celery app at 'nowhere.celery:app'")
+    assert out[4].startswith("UsageError")
+    assert out[5].startswith(("EncodeError", "TypeError"))
+    assert out[6].startswith("UsageError: job 'proj.tasks.inverse-")
+    assert out[7].startswith("UsageError: job 'proj.tasks.stats-")
+
+
+def test_cancelled_calls_are_revoked(drive, tmp_path):
+    gate = tmp_path / "gate"
+    out = drive(
+        """
+        import pathlib
+        job = tasks.hold.map([sys.argv[1]] * 6)
+        cancelled = job.cancel()
+        pathlib.Path(sys.argv[1]).touch()
+        after = tasks.stats.delay(3).result(30)
+        out = [cancelled, job.counts(), after]
+        """,
+        gate,
+    )
+    assert out[0] == 6
+    assert out[1]["REVOKED"] == 6
+    assert out[2] == {"n": 3, "square": 9}
+
+
+def test_celerys_own_result_of_any_id(drive, project):
+    if project.folder.name == "rabbitmq":
+        return  # rpc:// gives a result once, to whoever sent the call
+    out = drive(
+        """
+        own = tasks["proj.tasks.add"].task.delay(20, 22)    # Celery's, past nbqueue
+        job = tasks.stats.delay(4)
+        job.result(30)
+        out = [nq.AsyncResult(own.id).get(timeout=30), nq.AsyncResult(f"{job.id}-0").state]
+        """
+    )
+    assert out == [42, "SUCCESS"]
+
+
+def test_another_notebook_goes_on_recording(drive, notebook, project, tmp_path, until):
+    if project.folder.name == "rabbitmq":
+        return  # rpc:// gives a result once, to whoever sent the call
+    gate = tmp_path / "gate"
+    text = "import sys\ntasks = nq.tasks('proj')\n"
+    text += "tasks.hold.map([sys.argv[1]] * 2, name='left')\nprint('sent', flush=True)\n"
+    notebook.run(text, gate)
+    gate.touch()
+    out = drive("job = nq.job('left')\ntasks.record(job)\nout = job.result(30)\n")
+    assert out == ["over", "over"]
+
+
+# -- Django ---------------------------------------------------------------------------------------
+
+DJANGO = {
+    "site1/__init__.py": "from site1.celery import app as celery_app\n",
+    "site1/celery.py": """
+        import os
+        from celery import Celery
+
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site1.settings")
+        app = Celery("site1")
+        app.config_from_object("django.conf:settings", namespace="CELERY")
+        app.autodiscover_tasks()
+        """,
+    "site1/settings.py": """
+        from pathlib import Path
+
+        SECRET_KEY = "only for tests"
+        INSTALLED_APPS = ["shop"]
+        USE_TZ = True
+        DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+        DATABASES = {"default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": Path(__file__).parent.parent / "db.sqlite3",
+            "OPTIONS": {"timeout": 20},
+        }}
+        CELERY_BROKER_URL = CELERY_RESULT_BACKEND = BROKER
+        CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+        """,
+    "shop/__init__.py": "",
+    "shop/models.py": """
+        from django.db import models
+
+        class Item(models.Model):
+            name = models.CharField(max_length=50)
+            count = models.IntegerField(default=0)
+        """,
+    "shop/tasks.py": """
+        from celery import shared_task
+        from django.db.models import F
+        from shop.models import Item
+
+        @shared_task
+        def restock(pk, n):
+            Item.objects.filter(pk=pk).update(count=F("count") + n)
+            return Item.objects.get(pk=pk).count
+        """,
+}
+
+
+def test_a_django_projects_tasks_are_sent_when_the_transaction_commits(servers, notebook, until):
+    url = servers.redis("s3cret")
+    site = Project(servers.folder / "django", servers, until)
+    for name, text in DJANGO.items():
+        site.write(name, text.replace("= BROKER", f"= {url!r}"))
+    notebook.folder = site.folder
+    notebook.run("""
+tasks = nq.tasks("site1")
+from django.core.management import call_command
+call_command("migrate", run_syncdb=True, verbosity=0)
+""")
+    site.worker("site1", queues="celery")
+    out = json.loads(
+        notebook.run("""
+import json, time
+tasks = nq.tasks("site1")
+from django.db import transaction
+from shop.models import Item
+
+item = Item.objects.create(name="ham", count=1)
+jobs = []
+with transaction.atomic():
+    transaction.on_commit(lambda: jobs.append(tasks.restock.delay(item.pk, 4)))
+    inside = len(jobs)
+first = jobs[0].result(30)
+with transaction.atomic():
+    tasks.restock.task.delay_on_commit(item.pk, 10)
+give_up = time.monotonic() + 30
+while item.count != 15 and time.monotonic() < give_up:
+    item.refresh_from_db()
+    time.sleep(0.05)
+frame = tasks.restock.starmap([{"pk": item.pk, "n": 0}] * 3).to_frame()
+print(json.dumps([list(tasks), inside, first, item.count]))
+""")
+    )
+    assert out == [["shop.tasks.restock"], 0, 5, 15]
