@@ -170,7 +170,7 @@ def moment(when: Any, zone: str, now: float, where: str) -> float:
         return now + when.total_seconds()
     if isinstance(when, str):
         try:
-            when = datetime.fromisoformat(when.strip())
+            when = datetime.fromisoformat(re.sub(r"[zZ]\s*$", "+00:00", when.strip()))
         except ValueError:
             raise UsageError(
                 f"{where} takes a time like '2030-01-31 08:00', not {when!r}"

@@ -194,7 +194,7 @@ def enable(app: Celery, name: str, timetable: Timetable, sent: Sent, route: Rout
         task=SCHEDULED_TASK,
         schedule=Due(timetable),
         args=[name],
-        options=to,
+        options={**to, "shadow": f"schedule {name}"},  # for logs, events and Flower
         last_run_at=datetime.fromtimestamp(sent.last, timezone.utc),
         total_run_count=sent.runs,
         app=app,

@@ -140,6 +140,7 @@ def test_a_run_may_be_skipped_while_the_one_before_goes_on(until, gate):
     schedule = wait.every("1s", args=[str(gate)], overlap=False)
     until(lambda: (schedule.history()["outcome"] == "SKIPPED").sum() >= 2)
     assert (schedule.history()["outcome"] == "PENDING").sum() == 1
+    assert nq.schedules().loc["wait", "n_runs"] == 1
     schedule.pause()
     gate.touch()
     until(lambda: len(ended(schedule)) == 1)
