@@ -95,7 +95,7 @@ class Attempts:
             if again is not None:
                 raise again
             handed_in = self._hand_in(value)
-        except BaseException as exc:
+        except Exception as exc:  # the end of a process or a cancellation is no end of an attempt
             again = self._again(exc)
             if again is not None:
                 self._retries(again, exc, own, args, kwargs)

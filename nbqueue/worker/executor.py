@@ -26,17 +26,16 @@ from nbqueue.core import settings
 from nbqueue.core.errors import (
     BadSignature,
     BrokerUnreachable,
-    FunctionNotLoadable,
     NbqueueError,
     WorkerLost,
 )
-from nbqueue.core.plan import block_number
 from nbqueue.core.records import NO_LIMITS, Error, Rejected
 from nbqueue.core.splitting import Range, indices, runs_of
-from nbqueue.store import arguments, keys
+from nbqueue.store import keys
 from nbqueue.store.message import Message, Unverified, decode
 from nbqueue.worker import admission, asking, capture, current, ending, interrupts, surroundings
 from nbqueue.worker.callee import callee, handed_in
+from nbqueue.worker.calls import Calls
 from nbqueue.worker.failures import describe
 from nbqueue.worker.leaving import is_end_of_process
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
@@ -142,10 +141,7 @@ class Execution:
             message.stop - message.start > chunksize and not message.again
         )
         self._expires = message.spec.limits.expires is not None
-        self._block: arguments.Block | None = None
-        self._call: Callable[[int], arguments.Call]
-        self._block_error = Error("", "", "")
-        self._block_start = self._block_stop = 0
+        self._calls = Calls(place, message)
         self.due = 0.0
         self._ticking = threading.Lock()
         self._over = False
@@ -168,7 +164,7 @@ class Execution:
         self.due = time.perf_counter() + (budget_s if soon else _TICK_S)
         ticker.watch(self, soon=soon)
         with (
-            current.running(self._message, self._run, self._reporter, task, self._arguments),
+            current.running(self._message, self._run, self._reporter, task, self._calls.of),
             capture.descriptors(self._run, self._reporter),
         ):
             try:
@@ -235,7 +231,7 @@ class Execution:
 
     def _loop(self, function: Callable[..., Any], budget_s: float) -> None:
         clock = time.perf_counter
-        run = self._run
+        run, calls = self._run, self._calls
         deadline = clock() + budget_s
         item = run.first()
         while item != NO_ITEM:
@@ -243,14 +239,14 @@ class Execution:
                 now = clock()
                 item = run.failed(item, now, now, self._lost())
                 continue
-            if not self._block_start <= item < self._block_stop:
-                self._load_block(item)
-            if self._block is None:
-                item = run.failed(item, clock(), clock(), self._block_error)
+            if not calls.start <= item < calls.stop:
+                calls.load(item)
+            if calls.call is None:
+                item = run.failed(item, clock(), clock(), calls.error)
                 continue
             begun = clock()
             try:
-                args, kwargs = self._call(item - self._block_start)
+                args, kwargs = calls.call(item - calls.start)
                 value = function(*args, **kwargs)
                 if type(value) not in _NUMBERS:
                     value = handed_in(value, self._place.blobs)
@@ -293,49 +289,6 @@ class Execution:
             message, reporter = self._message, self._reporter
             return asking.heed(self._place, message, self._run, reporter, begun, exc, _HERE)
         return self._run.failed(item, begun, ended, describe(exc, self._place.blobs, hide=_HERE))
-
-    def _arguments(self, item: int) -> arguments.Call:
-        return self._call(item - self._block_start)
-
-    def _load_block(self, item: int) -> None:
-        """Read the argument block that an item is in; one that cannot be read fails its items."""
-        spec, stage = self._message.spec, self._message.stage
-        size, origin, first = spec.block or 1, 0, 0
-        if stage is not None:
-            origin, first = stage.start, block_number(stage.number, 0)
-        number = (item - origin) // size
-        self._block_start = origin + number * size
-        self._block_stop = self._block_start + size
-        self._block = None
-        try:
-            if self._message.opening.call:
-                self._block = arguments.read(self._message.opening.inline, self._place.blobs)
-            else:
-                self._block = self._place.block(spec.id, first + number, self._message.round)
-            self._call = self._block.opened if self._block.has_refs else self._block.call
-            if self._message.again:
-                self._call = self._changed(self._call)
-        except redis.RedisError:
-            raise
-        except NbqueueError as exc:
-            self._block_error = describe(exc, self._place.blobs)
-        except Exception as exc:  # unpickling runs code of any package: anything may come out
-            text = (
-                f"the arguments of item {item} cannot be loaded by this worker: "
-                f"{type(exc).__name__}: {exc} (is the package they come from installed there?)"
-            )
-            self._block_error = describe(FunctionNotLoadable(text), self._place.blobs)
-
-    def _changed(self, call: Callable[[int], arguments.Call]) -> Callable[[int], arguments.Call]:
-        """Let a retry's arguments take the place of those that its item was submitted with."""
-        blobs = self._place.blobs
-        packed = {a.item - self._block_start: a.call for a in self._message.again if a.call}
-
-        def changed(place: int) -> arguments.Call:
-            found = packed.get(place)
-            return arguments.read(found, blobs).opened(0) if found else call(place)
-
-        return changed
 
     # -- after a death -------------------------------------------------------------------------
 
