@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -17,6 +17,7 @@ from celery.utils.time import maybe_make_aware
 
 from nbqueue.client import control, listing
 from nbqueue.client.code import CodeCache
+from nbqueue.client.expiry import expiry
 from nbqueue.client.follower import Follower
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
@@ -75,7 +76,9 @@ class Client:
         """Where messages go, without its password."""
         self.keyring = keyring
         self.app = broker.make_app(broker_url, settings=settings)
-        self.routed = bool(settings)
+        self.result_expires_s = expiry((settings or {}).get("result_expires"))
+        """How long its jobs are kept from their end; 0 for the default."""
+        self.routed = not routing.ROUTES.isdisjoint(settings or ())
         """Whether Celery's router is asked where a job goes."""
         self.publisher = broker.Publisher(self.app, keyring)
         self._keepalive = keepalive
@@ -274,6 +277,8 @@ def connect(
     task_routes: Any = None,
     task_queues: Any = None,
     config: Any = None,
+    result_expires: float | timedelta | None = None,
+    task_send_sent_event: bool = False,
 ) -> Client:
     """Connect to a broker and a store; the result becomes the default client.
 
@@ -288,11 +293,15 @@ def connect(
             queues, or a function of the task's name, or a list of them.
         task_queues: Queues that are more than a name, as Celery's setting: ``kombu.Queue`` objects,
             with the exchanges and routing keys that lead to them.
-        config: Celery settings, as a dict, a module or its name, of which those about routing and
-            time zones are heeded; by default ``$NBQUEUE_CONFIG``.
+        config: Celery settings, as a dict, a module or its name, of which those about routing
+            and time zones are heeded, and those below; by default ``$NBQUEUE_CONFIG``.
+        result_expires: How long a job that is sent from here is kept from its end: seconds or a
+            timedelta, from a second to a week, which is the default. A job that runs never expires.
+        task_send_sent_event: Send Celery's event ``task-sent`` for each message, for Flower and
+            ``nbqueue events``.
 
     Raises:
-        UsageError: no key, or a broker other than Redis without ``backend``.
+        UsageError: no key, a broker other than Redis without ``backend``, or no such time.
         BrokerUnreachable: within a few seconds, when broker or store do not answer.
         ClusterError: the embedded cluster could not be started.
 
@@ -302,9 +311,13 @@ def connect(
     global _default
     broker = broker or os.environ.get("NBQUEUE_BROKER")
     settings = routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG"))
-    for setting, value in (("task_routes", task_routes), ("task_queues", task_queues)):
-        if value is not None:
-            settings[setting] = value
+    given = {
+        "task_routes": task_routes,
+        "task_queues": task_queues,
+        "result_expires": result_expires,
+        "task_send_sent_event": task_send_sent_event or None,
+    }
+    settings |= {name: value for name, value in given.items() if value is not None}
     if broker is None:
         client = connect_address(embedded.ensure(), name, settings)
     else:

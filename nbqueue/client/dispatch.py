@@ -137,6 +137,7 @@ def make_spec(
         cache=sub.cache,
         ignore_result=behaving.flag(sub.options, "ignore_result", False),
         track_started=behaving.flag(sub.options, "track_started", False),
+        result_expires=client.result_expires_s,
     )
 
 

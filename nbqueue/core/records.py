@@ -121,6 +121,8 @@ class JobSpec:
     """The beginning of each item is recorded at once."""
     stages: int = 0
     """How many stages a workflow has; 0 for a job that is none."""
+    result_expires: float = 0.0
+    """Seconds from its end for which the job is kept; 0 for the default."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import Celery
 from kombu.connection import Connection
@@ -23,7 +23,8 @@ from kombu.utils.uuid import uuid
 from nbqueue.core.description import describe
 from nbqueue.core.errors import BrokerUnreachable, NbqueueError, UsageError
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store import message, routing, transport
+from nbqueue.store import announcing, message, routing, transport
+from nbqueue.store.announcing import Address
 from nbqueue.store.connection import redact
 from nbqueue.store.message import RANGE_TASK, Message
 from nbqueue.store.mould import Mould, Words, marks
@@ -95,15 +96,6 @@ def _own_transport(url: str) -> str:
     return f"{transport.ALIAS}://{rest}" if scheme == "redis" else url
 
 
-class Address(NamedTuple):
-    """A queue, or an exchange and the key to route by (then the queue may be unknown)."""
-
-    queue: str | None
-    priority: int | None = None
-    exchange: str | None = None
-    routing_key: str | None = None
-
-
 class Publisher:
     """Publishes messages, over one connection that it keeps.
 
@@ -129,6 +121,7 @@ class Publisher:
             "", RANGE_TASK, args=(), ignore_result=True, create_sent_event=False
         )
         self._headers: dict[str, Any] = made.headers
+        self._sends_events = bool(app.conf.task_send_sent_event)
         self._embed = made.body[2]
 
     def send(self, outgoing: Message) -> None:
@@ -196,13 +189,24 @@ class Publisher:
         if to not in self._moulds:
             self._moulds[to] = self._mould(producer, to)
         mould = self._moulds[to]
-        if mould is None:
-            self._through_kombu(producer, words, to)
-            if self._returned:
-                self._returned = False
-                raise _unroutable(to)
+        if self._sends_events or announcing.wanted():
+            headers = self._headers_of(words)
+            with announcing.announced(words.shadow, headers, self._body(words), to):
+                self._openly(producer, words, to, headers)
+            if self._sends_events:
+                announcing.send_event(self._app, producer, headers, to)
+        elif mould is None:
+            self._openly(producer, words, to)
         else:
             producer.channel.push(mould.key, mould.cast(words))
+
+    def _openly(
+        self, producer: Producer, words: Words, to: Address, headers: dict[str, Any] | None = None
+    ) -> None:
+        self._through_kombu(producer, words, to, headers)
+        if self._returned:
+            self._returned = False
+            raise _unroutable(to)
 
     def _mould(self, producer: Producer, to: Address) -> Mould | None:
         if to.exchange or not isinstance(producer.channel, transport.Channel):
@@ -211,23 +215,35 @@ class Publisher:
         caught = producer.channel.catch(lambda: self._through_kombu(producer, marked, to))
         return None if caught is None else Mould(*caught, marked)
 
-    def _through_kombu(self, producer: Producer, words: Words, to: Address) -> None:
+    def _through_kombu(
+        self,
+        producer: Producer,
+        words: Words,
+        to: Address,
+        headers: dict[str, Any] | None = None,
+    ) -> None:
         producer.publish(
-            ((words.envelope,), {}, self._embed),
+            self._body(words),
             exchange=to.exchange or "",
             routing_key=to.routing_key if to.exchange else to.queue,
             mandatory=to.exchange is not None,
             serializer="json",
-            headers={
-                **self._headers,
-                "id": words.task_id,
-                "root_id": words.task_id,
-                "shadow": words.shadow,
-                "argsrepr": words.argsrepr,
-            },
+            headers=headers or self._headers_of(words),
             correlation_id=words.task_id,
             priority=to.priority,
         )
+
+    def _body(self, words: Words) -> tuple[Any, ...]:
+        return (words.envelope,), {}, self._embed
+
+    def _headers_of(self, words: Words) -> dict[str, Any]:
+        return {
+            **self._headers,
+            "id": words.task_id,
+            "root_id": words.task_id,
+            "shadow": words.shadow,
+            "argsrepr": words.argsrepr,
+        }
 
     def _ready(self, to: Address) -> Producer:
         if self._producer is None or self._pid != os.getpid():

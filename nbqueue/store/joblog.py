@@ -170,7 +170,8 @@ class JobLog:
         )
         body, sig = self.sealed(job_id, record)
         first = opening_arguments(opening) if opening else []
-        if opening and opening.call and record.round == 1 and record.runs == _CALL:
+        quick = opening is not None and opening.call and not opening.spec.result_expires
+        if quick and record.round == 1 and record.runs == _CALL:
             reply = self.run(
                 "call", job_id, record.kind, body, sig, codes, at, self._expire_ms, *first
             )

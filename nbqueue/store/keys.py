@@ -1,8 +1,9 @@
 r"""The Redis schema, whole.
 
     nbq:{id}:meta      hash    n left round cancelled last origin name task submitted finished
-                               success failure revoked blocks watched plan, and call: the sealed
-                               arguments of a single call   (or just ``gone`` after forget)
+                               success failure revoked blocks watched plan, expires (ms), and
+                               call: the sealed arguments of a single call   (or just ``gone``
+                               after forget)
     nbq:{id}:log       stream  k kind, b body, s signature           (`core.records`)
     nbq:{id}:done:R    string  bitmap: item i of round R is recorded
     nbq:{id}:args      hash    block number -> signature + packed arguments
@@ -44,10 +45,10 @@ r"""The Redis schema, whole.
     nbq:bell:CLIENT    channel "job prev id kind\\n" + signature and body of small records
     nbq:bell:job:ID    channel the same, when somebody else watches (meta ``watched``)
 
-The ``{id}`` keys of a job expire together, `RESULT_EXPIRES_S` after its end; while it runs they
-never do. ``meta`` is for the scripts and for listings: nothing that is in it is trusted or
-unpickled. The bell may be lost (pub/sub is fire and forget): it only says that the log has grown,
-and a follower that missed it finds the record in the log.
+The ``{id}`` keys of a job expire together, ``expires`` or else `RESULT_EXPIRES_S` after its end;
+while it runs they never do. ``meta`` is for the scripts and for listings: nothing that is in it is
+trusted or unpickled. The bell may be lost (pub/sub is fire and forget): it only says that the log
+has grown, and a follower that missed it finds the record in the log.
 """
 
 from __future__ import annotations

@@ -35,8 +35,13 @@ SETTINGS = (
     "task_queue_max_priority",
     "timezone",
     "enable_utc",
+    "result_expires",
+    "task_send_sent_event",
 )
 """Celery's settings that are heeded; the others are nbqueue's own affair."""
+
+ROUTES = frozenset(name for name in SETTINGS if name.startswith("task_") and "event" not in name)
+"""Those that say where messages go."""
 
 MAX_PRIORITY = 10
 """``x-max-priority`` of queues on RabbitMQ, where each level costs: ten is what Celery's guide

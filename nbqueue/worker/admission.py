@@ -23,6 +23,7 @@ import redis
 from nbqueue.core.records import Cancelled
 from nbqueue.core.splitting import Range, count, first_of
 from nbqueue.store.message import ADMITTED, WAITED, Message
+from nbqueue.worker import signalling
 from nbqueue.worker.workplace import Workplace
 
 log = logging.getLogger("nbqueue.worker")
@@ -88,6 +89,7 @@ def revoke(place: Workplace, message: Message, runs: Sequence[Range]) -> None:
         return
     expires = message.spec.limits.expires or 0.0
     moment = dt.datetime.fromtimestamp(expires, dt.timezone.utc)
+    signalling.revoked(message, runs, expired=True)
     reason = f"expired: not begun by {moment:%Y-%m-%d %H:%M:%S} UTC"
     place.joblog.open(message.opening)  # which its client may not have come to yet
     record = Cancelled(place.now(), tuple(runs), message.round, reason)

@@ -18,7 +18,7 @@ from nbqueue.core.errors import BrokerUnreachable, NbqueueError
 from nbqueue.store import broker
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
-from nbqueue.worker import executor, leaving
+from nbqueue.worker import executor, leaving, signalling
 from nbqueue.worker import remote as remote  # its commands are known to Celery by the import
 from nbqueue.worker.bootsteps import Declarer, PoolKeeper
 from nbqueue.worker.presence import Presence
@@ -40,6 +40,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     app.steps["worker"].add(Releaser)
     app.steps["worker"].add(Declarer)
     app.steps["consumer"].add(Presence)
+    signalling.take_over()
     app.nbqueue_tally = tally = Tally()  # before the pool forks: children share it
     leaving.prepare(app)
     places: dict[int, Workplace] = {}

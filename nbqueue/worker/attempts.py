@@ -24,11 +24,12 @@ from celery import Task as CeleryTask
 from celery.exceptions import Ignore, Reject, Retry
 
 from nbqueue.core import states
+from nbqueue.core.records import JobSpec
 from nbqueue.store import retries
 from nbqueue.store.behaviour import Hooks
 from nbqueue.store.message import Attempt
 from nbqueue.store.retries import Again, Policy
-from nbqueue.worker import asking, current
+from nbqueue.worker import asking, current, signalling
 from nbqueue.worker.current import item_id
 from nbqueue.worker.ranges import RangeRun
 from nbqueue.worker.reporter import Reporter
@@ -52,7 +53,7 @@ class Attempts:
         policy: Policy,
         function: Function,
         hand_in: Callable[[Any], Any],
-        job_id: str,
+        spec: JobSpec,
         run: RangeRun,
         reporter: Reporter,
     ) -> None:
@@ -60,7 +61,8 @@ class Attempts:
         self._policy = policy
         self._function = function
         self._hand_in = hand_in
-        self._job_id = job_id
+        self._job_id = spec.id
+        self._name = spec.task
         self._hooks = {name for name in _HOOKS if _is_own(type(task), name)}
         self._run = run
         self._reporter = reporter
@@ -121,10 +123,10 @@ class Attempts:
         return retries.after_error(self._policy, exc, found)
 
     def _retries(self, again: Retry, exc: BaseException, own: str, args: Any, kwargs: Any) -> None:
-        if "on_retry" in self._hooks:
-            why = again.reason if isinstance(again, Again) else again.exc
-            about = ExceptionInfo((Retry, again, exc.__traceback__))
-            self._hook("on_retry", why, own, args, kwargs, about)
+        why = again.reason if isinstance(again, Again) else again.exc
+        about = ExceptionInfo((Retry, again, exc.__traceback__))
+        self._hook("on_retry", why, own, args, kwargs, about)
+        signalling.retried(self._name, why, about)
 
     def _failed(self, exc: BaseException, own: str, args: Any, kwargs: Any) -> None:
         if self._hooks:

@@ -21,7 +21,7 @@ from nbqueue.store.message import Message
 from nbqueue.store.packing import ATOMS, BlobStore, pack_native
 from nbqueue.store.results import Packed
 from nbqueue.store.retries import Policy, policy_of
-from nbqueue.worker import caching, cells, current, greenlets, limits, surroundings
+from nbqueue.worker import caching, cells, current, greenlets, limits, signalling, surroundings
 from nbqueue.worker.attempts import Attempts
 from nbqueue.worker.interrupts import interruptible
 from nbqueue.worker.ranges import RangeRun
@@ -48,6 +48,10 @@ def callee(place: Workplace, message: Message, run: RangeRun, reporter: Reporter
         NbqueueError: the function cannot be loaded.
     """
     found = _called(place, message, run, reporter)
+    if signalling.wanted():
+        function = _awaited(found.function)
+        told = signalling.signalled(function, found.task, message, run, place.blobs)
+        found = Callee(told, found.task)
     if not place.shared:
         return found
     return Callee(interruptible(_awaited(found.function), run), found.task)
@@ -96,7 +100,7 @@ def _own(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) 
         policy = _policy(task, spec.limits)
         blobs = place.blobs
         function = Attempts(
-            task, policy, function, lambda value: handed_in(value, blobs), spec.id, run, reporter
+            task, policy, function, lambda value: handed_in(value, blobs), spec, run, reporter
         )
     # (The digest is of the function that the job began with, and a retry may have another's.)
     if spec.cache and address == spec.function:

@@ -19,7 +19,7 @@ from celery.app.task import Context
 
 from nbqueue.core.records import Progressed
 from nbqueue.store.arguments import Call
-from nbqueue.store.behaviour import ItemTask, PlainTask
+from nbqueue.store.behaviour import Here, ItemTask, PlainTask
 from nbqueue.store.message import Message
 from nbqueue.store.retries import Again
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
@@ -233,6 +233,11 @@ class _Here:
 
 
 ItemTask.here = _Here()
+
+
+def here() -> Here:
+    """Give what this process knows of the item that a thread is running."""
+    return ItemTask.here
 
 
 def said() -> tuple[str, Mapping[str, Any]]:

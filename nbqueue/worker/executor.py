@@ -33,7 +33,16 @@ from nbqueue.core.records import NO_LIMITS, Error, Rejected
 from nbqueue.core.splitting import Range, indices, runs_of
 from nbqueue.store import keys
 from nbqueue.store.message import Message, Unverified, decode
-from nbqueue.worker import admission, asking, capture, current, ending, interrupts, surroundings
+from nbqueue.worker import (
+    admission,
+    asking,
+    capture,
+    current,
+    ending,
+    interrupts,
+    signalling,
+    surroundings,
+)
 from nbqueue.worker.callee import callee, handed_in
 from nbqueue.worker.calls import Calls
 from nbqueue.worker.failures import describe
@@ -85,6 +94,8 @@ def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bo
             runs = _its_own(place, message, runs)
         if redelivered and ending.was_handed_over(place, message, message_id):
             runs = []
+        if cancelled:
+            signalling.revoked(message, [(message.start, message.stop)], expired=False)
         if cancelled or not runs:
             admission.pass_turn(place, message)
             if redelivered:  # who recorded the last of it may have died before it began what waits

@@ -9,7 +9,7 @@ local plan, ready = base .. ':plan', base .. ':ready'
 local job = string.match(base, '{(.*)}')
 local INLINE = 8192  -- larger records are fetched from the log, not pushed with the bell
 local FIELDS = {'n', 'left', 'round', 'cancelled', 'success', 'failure', 'revoked', 'last',
-  'origin', 'watched', 'blocks', 'gone', 'held', 'then', 'plan'}
+  'origin', 'watched', 'blocks', 'gone', 'held', 'then', 'plan', 'expires'}
 local M, changed = {}, {}
 local ended, recorded  -- of a workflow's stage; see stages.lua
 
@@ -72,6 +72,7 @@ end
 
 -- The last item is recorded: say so, and let the job's keys expire together. Call `save` before.
 local function finish(now, expire_ms)
+  expire_ms = M.expires or expire_ms
   append('finished', '{"v":1,"at":' .. now .. '}', '', true)
   redis.call('ZREM', 'nbq:active', job)
   hand_over()
@@ -117,5 +118,8 @@ local function open_job(a)
   end
   redis.call('ZADD', 'nbq:jobs', a[6], job)
   redis.call('HSET', 'nbq:names', a[4], job)
+  -- In the record's JSON; a text in it that says the same has a backslash before its quote.
+  local expires = string.match(a[1], ',"result_expires":([%d.]+)')
+  if expires then set('expires', math.floor(tonumber(expires) * 1000)) end
   append('opened', a[1], a[2], true)
 end
