@@ -131,9 +131,10 @@ class Control(Inspecting):
         destination: Destination = None,
         timeout: float | None = None,
     ) -> pd.DataFrame:
-        """Have each worker run a task of Celery's at most so often: ``"10/s"``, ``"100/m"``.
+        """Have a task run at most so often: ``"10/s"``, ``"100/m"``; 0 lifts its limit.
 
-        ``None`` or 0 lifts it. It is in the workers' memory until they end.
+        A notebook's task on all workers together, at once and until told otherwise: ``None`` gives
+        it back its own limit. One of Celery's on each worker by itself, until that ends.
         """
         arguments = {"task_name": _name(task), "rate_limit": rate}
         return self._order("rate_limit", arguments, destination, timeout)

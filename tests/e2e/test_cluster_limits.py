@@ -78,21 +78,27 @@ def test_other_jobs_do_not_wait_behind_a_rate():
 def test_a_rate_is_changed_while_the_job_runs(client, until):
     job = now.with_options(name="changed", rate_limit="1/h").map(range(50))
     until(lambda: job.counts()["SUCCESS"] == 1)
-    client.turns.set_rate("changed", 1_000)
+    answer = nq.control.rate_limit("changed", "1000/s")
+    assert answer["ok"].tolist() == [True, True]
+    assert answer["answer"].iloc[0] == "task 'changed': 1000/s, all workers together"
     assert len(job.result(8)) == 50
-    client.turns.set_rate("changed", None)
+    assert client.turns.rates() == {"changed": 1000.0}
+    nq.control.rate_limit("changed", None)
+    assert client.turns.rates() == {}
+    with pytest.raises(nq.UsageError, match="Invalid rate limit string: 'often'"):
+        nq.control.rate_limit("changed", "often")
 
 
 def test_a_rate_is_set_for_a_task_that_has_none(client, until):
     task = now.with_options(name="free")
-    client.turns.set_rate("free", 20)
+    nq.control.rate_limit(task, "20/s")
 
     def is_heeded():
         begun = sorted(task.map(range(12)).result(20))
         return begun[-1] - begun[0] > 0.3
 
     until(is_heeded)
-    client.turns.set_rate("free", None)
+    nq.control.rate_limit(task, None)
 
 
 # -- concurrency -----------------------------------------------------------------------------------
