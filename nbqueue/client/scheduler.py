@@ -8,6 +8,7 @@ first and removed last, so a beat never sends what nobody knows.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -16,6 +17,7 @@ import redis
 
 from nbqueue.client import timing
 from nbqueue.client.saying import say
+from nbqueue.core.errors import BadSignature, UnknownSchedule
 from nbqueue.core.timetable import Times, Timetable
 from nbqueue.store import arguments, beatsettings, functions, keys, runs, schedules
 from nbqueue.store.connection import translated
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from nbqueue.client.client import Client
     from nbqueue.client.job import Job
     from nbqueue.store.beat import Sent
+
+log = logging.getLogger("nbqueue.client")
 
 
 class Row(NamedTuple):
@@ -170,11 +174,24 @@ class Scheduler:
             return runs.latest(self._store, name, limit)
 
     def rows(self) -> list[Row]:
-        """Give all schedules, in alphabetical order."""
+        """Give all schedules, in alphabetical order; those of another key are left out."""
         with translated(self._client.store_url):
             names = schedules.names(self._store)
             sent = self._beat().sent(self._client.app, names) if names else []
-        return [self._row(name, known) for name, known in zip(names, sent, strict=True)]
+        found = []
+        for name, known in zip(names, sent, strict=True):
+            try:
+                found.append(self._row(name, known))
+            except UnknownSchedule:  # removed since it was named
+                continue
+            except BadSignature as exc:
+                log.warning("left a schedule out: %s", exc)
+        return found
+
+    def names(self) -> list[str]:
+        """Name all schedules."""
+        with translated(self._client.store_url):
+            return schedules.names(self._store)
 
     # -- inside ------------------------------------------------------------------------------------
 

@@ -211,9 +211,10 @@ def sent(app: Celery, names: Sequence[str]) -> list[Sent | None]:
     conf = ensure_conf(app)
     with get_redis(app).pipeline() as pipe:
         for name in names:
-            pipe.hget(conf.key_prefix + _ENTRY + name, "meta")
+            pipe.hmget(conf.key_prefix + _ENTRY + name, "definition", "meta")
         found = pipe.execute()
-    return [None if raw is None else _sent(Entry.decode_meta(raw)) for raw in found]
+    # A beat that was just sending what is taken away leaves its account of it, and nothing else.
+    return [_sent(Entry.decode_meta(meta)) if entry and meta else None for entry, meta in found]
 
 
 def _sent(meta: dict[str, Any]) -> Sent:

@@ -164,6 +164,17 @@ def test_paused_it_does_not_run_and_resumed_it_does_not_make_up(until):
     assert schedule.history()["due"].iloc[0] > resumed
 
 
+def test_what_beat_leaves_behind_of_a_paused_schedule_is_nothing(cluster):
+    schedule = tick.every("1h")
+    store = cluster._address.keepalive
+    meta = store.hget("nbq:beat:nbqueue tick", "meta")
+    schedule.pause()
+    store.hset("nbq:beat:nbqueue tick", "meta", meta)  # beat was just sending it
+    assert schedule.next_run is None
+    assert not nq.schedules().loc["tick", "enabled"]
+    assert schedule.resume().next_run is not None
+
+
 def test_pausing_and_resuming_twice_changes_nothing(until):
     schedule = tick.every("1h", max_runs=5)
     before = schedule.next_run
@@ -314,13 +325,16 @@ def test_how_a_run_ended_is_known_when_its_job_is_not_there_any_more(until):
     assert schedule.history()["outcome"].tolist() == ["EXPIRED", "SUCCESS"]
 
 
-def test_a_definition_that_somebody_has_changed_is_not_run(cluster):
+def test_a_definition_that_somebody_has_changed_is_not_run(cluster, caplog):
     schedule = tick.every("1h")
     store = cluster._address.keepalive
     sealed = store.hget(keys.schedule("tick"), "definition")
     store.hset(keys.schedule("tick"), "definition", sealed[:-1] + b"!")
     with pytest.raises(nq.BadSignature):
         schedule.run_now()
+    tick.every("1h", name="another")
+    assert nq.schedules().index.tolist() == ["another"]
+    assert "left a schedule out" in caplog.text
     store.hset(keys.schedule("tick"), "definition", sealed)
 
 
