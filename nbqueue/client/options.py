@@ -61,7 +61,8 @@ class TaskOptions:
     """Seconds after which an item's process is killed, and the item fails with TimeLimitExceeded;
     its neighbours do not. No effect in a pool of threads."""
     ignore_result: bool | None = None
-    """Whether what items return is thrown away: ``None`` in its place, states as ever."""
+    """Whether what items return is thrown away: ``None`` in its place, states as ever. The results
+    of a workflow's steps are kept, for the steps that take them."""
     track_started: bool | None = None
     """Whether each item's beginning is recorded at once. Items that run longer than about a tenth
     of a second are recorded as STARTED anyway; at once costs a round trip to the store an item."""

@@ -309,6 +309,16 @@ def task(
     ...     return 2 * x
     >>> f                                                   # doctest: +CLUSTER
     <Task twice(x)>
+
+    With ``bind=True`` the first parameter is the task, as in Celery; items are retried one by one:
+
+    >>> @nq.task(bind=True, max_retries=5)                  # doctest: +CLUSTER
+    ... def shy(self, x):
+    ...     if self.request.retries < x:
+    ...         raise self.retry(countdown=0.1, exc=OSError("not yet"))
+    ...     return self.request.retries
+    >>> shy.map(range(3)).result()                          # doctest: +CLUSTER
+    [0, 1, 2]
     """
     chosen = TaskOptions().updated(options)
     if fn is None:

@@ -108,7 +108,9 @@ def _own(place: Workplace, message: Message, run: RangeRun, reporter: Reporter) 
         function = caching.within(
             spec, function, lambda value: _packed(value, blobs), place.cache, blobs, run, reporter
         )
-    return Callee(_ignored(function) if spec.ignore_result else function, task)
+    # (A step's result is what the next ones take, as in Celery's chains.)
+    ignored = spec.ignore_result and message.stage is None
+    return Callee(_ignored(function) if ignored else function, task)
 
 
 def _is_bare(spec: JobSpec) -> bool:

@@ -369,6 +369,14 @@ def test_ignored_results_are_none_and_their_states_are_not():
     assert job.result(errors="drop") == [None]
 
 
+def test_a_steps_result_is_what_the_next_takes_even_when_results_are_ignored():
+    @nq.task(ignore_result=True)
+    def half(x):
+        return x / 2
+
+    assert nq.run(nq.chain(half.s(8), half.s())).result(30) == 2.0
+
+
 def test_a_tracked_item_is_started_before_it_does_anything():
     @nq.task(track_started=True)
     def quick():

@@ -62,7 +62,10 @@ def test_an_item_that_has_ended_is_not_put_off(store, joblog):
 
 
 def test_a_job_that_is_not_open_or_was_forgotten_keeps_nothing(store, joblog):
+    put_off(joblog, 2)
+    store.zrem(keys.LATER, "m")
     joblog.forget(SPEC.id)
+    assert not store.exists(keys.retries(SPEC.id))
     assert put_off(joblog, 1).known == 2
     store.flushall()
     assert put_off(joblog, 1).known == 0

@@ -2,6 +2,7 @@
 if not load() then return 0 end
 local name = redis.call('HGET', meta, 'name')
 each_key(function(key) redis.call('DEL', key) end)
+redis.call('DEL', base .. ':retries', base .. ':tries')
 hand_over()
 redis.call('ZREM', 'nbq:jobs', job)
 redis.call('ZREM', 'nbq:active', job)
