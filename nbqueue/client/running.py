@@ -11,6 +11,7 @@ from nbqueue.client.client import default_client
 from nbqueue.client.compiling import Given
 from nbqueue.client.composition import checked
 from nbqueue.client.job import Job
+from nbqueue.client.steps import Draft
 from nbqueue.core.plan import One, Other
 
 
@@ -22,6 +23,17 @@ def start(
     options: dict[str, Any] | None = None,
 ) -> Job:
     """Send a composed signature, with more arguments and options for this run."""
+    draft = drafted(signature, args, kwargs, options)
+    return workflow.submit(default_client(), draft, name)
+
+
+def drafted(
+    signature: Any,
+    args: Iterable[Any] = (),
+    kwargs: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+) -> Draft:
+    """Give the steps of a signature with more arguments and options, and what they link to it."""
     given = Given(args=tuple(args), kwargs=dict(kwargs or {}), options=dict(options or {}))
     linked = {key: given.options.pop(key) for key in ("link", "link_error") if key in given.options}
     if linked:
@@ -29,7 +41,7 @@ def start(
         for key, found in linked.items():
             for other in found if isinstance(found, (list, tuple)) else [found]:
                 getattr(signature, key)(other)
-    return workflow.submit(default_client(), compiling.draft(signature, given), name)
+    return compiling.draft(signature, given)
 
 
 def go_on(job: Job, signature: Any) -> Job:

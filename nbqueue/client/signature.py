@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from celery import canvas
+from celery.result import EagerResult
 from celery.utils.functional import maybe_list, regen
 
 # A chain that Celery composes is a `_chain`; the public `chain` only makes them.
 from celery.canvas import _chain  # isort: skip
 
-from nbqueue.client import compiling, running
+from nbqueue.client import compiling, eager, running
 from nbqueue.client.composition import ERRBACK, TASK
 from nbqueue.client.graph import Graph, graph_of
 from nbqueue.client.job import Job
@@ -119,15 +120,20 @@ class Workflow(Beside):
         """
         return self.apply_async(args, kwargs)
 
-    def apply(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse: Celery would run it in this process.
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> EagerResult:
+        """Run it in this process, one call after the other; Celery's way to try a workflow out.
 
-        Raises:
-            UsageError: always.
+        Gives Celery's result: ``get()`` is what the last step returned, or raises what a call did.
+
+        >>> (double.s(2) | double.s()).apply().get()
+        8
         """
-        raise UsageError(
-            "a workflow does not run in this process; call its functions, or nq.run it"
-        )
+        return eager.applied(running.drafted(self, args or (), kwargs, options))
 
     def __invert__(self) -> Any:
         return self.apply_async().result()

@@ -25,12 +25,20 @@ from typing import Any, ClassVar, NoReturn, Protocol
 
 from celery import Task as CeleryTask
 from celery.app.task import Context
-from celery.exceptions import MaxRetriesExceededError, Retry
+from celery.exceptions import Ignore, MaxRetriesExceededError, Retry
 from celery.utils.serialization import raise_with_context
 from celery.utils.threads import LocalStack
 
 from nbqueue.core.errors import UsageError
 from nbqueue.store.retries import Again, Policy, asked, policy_of
+
+
+class Replaced(Ignore):  # type: ignore[misc]
+    """A call has given its place to a workflow, which has returned a value."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__("replaced")
+        self.value = value
 
 
 class Here(Protocol):
@@ -152,7 +160,19 @@ class ItemTask:
             "to send another call, submit the task by its own name"
         )
 
-    delay = replace = add_to_chord = apply_async
+    delay = add_to_chord = apply_async
+
+    def replace(self, sig: Any) -> NoReturn:
+        """Have a workflow take this call's place: Celery's ``self.replace``.
+
+        What it returns is what this call returns, whatever follows or is linked. It runs here, in
+        this item's process, one call after the other: a fan-out that should run side by side is a
+        step that returns what to go over (``plan.s() | nq.map(f)``).
+
+        Raises:
+            Replaced: always; code behind it does not run.
+        """
+        raise Replaced(sig.apply().get(disable_sync_subtasks=False))
 
 
 class Hooks:
@@ -276,10 +296,21 @@ def _instance(
     made = type(name, bases, {"__module__": function.__module__, "__doc__": function.__doc__})()
     for key, value in {"name": name, **attributes}.items():
         setattr(type(made), key, value)
-    made.run = functools.partial(function, made) if bind else function
+    made.run = _bound(function, made) if bind else function
     if is_celerys and ItemTask.here.app is not None:
         type(made).bind(ItemTask.here.app)
     return made
+
+
+def _bound(function: Callable[..., Any], task: Any) -> Callable[..., Any]:
+    @functools.wraps(function, updated=())
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(task, *args, **kwargs)
+        except Replaced as replaced:
+            return replaced.value
+
+    return run
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:

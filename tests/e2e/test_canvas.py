@@ -693,3 +693,65 @@ def test_an_argument_too_many_for_a_bound_task_is_told():
 
     with pytest.raises(TypeError, match=r"too many positional arguments"):
         nq.run(same.s(1) | bound.s(2))
+
+
+# -- replaced tasks --------------------------------------------------------------------------------
+
+
+@nq.task(bind=True)
+def add_replaced(self, x, y):
+    raise self.replace(add.s(x, y))
+
+
+@nq.task(bind=True)
+def replace_with_chain(self, x, path):
+    return self.replace(same.s(x) | nq.group(same.s(), same.s()) | say.si(path, f"replaced {x}"))
+
+
+@pytest.mark.parametrize(
+    ("make", "want"),
+    [
+        (lambda: add.s(2, 2) | add_replaced.s(8) | add.s(16), 28),
+        (lambda: nq.group(add_replaced.s(1, 2), add.s(3, 4)), [3, 7]),
+        (
+            lambda: nq.chord(
+                [
+                    nq.chord([add.s(1, 2), add_replaced.s(3, 4)], add_to_all.s(5)) | total.s(),
+                    nq.chord([add_replaced.s(6, 7), add.s(0, 0)], add_to_all.s(8)) | total.s(),
+                ],
+                add_to_all.s(9),
+            ),
+            [29, 38],
+        ),
+    ],
+    ids=["in a chain", "in a group", "in nested chords"],
+)
+def test_a_replaced_task_returns_what_its_replacement_does(make, want):
+    assert make()().result(WAIT_S) == want
+
+
+def test_what_is_linked_to_a_replaced_task_gets_the_replacements_result(said):
+    made = replace_with_chain.s(1, said.path)
+    made.link(say_last.s(said.path))
+    assert (made | same.s())().result(WAIT_S) == "replaced 1"
+    assert said() == ["replaced 1", "replaced 1"]
+
+
+def test_the_failure_of_a_replacement_is_the_tasks_own(said):
+    @nq.task(bind=True)
+    def replace_with_failure(self):
+        self.replace(same.s(1) | fail.s())
+
+    job = nq.run((replace_with_failure.s() | same.s()).on_error(say.si(said.path, "failed")))
+    with pytest.raises(TooHot):
+        job.result(WAIT_S)
+    assert said() == ["failed"]
+
+
+def test_a_task_cannot_be_replaced_with_an_empty_chain():
+    @nq.task(bind=True)
+    def replace_with_nothing(self):
+        self.replace(nq.chain())
+
+    with pytest.raises(nq.UsageError, match="chain without tasks"):
+        replace_with_nothing.s().delay().result(WAIT_S)

@@ -136,7 +136,7 @@ def test_a_task_by_value_does_not_send_itself(base):
         pass
 
     task = Behaviour(f, "f", bind=True, base=base).task
-    for send in (task.delay, task.apply_async, task.replace):
+    for send in (task.delay, task.apply_async, task.add_to_chord):
         with pytest.raises(UsageError, match="by its own name"):
             send()
 

@@ -455,3 +455,55 @@ def test_a_signature_is_a_table_in_a_notebook():
     assert "note()" in table
     assert "far" in table
     assert "nbqueue_errback" not in table
+
+
+# -- in this process -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made", "want"),
+    [
+        (add.s(1, 2) | add.s(3), 6),
+        (nq.group(same.s(i) for i in range(4)) | total.s(), 6),
+        (same.s(5) | nq.group((add.s(1) | add.s(2)), add.s(3)), [8, 8]),
+        (same.s([1, 2]) | nq.map(same) | total.s(), 3),
+        (nq.starmap(add, [(1, 2), (3, 4)]), [3, 7]),
+        (nq.chord([], total.s()), 0),
+        (nq.group([]), []),
+    ],
+    ids=repr,
+)
+def test_apply_runs_a_workflow_here(made, want):
+    result = made.apply()
+    assert (result.get(), result.state) == (want, "SUCCESS")
+
+
+def test_apply_calls_errbacks_and_leaves_out_what_follows():
+    told = []
+    errback = nq.task(lambda request, exc, traceback: told.append((request.task, str(exc))))
+    fail = nq.task(lambda x: x / 0, name="fail")
+    followed = nq.task(lambda x: told.append("followed"))
+    failing = nq.group(fail.s(1), same.s(2), fail.s(3)) | followed.s()
+    result = failing.apply(link_error=errback.s())
+    assert result.state == "FAILURE"
+    assert told == [("fail", "division by zero")]
+    with pytest.raises(ZeroDivisionError):
+        result.get()
+
+
+def test_apply_takes_more_arguments():
+    assert (add.s() | add.s(10)).apply((1, 2)).get() == 13
+
+
+def test_a_bound_task_may_be_replaced_here_too():
+    @nq.task(bind=True)
+    def outer(self, x):
+        self.replace(inner.s(x) | add.s(1))
+        raise AssertionError("not reached")
+
+    @nq.task(bind=True)
+    def inner(self, x):
+        return self.replace(nq.group(same.s(x), same.s(x)) | total.s())
+
+    assert outer(5) == 11
+    assert (outer.s(1) | add.s(1)).apply().get() == 4
