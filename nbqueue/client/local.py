@@ -10,7 +10,7 @@ from nbqueue.client import control
 from nbqueue.client.client import Client, connect_address
 from nbqueue.client.saying import say
 from nbqueue.cluster import embedded
-from nbqueue.core.errors import ClusterError, UsageError
+from nbqueue.core.errors import ClusterError, InfrastructureError, UsageError
 
 _ASK_S = 0.5
 """How long one question to it is waited for. A worker that is not listening yet never hears it."""
@@ -101,6 +101,8 @@ class LocalCluster:
 
     def close(self) -> None:
         """End its workers and its Redis; without a name, delete everything it kept."""
+        if self.name is None and self._clients:
+            self._say_schedules(self._clients[-1])
         for client in self._clients:
             self._say_what_ends(client)
             client.close()
@@ -124,6 +126,15 @@ class LocalCluster:
             else f"go on when nq.LocalCluster(name={self.name!r}) is started again"
         )
         say(f"{len(running)} unfinished job(s) {fate}: {names}{more}")
+
+    def _say_schedules(self, client: Client) -> None:
+        try:
+            names = client.schedules.names()
+        except InfrastructureError:  # it has gone already
+            return
+        if names:
+            shown = ", ".join(map(repr, names[:5])) + (" …" if len(names) > 5 else "")
+            say(f"{len(names)} schedule(s) are lost with this cluster, which has no name: {shown}")
 
     def __enter__(self) -> LocalCluster:
         self.connect()

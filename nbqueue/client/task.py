@@ -233,6 +233,8 @@ class Task(Timed, Generic[P, R]):
     ) -> Schedule:
         terms, rest = Terms.split(options)
         task = self.with_options(**rest) if rest else self
+        if isinstance(args, str) or not isinstance(args, Iterable):
+            raise TypeError(f"args takes a tuple or a list of arguments, not {args!r}")
         args, kwargs = tuple(args), dict(kwargs or {})
         if why := task.misfit(args, kwargs):
             raise TypeError(f"{why}; nothing was sent")

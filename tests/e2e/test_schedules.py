@@ -269,6 +269,9 @@ def test_a_cell_that_is_run_again_resumes_what_was_paused():
 def test_what_cannot_be_scheduled_leaves_nothing():
     with pytest.raises(TypeError, match="nothing was sent"):
         tick.every("1h", args=[1, 2])
+    for args in (5, "ab"):
+        with pytest.raises(TypeError, match="args takes a tuple"):
+            tick.every("1h", args=args)
     with pytest.raises(nq.NotPicklable, match="lock"):
         tick.every("1h", args=[threading.Lock()])
     lock = threading.Lock()
@@ -387,6 +390,14 @@ def test_schedules_go_on_when_the_cluster_is_started_again(home, until):
         until(lambda: any(run.due > stopped for run in ended(schedule)))
         assert embedded.status(cluster.folder).schedules == 1
         schedule.remove()
+
+
+def test_a_cluster_without_a_name_says_which_schedules_end_with_it(local_cluster, capsys):
+    with local_cluster(workers=1):
+        tick.every("1h", name="doomed")
+    assert "1 schedule(s) are lost with this cluster, which has no name: 'doomed'" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_cluster_without_schedules_runs_no_beat(local_cluster):
