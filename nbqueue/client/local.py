@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nbqueue.client import control
 from nbqueue.client.client import Client, connect_address
+from nbqueue.client.options import check_count
 from nbqueue.client.saying import say
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import ClusterError, InfrastructureError, UsageError
@@ -28,8 +29,12 @@ class LocalCluster:
         name: A name makes it lasting: its folder is kept, and the same name finds it again. Without
             one, everything is deleted on ``close``.
         keep_alive_s: Seconds that it goes on without clients and without anything to do.
+        max_tasks_per_child: After how many messages (of as many items as travel together) a worker
+            process is replaced by a new one, where a library leaks.
+        max_memory_per_child: With how many KiB of resident memory, likewise, between two messages.
 
     Raises:
+        UsageError: a number that is less than 1.
         ClusterError: it could not be started; the message says what to install.
 
     >>> with nq.LocalCluster(workers=1) as cluster:         # doctest: +CLUSTER
@@ -45,7 +50,12 @@ class LocalCluster:
         threads: int | None = None,
         name: str | None = None,
         keep_alive_s: float | None = 0,
+        max_tasks_per_child: int | None = None,
+        max_memory_per_child: int | None = None,
     ) -> None:
+        options = _options(
+            max_tasks_per_child=max_tasks_per_child, max_memory_per_child=max_memory_per_child
+        )
         self.name = name
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if name is None:
@@ -56,7 +66,11 @@ class LocalCluster:
         else:
             self.folder = embedded.default_folder().parent / f"cluster-{name}"
         self._address = embedded.ensure(
-            self.folder, workers=workers, threads=threads, keep_alive_s=keep_alive_s
+            self.folder,
+            workers=workers,
+            threads=threads,
+            keep_alive_s=keep_alive_s,
+            worker_options=options,
         )
         self._clients: list[Client] = []
         self._threads = threads
@@ -145,3 +159,13 @@ class LocalCluster:
 
     def __repr__(self) -> str:
         return f"<LocalCluster {self.name or 'unnamed'}: {self.broker_url}>"
+
+
+def _options(**numbers: int | None) -> tuple[str, ...]:
+    """Give options of the worker's launcher, those of them that are asked for."""
+    return tuple(
+        word
+        for name, number in numbers.items()
+        if number is not None
+        for word in ("--" + name.replace("_", "-"), str(check_count(number, name)))
+    )

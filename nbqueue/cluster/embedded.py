@@ -79,16 +79,24 @@ def ensure(
     workers: int | None = None,
     threads: int | None = None,
     keep_alive_s: float | None = 600.0,
+    worker_options: tuple[str, ...] = (),
 ) -> Address:
     """The running cluster of ``folder`` (by default: of this environment), started if need be.
 
     Back as soon as Redis answers; the worker follows in a second or two and messages wait for it.
     ``workers`` processes (default: the processors this process may use), or ``threads`` threads
     in one process. It ends ``keep_alive_s`` after the last client and the last unfinished job;
-    0 means at once, None never. All three matter only to the call that starts it. Raises
+    0 means at once, None never; ``worker_options`` are further ones of the worker's launcher. All
+    of these matter only to the call that starts it. Raises
     ClusterError, with the reason and what to do, within seconds.
     """
-    return attach(folder, workers=workers, threads=threads, keep_alive_s=keep_alive_s)
+    return attach(
+        folder,
+        workers=workers,
+        threads=threads,
+        keep_alive_s=keep_alive_s,
+        worker_options=worker_options,
+    )
 
 
 def attach(
@@ -97,6 +105,7 @@ def attach(
     workers: int | None = None,
     threads: int | None = None,
     keep_alive_s: float | None = 600.0,
+    worker_options: tuple[str, ...] = (),
     worker_command: tuple[str, ...] = (),
     first_client_s: float = 60.0,
 ) -> Address:
@@ -112,6 +121,7 @@ def attach(
             concurrency=threads or workers or _processors(),
             threads=threads is not None,
             keep_alive_s=keep_alive_s,
+            worker_options=worker_options,
             worker_command=worker_command,
             first_client_s=first_client_s,
         )

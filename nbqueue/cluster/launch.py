@@ -65,6 +65,7 @@ def plan(
     concurrency: int,
     threads: bool,
     keep_alive_s: float | None,
+    worker_options: tuple[str, ...] = (),
     worker_command: tuple[str, ...] = (),
     first_client_s: float = 60.0,
 ) -> Launch:
@@ -77,6 +78,7 @@ def plan(
         )
     words = [python, "-m", "nbqueue.worker", "--folder", str(folder), "--socket", str(socket)]
     words += ["--concurrency", str(concurrency), *(["--threads"] if threads else [])]
+    words += worker_options
     # From a checkout that is not installed, the worker would look for nbqueue in vain.
     root = _PACKAGE.parent
     installed = root.name in ("site-packages", "dist-packages")

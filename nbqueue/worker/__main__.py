@@ -48,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         hostname=f"embedded-{os.getpid()}@{socket.gethostname()}",
         pool="threads" if options.threads else "prefork",
         concurrency=options.concurrency,
+        max_tasks_per_child=options.max_tasks_per_child,
+        max_memory_per_child=options.max_memory_per_child,
         loglevel="WARNING",
         without_gossip=True,
         without_mingle=True,
@@ -80,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--socket", required=True, help="its Redis socket")
     parser.add_argument("--concurrency", type=int, default=os.cpu_count())
     parser.add_argument("--threads", action="store_true", help="threads instead of processes")
+    parser.add_argument("--max-tasks-per-child", type=int, help="messages a process runs")
+    parser.add_argument("--max-memory-per-child", type=int, help="KiB a process may have after one")
     return parser
 
 
