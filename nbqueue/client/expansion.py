@@ -164,7 +164,7 @@ def expand(results: Sequence[Any]) -> dict[str, Any] | None:
     dtype = getattr(results, "dtype", None)
     if dtype is not None and dtype.kind != "O":
         return None
-    rows = [None if value is None else _fields(value) for value in results]
+    rows = [None if value is None else fields(value) for value in results]
     found = [row for row, value in zip(rows, results, strict=True) if value is not None]
     if not found or any(row is None for row in found):
         return None
@@ -176,7 +176,8 @@ def expand(results: Sequence[Any]) -> dict[str, Any] | None:
     }
 
 
-def _fields(value: Any) -> Mapping[str, Any] | None:
+def fields(value: Any) -> Mapping[str, Any] | None:
+    """Give what a dict, a named tuple or a dataclass holds, by name; ``None`` for anything else."""
     if isinstance(value, dict):
         named = _NAMES.issuperset(map(type, value))
         return value if named else {str(k): v for k, v in value.items()}

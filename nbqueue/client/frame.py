@@ -192,9 +192,8 @@ def timings(state: JobState, now: float) -> dict[str, float]:
 
     nan = float("nan")
     run = np.array(state.run_s, dtype=np.float64)
-    ends = np.array(state.started) + run
-    run, ends, queued = (x[~np.isnan(x)] for x in (run, ends, _queued(state)))
-    elapsed = _over(state, ends, now) - state.submitted[0]
+    run, queued = (x[~np.isnan(x)] for x in (run, _queued(state)))
+    elapsed = (now if state.ended_at is None else state.ended_at) - state.submitted[0]
     return {
         "elapsed_s": elapsed,
         "run_s": float(run.sum()),
@@ -203,16 +202,6 @@ def timings(state: JobState, now: float) -> dict[str, float]:
         "queue_s_max": float(queued.max()) if len(queued) else nan,
         "items_per_s": state.n_done / elapsed if elapsed > 0 else nan,
     }
-
-
-def _over(state: JobState, ends: np.ndarray[Any, np.dtype[np.float64]], now: float) -> float:
-    """Give when the job ended; of one that goes on, now."""
-    if not state.finished:
-        return now
-    if len(ends):
-        return float(ends.max())
-    # Nothing ran: it was cancelled, has no items, or all of them were rejected.
-    return state.submitted[0] if state.cancelled_at is None else state.cancelled_at
 
 
 def progress_frame(state: JobState) -> pd.DataFrame:

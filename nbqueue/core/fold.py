@@ -18,6 +18,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from math import inf
+from operator import add
 from typing import Any, NamedTuple
 
 from nbqueue.core import states
@@ -128,6 +130,8 @@ class JobState:
     """Why items were revoked, where a reason was given."""
     _reason_of: bytearray = field(default_factory=bytearray, repr=False)
     """Index into ``reasons``, plus one; empty while nobody has given a reason."""
+    _latest_end: float = field(default=-inf, repr=False)
+    """When the last item so far ended."""
     _worker_at: dict[str, int] = field(default_factory=dict, repr=False)
     """Positions in ``workers``."""
 
@@ -173,6 +177,13 @@ class JobState:
     def finished(self) -> bool:
         """Whether every item has ended."""
         return self.n_done == self.n
+
+    @property
+    def ended_at(self) -> float | None:
+        """When the job ended, in seconds since the epoch by the store's clock; ``None`` before."""
+        if not self.finished:
+            return None
+        return max(self._latest_end, self.submitted[-1])  # nothing ran: empty, or all rejected
 
     @property
     def name(self) -> str:
@@ -283,6 +294,8 @@ class JobState:
         self.batch_of[start:stop] = array("I", [batch]) * k
         self.place[start:stop] = array("I", range(place, end))
         self.attempts[start:stop] = self.attempts[start:stop].translate(_ONE_MORE)
+        ends = map(add, record.started[place:end], record.run_s[place:end])
+        self._latest_end = max(self._latest_end, base + max(ends))
         for a, b in record.cached:
             a, b = max(a, start), min(b, stop)
             if a < b:
@@ -350,6 +363,8 @@ class JobState:
         else:
             within = ((max(a, 0), min(b, self.n)) for a, b in record.runs)
             revoked = [run for a, b in within for run in self._still_open(a, b, record.round)]
+        if revoked:
+            self._latest_end = max(self._latest_end, record.at)
         for a, b in revoked:
             self._set_states(a, b, bytes([states.REVOKED_CODE]) * (b - a))
             self.done[a:b] = b"\x01" * (b - a)

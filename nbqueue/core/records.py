@@ -138,6 +138,12 @@ class Error:
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.message else self.type
 
+    @property
+    def brief(self) -> str:
+        """What happened, with the class's name only: a table has no room for its module."""
+        name = self.type.rpartition(".")[2]
+        return f"{name}: {self.message}" if self.message else name
+
 
 @dataclass(frozen=True)
 class Started:

@@ -13,11 +13,13 @@ def span(seconds: float) -> str:
     >>> [span(s) for s in (0.0000456, 0.0123, 0.31, 3.21, 42, 75, 3700, 180_000)]
     ['46 µs', '12 ms', '0.31 s', '3.2 s', '42 s', '1 min 15 s', '1 h 1 min', '2 d 2 h']
     """
+    if not seconds:
+        return "0 s"
     for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
         if seconds < 100 * size:
-            return f"{seconds / size:.2g} {unit}"
+            return f"{float(f'{seconds / size:.2g}'):g} {unit}"  # not 1e+02 µs
     if seconds < 10:
-        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
+        return f"{seconds:.2g} s" if seconds < 1 or seconds == int(seconds) else f"{seconds:.1f} s"
     whole = round(seconds)
     for unit, size_s, smaller, part_s in _UNITS:
         if whole >= size_s:

@@ -125,6 +125,7 @@ class WidgetDisplay(PageDisplay):
         self._seen = life.Seen(over=over, late=over, shown_at=now, over_at=now)
         self._spare_over = None
         self._area.put(*bundles.with_widget(self._make(live, ""), self._view))
+        self._spare(live, now, over=over)  # a notebook may be saved as soon as it shows the widget
 
     def _look(self, live: Live, now: float, *, over: bool) -> life.Seen:
         view = self._view
@@ -167,7 +168,11 @@ def _note(live: Live) -> str:
         return ""
     if live.finished:
         return "the job is no longer in the store"
-    return f"as it was when this was last heard of it; nq.job({live.name!r}) shows it again"
+    done, n = live.state.n_done, live.state.n
+    return (
+        f"running when this was last heard of: {done:,} of {n:,} items done; "
+        f"nq.job({live.name!r}) shows it again"
+    )
 
 
 def _retire(view: Any, n: int) -> None:

@@ -28,6 +28,7 @@ from nbqueue.notebook.answers import BUTTONS, KINDS, Answers
 from nbqueue.notebook.area import Bundle
 from nbqueue.notebook.comms import answer_while_busy
 from nbqueue.notebook.errands import Errands
+from nbqueue.notebook.failures import Watch
 from nbqueue.notebook.feed import Feed, Pace
 from nbqueue.notebook.lasting import Lasting
 
@@ -41,6 +42,10 @@ _LOCK_S = 0.05
 
 _QUIET_S = 1.0
 """The rate alone is news this often; it changes with every tick."""
+
+_ALIVE_S = 5.0
+"""While a job runs, front ends hear of the kernel at least this often, or take it for gone
+(`SILENCE` in `static/job/board.js`)."""
 
 _NOT_SHOWN = -1
 
@@ -79,6 +84,7 @@ class JobWidget(Lasting, anywidget.AnyWidget):
         self._busy = ""
         self._said = ""
         self._answers = Answers(live)
+        self._failing = Watch()
         self.errands = Errands()
         """Done in the widget's own thread."""
         self._closed = False
@@ -88,14 +94,16 @@ class JobWidget(Lasting, anywidget.AnyWidget):
         """When somebody last used it, by the monotonic clock."""
         with live.lock:
             self._feed.advance(live.state.states)
+        single = live.state.n == 1 and not spec.stages  # then there is nothing to choose
         super().__init__(
+            selected=0 if single else _NOT_SHOWN,
             job={
                 "id": spec.id,
                 "name": spec.name,
                 "task": spec.task,
                 "n": live.state.n,
                 "params": list(spec.params),
-            }
+            },
         )
         self.on_msg(self._heard)
         answer_while_busy(self)
@@ -109,7 +117,7 @@ class JobWidget(Lasting, anywidget.AnyWidget):
                 return
             try:
                 news = self._feed.advance(self._live.state.states)
-                told = summary.facts(self._live)
+                told = summary.facts(self._live, self._failing)
             finally:
                 self._live.lock.release()
             now = time.monotonic()
@@ -126,6 +134,8 @@ class JobWidget(Lasting, anywidget.AnyWidget):
             self.send_state(keys)
 
     def _worth_telling(self, told: dict[str, Any], now: float) -> bool:
+        if not told["finished"] and now - self._told_at >= _ALIVE_S:
+            return True
         if told == self._told:
             return False
         same = {**told, "rate": None} == {**self._told, "rate": None}
@@ -134,7 +144,11 @@ class JobWidget(Lasting, anywidget.AnyWidget):
     def _summary(self) -> dict[str, Any]:
         """Give what was told last, with the times of this moment."""
         with self._live.lock:
-            told = {"said": "", "busy": "", **(self._told or summary.facts(self._live))}
+            told = {
+                "said": "",
+                "busy": "",
+                **(self._told or summary.facts(self._live, self._failing)),
+            }
             told["elapsed_s"] = summary.elapsed_s(self._live.state, self._live.client.now())
         rate = self._rate
         told["rate"] = summary.rounded(rate)

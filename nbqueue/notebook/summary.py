@@ -9,24 +9,30 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from nbqueue.core import states
 from nbqueue.notebook import steps
+from nbqueue.notebook.brief import cut
+from nbqueue.notebook.failures import LOOKED_AT
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
     from nbqueue.core.fold import JobState
     from nbqueue.core.records import Progressed
+    from nbqueue.notebook.failures import Watch
 
 _BARS = 12
 """Running items whose own progress is shown: those that run the longest."""
 
+_ERROR = 200
 _INFO = 4
 _CHARACTERS = 60
 
 
-def facts(live: Live) -> dict[str, Any]:
-    """Give what is so whenever one looks; ``counts`` by state's code."""
+def facts(live: Live, failing: Watch) -> dict[str, Any]:
+    """Give what is so whenever one looks; ``counts`` by state's code.
+
+    ``failures``: item, error and how often of the most frequent ones, among the first ``compared``.
+    """
     state = live.state
     return {
         "state": state.name,
@@ -39,6 +45,11 @@ def facts(live: Live) -> dict[str, Any]:
         "n": state.n,
         "steps": [[step.task, list(step.counts), step.rescue] for step in steps.steps(state)],
         "steps_left": steps.left_out(state),
+        "failures": [
+            [kind.item, cut(" ".join(kind.error.split()), _ERROR), kind.times]
+            for kind in failing.kinds(state)
+        ],
+        "compared": min(LOOKED_AT, state.counts[states.FAILURE_CODE]),
     }
 
 
@@ -49,10 +60,7 @@ def rounded(value: float | None) -> float | None:
 
 def elapsed_s(state: JobState, now: float) -> float:
     """Give the seconds from the submission to the end of the last item, or till now."""
-    if not state.finished:
-        return max(0.0, now - state.submitted[0])
-    ends = np.array(state.started, dtype=np.float64) + np.array(state.run_s, dtype=np.float64)
-    last = max(float(np.nanmax(ends, initial=-math.inf)), state.cancelled_at or -math.inf)
+    last = now if state.ended_at is None else state.ended_at
     return max(0.0, last - state.submitted[0])
 
 

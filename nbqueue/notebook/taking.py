@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
 from nbqueue.core.outputs import settle
-from nbqueue.notebook import steps, timeline, values
+from nbqueue.core.spans import span
+from nbqueue.notebook import failures, steps, timeline, values
 from nbqueue.notebook.brief import brief, call, cut
 from nbqueue.notebook.picture import Failure, JobPicture, Row, Running, Said, grid
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from nbqueue.client.live import Live
     from nbqueue.core.fold import JobState
 
-_FAILURES = 5
-_FAILURES_READ = 200
-"""Failed items whose errors are compared, so that an error is listed once."""
 _ROWS = 20
 _RUNNING = 8
 _SAID = 20
@@ -51,24 +49,25 @@ class _Negative:
     def __init__(self, state: JobState, blocks: Mapping[int, bytes]) -> None:
         self.spec, self.task, self.name = state.spec, state.task, state.name
         self.counts, self.finished = tuple(state.counts), state.finished
-        self.submitted, self.cancelled_at = tuple(state.submitted), state.cancelled_at
+        self.submitted, self.ended_at = tuple(state.submitted), state.ended_at
         self.codes = bytes(state.states)
         self.columns = timeline.copy(state)
         self.blocks = blocks
-        first = _first(state.states, states.FAILURE_CODE, _FAILURES_READ)
-        self.errors = [(i, _error(state, i)) for i in first]
-        failed = state.error(first[0]) if first else None
-        self.traceback = "" if failed is None else failed.traceback
+        self.errors = failures.first(state)
+        self.kinds = failures.kinds(self.errors)
+        worst = state.error(self.kinds[0].item) if self.kinds else None
+        self.traceback = "" if worst is None else worst.traceback
         self.running = [
             (record, state.progress.get(i)) for i, record in islice(state.running.items(), _RUNNING)
         ]
         self.said_total = len(state.outputs)
-        wanted = dict.fromkeys([i for i in first[:_FAILURES] if i in state.outputs])
+        failed = [kind.item for kind in self.kinds] + [i for i, _ in self.errors[: failures.MOST]]
+        wanted = dict.fromkeys(i for i in failed if i in state.outputs)
         wanted.update(dict.fromkeys(islice(state.outputs, _SAID)))
         self.said = [(i, list(state.outputs[i])) for i in sorted(list(wanted)[:_SAID])]
         self.steps, self.steps_left = steps.steps(state), steps.left_out(state)
         shown = range(min(len(self.codes), _ROWS))
-        self.row_errors = {i: _error(state, i) for i in shown if self.codes[i] == _FAILED}
+        self.row_errors = {i: failures.reason(state, i) for i in shown if self.codes[i] == _FAILED}
         self.results = {
             i: (state.batches[state.batch_of[i] - 1].results, state.place[i])
             for i in shown
@@ -78,9 +77,10 @@ class _Negative:
     def develop(self, now: float, note: str) -> JobPicture:
         """Make the picture; nothing is locked any more."""
         spec = self.spec
-        failures, left = self._failures()
+        failed, left = self._failures()
         columns, rows = self._table()
-        elapsed_s = max(0.0, self._end(now) - self.submitted[0])
+        over = now if self.ended_at is None else self.ended_at
+        elapsed_s = max(0.0, over - self.submitted[0])
         rate, eta_s = self._pace(now, elapsed_s)
         return JobPicture(
             name=spec.name,
@@ -93,7 +93,7 @@ class _Negative:
             items_per_s=rate,
             eta_s=eta_s,
             grid=grid(self.codes),
-            failures=failures,
+            failures=failed,
             failures_left=left,
             traceback=_tail(self.traceback),
             running=self._running(now),
@@ -110,16 +110,6 @@ class _Negative:
             note=note,
         )
 
-    def _end(self, now: float) -> float:
-        """When the job ended; now, if it has not."""
-        import numpy as np
-
-        if not self.finished or not len(self.columns.started):
-            return now if not self.finished else self.submitted[-1]
-        ends = self.columns.started + self.columns.run_s
-        latest = float(np.nanmax(ends)) if not np.isnan(ends).all() else self.submitted[-1]
-        return max(latest, self.cancelled_at or latest)
-
     def _pace(self, now: float, elapsed_s: float) -> tuple[float | None, float | None]:
         """Give items a second and seconds left, where something has ended."""
         import numpy as np
@@ -127,20 +117,19 @@ class _Negative:
         done = sum(self.counts[states.FIRST_DONE_CODE :])
         if not done or elapsed_s <= 0:
             return None, None
-        if self.finished:
-            return done / elapsed_s, None
+        if self.finished:  # what was cancelled has not run
+            return (done - self.counts[states.REVOKED_CODE]) / elapsed_s, None
         window = min(_RECENT_S, max(now - self.submitted[-1], 1e-3))
         recent = int(np.count_nonzero(self.columns.started + self.columns.run_s > now - window))
         rate = recent / window if recent else done / elapsed_s
         return rate, (len(self.codes) - done) / rate
 
     def _failures(self) -> tuple[tuple[Failure, ...], int]:
-        kinds: dict[str, list[int]] = {}
-        for i, error in self.errors:
-            kinds.setdefault(error, []).append(i)
         found = tuple(
-            Failure(items[0], error, self._call(items[0]), len(items))
-            for error, items in islice(kinds.items(), _FAILURES)
+            Failure(
+                kind.item, cut(kind.error, _ERROR_CHARACTERS), self._call(kind.item), kind.times
+            )
+            for kind in self.kinds
         )
         return found, self.counts[_FAILED] - sum(failure.times for failure in found)
 
@@ -194,31 +183,16 @@ class _Negative:
             cells += [cut(self.row_errors.get(i, ""), 80), self._time(i), self._where(i)]
             rows.append(Row(i, tuple(cells)))
         columns = (*(params if known else ()), "state", *(fields or ("result",)))
-        columns += ("error", "run_s", "worker")
+        columns += ("error", "run", "worker")
         return columns, tuple(rows)
 
     def _time(self, i: int) -> str:
         seconds = float(self.columns.run_s[i])
-        return "" if seconds != seconds else f"{seconds:.3g}"
+        return "" if seconds != seconds else span(seconds)
 
     def _where(self, i: int) -> str:
         k = int(self.columns.worker[i])
         return self.columns.workers[k] if k < len(self.columns.workers) else ""
-
-
-def _first(codes: bytearray, code: int, most: int) -> list[int]:
-    found: list[int] = []
-    at = codes.find(code)
-    while at != -1 and len(found) < most:
-        found.append(at)
-        at = codes.find(code, at + 1)
-    return found
-
-
-def _error(state: JobState, i: int) -> str:
-    if i in state.rejections:
-        return "BadSignature: the worker does not have this client's key"
-    return cut(str(state.error(i) or ""), _ERROR_CHARACTERS)
 
 
 def _tail(text: str) -> str:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from nbqueue.client import expansion
 from nbqueue.notebook.brief import brief, cut
 from nbqueue.store import arguments
 from nbqueue.store.arguments import Block
@@ -44,6 +45,9 @@ def _column(results: bytes) -> Column:
     return Column(results, _NO_BLOBS)
 
 
+_FIELDS = 12
+"""Most columns that results take."""
+
 _UNKNOWN = object()
 """Stands for a value that this process would have to fetch."""
 
@@ -57,17 +61,18 @@ def result(results: bytes, place: int) -> Any:
 
 
 def fields(results: Sequence[Any]) -> tuple[str, ...]:
-    """Give the columns that results which are dicts take; none when they are anything else."""
-    if not results or not all(isinstance(value, dict) for value in results):
+    """Give the columns of results that hold things by name, as a DataFrame would have them."""
+    held = [expansion.fields(value) for value in results if value is not None]
+    if any(each is None for each in held):
         return ()
-    return tuple(islice(dict.fromkeys(str(name) for value in results for name in value), 12))
+    return tuple(islice(dict.fromkeys(name for each in held for name in each or ()), _FIELDS))
 
 
 def outcome(names: Sequence[str], value: Any) -> list[str]:
     """Give the cells of a result: one for each of its `fields`, or one for all of it."""
     if not names:
         return ["" if value is None else _shown(value)]
-    row = {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
+    row = (None if value is None else expansion.fields(value)) or {}
     return [_shown(row[name]) if name in row else "" for name in names]
 
 

@@ -89,7 +89,7 @@ def test_the_table_is_sorted_and_filtered_by_the_kernel(lab):
     page.screenshot("table", of=board.view)
     header = board.view.get_by_role("columnheader", name="depth")
     for order in ("ascending", "descending"):
-        board.view.get_by_role("button", name="depth").click()
+        header.get_by_role("button").click()
         expect(header).to_have_attribute("aria-sort", order, timeout=20_000)
     page.page.wait_for_function(
         "() => document.querySelectorAll('.nbq-row td')[0]?.textContent === '9'"
@@ -99,9 +99,60 @@ def test_the_table_is_sorted_and_filtered_by_the_kernel(lab):
     board.view.get_by_label("Filter items").fill("nowhere")
     board.wait("d.total === '0'")
     expect(board.view.get_by_text("No item matches.")).to_be_visible(timeout=20_000)
+    board.view.get_by_label("Filter items").fill("auc > 0.5 and depth != 7")
+    board.wait("d.total === '3'")
     board.view.get_by_label("Filter items").fill("")
     board.view.get_by_label("Show items by state").select_option("failed")
     board.wait("d.total === '1' && d.rows === '1'")
+
+
+def test_a_sweep_is_sorted_by_what_its_results_hold(lab):
+    page, board = open_fit(lab)
+    assert len(table_rows(board, page, 10)) == 10
+    heads = board.view.get_by_role("columnheader").all_inner_texts()
+    assert heads[3:6] == ["state", "auc", "html"]
+    header = board.view.get_by_role("columnheader", name="auc")
+    for order in ("ascending", "descending"):
+        header.get_by_role("button").click()
+        expect(header).to_have_attribute("aria-sort", order, timeout=20_000)
+    page.page.wait_for_function(
+        "() => document.querySelectorAll('.nbq-row td')[0]?.textContent === '9'"
+    )
+    assert board.view.get_by_role("row").nth(1).inner_text().split("\t")[4] == "0.9"
+
+
+def test_the_most_frequent_error_is_told_and_leads_to_its_first_item(lab):
+    page, board = open_fit(lab)
+    reasons = board.view.get_by_role("list", name="Most frequent errors")
+    assert "ValueError: <script>window.hacked=1</script> depth 3" in reasons.inner_text()
+    expect(board.view.get_by_text("Click an item for")).to_be_visible(timeout=20_000)
+    reasons.get_by_role("button").click()
+    board.wait("d.item === '3'")
+    expect(board.view.get_by_text("Click an item for")).to_be_hidden(timeout=20_000)
+    page.screenshot("reason", of=board.view)
+
+
+def test_an_item_that_is_pointed_at_tells_its_arguments_and_what_came_of_it(lab):
+    page, board = open_fit(lab)
+    side = int(board.data()["cellPx"])
+    canvas = board.view.get_by_role("img").first
+    canvas.hover(position={"x": 7.5 * side, "y": side / 2})
+    page.wait_text(1, "item 7 · succeeded", "depth=7, note=<i>x</i>", "→ auc 0.7, html <img")
+    page.screenshot("hint", of=board.view)
+    canvas.hover(position={"x": 3.5 * side, "y": side / 2})
+    page.wait_text(1, "item 3 · failed", "depth=3", "ValueError: <script>")
+    assert page.page.evaluate("() => window.hacked") is None
+
+
+def test_the_output_of_a_single_call_is_shown_without_being_asked_for(lab):
+    page = lab.open("%load_ext nbqueue", "%%enqueue one\nprint('said by it')\n1 / 0")
+    page.run_cell(0)
+    page.run_cell(1)
+    board = Board(page, "one")
+    board.wait("d.finished === 'true' && d.item === '0'")
+    page.wait_text(1, "said by it", "ZeroDivisionError")
+    assert page.text_of(1).count("division by zero") == 1
+    page.screenshot("single", of=page.cell(1))
 
 
 def test_the_timeline_has_a_lane_a_worker_process(lab):

@@ -177,6 +177,34 @@ def test_a_kernel_that_goes_while_a_failure_is_looked_at_leaves_the_failure(fron
     assert_lasts(page, "ZeroDivisionError")
 
 
+def test_a_job_that_was_running_when_the_notebook_was_saved_is_a_page_without_its_kernel(
+    front, gate
+):
+    page = begin(front, gate, WORKS)
+    written = page.save()
+    assert WIDGET_MIME in json.dumps(written["cells"])  # a page that is loaded anew needs it
+    page.reopen()  # closed everywhere, and the kernel has ended: nobody had a last word
+    page.show(1)
+    page.wait_text(1, "sweep", "running when this was last heard of: 0 of 3", "nq.job('sweep')")
+    assert "Error displaying widget" not in page.page.locator("body").inner_text()
+    page.screenshot("running-when-saved", of=page.cell(1))
+    again = page.save()  # and once more, by somebody who has only looked
+    assert again["metadata"]["widgets"] == written["metadata"]["widgets"]
+    page.reopen()
+    page.show(1)
+    page.wait_text(1, "running when this was last heard of")
+
+
+def test_nothing_is_kept_in_the_notebook_of_a_job_that_has_ended(lab, gate):
+    page = begin(lab, gate, WORKS)
+    assert "widgets" in page.save()["metadata"]
+    page.reload()
+    await_widget(page, 1, 0)  # the live one, not what was kept
+    gate.touch()
+    await_page(page, 1, "sweep", "succeeded")
+    assert "widgets" not in page.save()["metadata"]
+
+
 def test_a_cluster_on_display_leaves_a_page_when_its_kernel_goes(front, gate):
     page = front.open(SETUP.format(gate=str(gate)), "nq.cluster()")
     page.run_cell(0)

@@ -156,7 +156,7 @@ def test_a_recorded_notebook_shows_how_the_job_ended(connect, tmp_path, monkeypa
         (output,) = cell.outputs
         assert set(output.data) == FORMS
         assert "FAILURE, 3 items (SUCCESS 2, FAILURE 1)" in output.data["text/plain"]
-        assert "done, with failures" in output.data["text/html"]
+        assert "finished, 1 failed" in output.data["text/html"]
         assert "<b>grid" not in output.data["text/html"]
         assert "&lt;b&gt;grid&lt;/b&gt;" in output.data["text/html"]
     assert "[widgets]" not in str(book.metadata)
@@ -212,7 +212,7 @@ def test_nothing_is_stepped_when_nothing_is_live(kernel):
 def test_a_kernel_that_ends_leaves_what_was_known(kernel, gate):
     kernel.run(f"job = wait_for.submit({str(gate)!r}, 1); job")
     kernel.client.shutdown()
-    kernel.until(lambda data: "as it was when this was last heard of it" in data["text/html"])
+    kernel.until(lambda data: "running when this was last heard of: 0 of 1" in data["text/html"])
     gate.touch()
 
 

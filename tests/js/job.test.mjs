@@ -9,7 +9,8 @@ const job = await load("shared", "job");
 const { SUCCESS, FAILURE, STARTED, PENDING, REVOKED, RETRY } = job;
 const words = (...numbers) => new DataView(Uint32Array.from(numbers).buffer);
 const summary = (changes) => ({
-  state: "STARTED", counts: [0, 0, 0, 0, 0, 0], done: 0, finished: false, gone: false, busy: "", ...changes,
+  state: "STARTED", counts: [0, 0, 0, 0, 0, 0], done: 0, finished: false, gone: false, busy: "", failures: [], compared: 0,
+  ...changes,
 });
 
 test("a snapshot holds two items a byte, and an odd one at the end", () => {
@@ -45,6 +46,37 @@ test("every item to 100,000 has a cell of its own, at any width", () => {
         assert.ok(g.cols * g.rows >= n, `${n} in ${width}`);
         assert.ok(g.cols * g.pitch <= width * ratio);
       }
+});
+
+test("the clock stands while the kernel is gone, and goes on when it is heard of again", (t) => {
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  const told = summary({ elapsed_s: 10 });
+  const context = contextOf({});
+  context.sessionContext.connectionStatusChanged = signal();
+  const model = { ...modelOf(context), get: (key) => ({ summary: told, job: { n: 1 } })[key] };
+  const board = new job.Board(model);
+  const session = context.sessionContext;
+  now = 5_000;
+  assert.equal(board.elapsed, 15);
+  session.connectionStatusChanged.emit("disconnected");
+  now = 60_000;
+  assert.deepEqual([board.lost, board.elapsed], [true, 15]);
+  session.connectionStatusChanged.emit("connected");
+  assert.deepEqual([board.lost, board.elapsed], [false, 15]);
+  now += 29_000 - 5_000; // nothing was heard for 29 s while it could be
+  board.listen();
+  assert.equal(board.lost, false);
+  now += 2_000;
+  board.listen();
+  assert.equal(board.lost, true);
+  board.onSummary();
+  assert.equal(board.lost, false);
+  session.statusChanged.emit("dead");
+  session.connectionStatusChanged.emit("connected"); // to another kernel
+  assert.equal(board.lost, true);
+  board.close();
+  assert.equal(session.statusChanged.slots.size + session.kernelChanged.slots.size, 0);
 });
 
 test("a million items share cells, and all of them are in one", () => {
@@ -123,7 +155,8 @@ test("a scrolled table shows the right rows, also more of them than a browser ca
 
 test("durations and rates read as a person says them", () => {
   const said = [0.0004, 0.05, 0.32, 12.4, 59.7, 187, 3723, 187_200].map(job.duration);
-  assert.deepEqual(said, ["400 µs", "50 ms", "0.3 s", "12 s", "1:00", "3:07", "1:02:03", "2 d 4 h"]);
+  assert.deepEqual(said, ["0.4 ms", "50 ms", "0.32 s", "12 s", "1 min", "3 min 7 s", "1 h 2 min", "2 d 4 h"]);
+  assert.deepEqual([0, 1e-7, 0.0000999, 3.21, 9.96].map(job.duration), ["0 s", "<1 µs", "100 µs", "3.2 s", "10.0 s"]);
   assert.equal(job.duration(null), "");
   assert.equal(job.duration(NaN), "");
   assert.deepEqual([12345, 4.26, 0.5, 0.01, null].map(job.pace), ["12,345/s", "4.3/s", "30/min", "36/h", ""]);
@@ -139,13 +172,43 @@ test("the headline says what is so, failures before anything", () => {
   assert.equal(word({ busy: "cancel" }), "cancelling");
   assert.equal(word({ finished: true, counts: [0, 0, 0, 8, 2, 0] }), "finished, 2 failed");
   assert.equal(word({ finished: true, counts: [0, 0, 0, 0, 10, 0] }), "failed");
-  assert.equal(word({ finished: true, counts: [0, 0, 0, 5, 0, 5] }), "cancelled");
+  assert.equal(word({ finished: true, counts: [0, 0, 0, 5, 0, 5] }), "5 of 10 cancelled");
+  assert.equal(word({ finished: true, counts: [0, 0, 0, 0, 0, 10] }), "cancelled");
+  assert.equal(word({ finished: true, counts: [0, 0, 0, 1, 2, 7] }), "finished, 2 failed, 7 cancelled");
+  assert.equal(job.headline(summary({}), 10, true).word, "kernel gone");
+  assert.equal(job.headline(summary({ finished: true, counts: [0, 0, 0, 10, 0, 0] }), 10, true).word, "succeeded");
   assert.equal(word({ finished: true, counts: [0, 0, 0, 10, 0, 0] }), "succeeded");
   assert.equal(word({ finished: true, gone: true }), "no longer in the store");
   assert.equal(
     job.spoken(summary({ counts: [5, 1, 0, 3, 1, 0], done: 4 }), "grid", 10),
     "grid: running, 4 of 10 items done (3 succeeded, 1 failed, 1 running)",
   );
+});
+
+test("the most frequent errors are told, and what those lines leave out", () => {
+  const s = summary({ counts: [0, 0, 0, 0, 5, 0], failures: [[7, "ValueError: bad", 3], [9, "OSError", 1]], compared: 5 });
+  assert.deepEqual(job.reasons(s), [
+    { item: 7, times: "3 ×", error: "ValueError: bad", where: "first: item 7" },
+    { item: 9, times: "", error: "OSError", where: "item 9" },
+  ]);
+  assert.equal(job.unsaid(s), "and 1 of other kinds");
+  assert.equal(job.unsaid(summary({ ...s, counts: [0, 0, 0, 0, 4, 0] })), "");
+  assert.equal(job.unsaid(summary({ ...s, counts: [0, 0, 0, 0, 5000, 0], compared: 200 })), "among the first 200 of 5,000 that failed");
+  assert.equal(job.unsaid(summary({})), "");
+});
+
+test("an item that is pointed at tells its arguments, and its result or error, in a few words", () => {
+  const lines = (row, fields = []) => job.hintLines(row, ["depth", "lr"], fields).map(({ text }) => text);
+  assert.deepEqual(lines([3, ["4", ""], SUCCESS, ["0.5", "", "'x'"], ""], ["auc", "n", "kind"]), ["depth=4", "→ auc 0.5, kind 'x'"]);
+  assert.deepEqual(lines([3, ["4", "0.1"], FAILURE, [], "ValueError: bad"]), ["depth=4, lr=0.1", "ValueError: bad"]);
+  assert.deepEqual(lines([3, ["(Expired: gone)"], SUCCESS, ["{'a': 1}"], ""], ["a", "b"]), ["(Expired: gone)", "→ {'a': 1}"]);
+  assert.equal(lines([3, ["x".repeat(999)], PENDING, [], ""])[0].length, 200);
+});
+
+test("the table has a column for each thing that results hold", () => {
+  const keys = (fields) => job.columnsOf(["depth"], fields).map(({ key }) => key);
+  assert.deepEqual(keys([]).slice(0, 4), ["item", "arg:0", "state", "result"]);
+  assert.deepEqual(keys(["auc", "n"]).slice(0, 5), ["item", "arg:0", "state", "field:0", "field:1"]);
 });
 
 test("what was cancelled has not run", () => {
@@ -172,7 +235,16 @@ const list = (items) => ({
 const output = (json) => ({ data: json.data ?? {}, toJSON: () => json });
 const shows = (id, type = "display_data") =>
   output({ output_type: type, data: { [VIEW]: { model_id: id }, "text/plain": "x" }, metadata: { a: 1 } });
-const notebook = (...cells) => ({ cells: list(cells.map((c) => (c ? { outputs: list(c) } : {}))) });
+const notebook = (...cells) => {
+  const metadata = {};
+  return {
+    cells: list(cells.map((c) => (c ? { outputs: list(c) } : {}))),
+    metadata,
+    getMetadata: (key) => metadata[key],
+    setMetadata: (key, value) => (metadata[key] = value),
+    deleteMetadata: (key) => delete metadata[key],
+  };
+};
 const saved = (found) => found.cells.items.flatMap((c) => c.outputs?.items.map((o) => o.toJSON()) ?? []);
 
 /** A signal, and a model with events, as JupyterLab and anywidget have them. */
@@ -237,6 +309,42 @@ test("a page that is kept takes the widget's place when the kernel or the model 
     end(context, model);
     assert.deepEqual(saved(book)[0].data, { "text/html": "done" });
   }
+});
+
+const STATES = "application/vnd.jupyter.widget-state+json";
+
+test("a widget that is saved while its job runs stays, and a page is saved for when it is gone", () => {
+  const book = notebook([shows("v")]);
+  book.metadata.widgets = { other: 1, [STATES]: { version_major: 2, version_minor: 0, state: { w: { state: {} } } } };
+  const context = { ...contextOf(book), saveState: signal() };
+  const model = modelOf(context, page(false));
+  job.keepPage(model);
+  context.saveState.emit("completed");
+  assert.deepEqual(Object.keys(book.metadata.widgets[STATES].state), ["w"]);
+  context.saveState.emit("started");
+  assert.ok(saved(book)[0].data[VIEW]);
+  const { state, version_major } = book.metadata.widgets[STATES];
+  assert.equal(version_major, 2);
+  assert.equal(state.v.model_name, "HTMLModel");
+  assert.equal(state.v.state.value, "done");
+  assert.ok(state.w && state[state.v.state.layout.replace("IPY_MODEL_", "")]);
+  model.tell("change:page", page(true));
+  const before = { other: 1, [STATES]: { version_major: 2, version_minor: 0, state: { w: { state: {} } } } };
+  assert.deepEqual(book.metadata.widgets, before);
+  context.saveState.emit("started");
+  assert.deepEqual(book.metadata.widgets, before);
+});
+
+test("nothing is left in a notebook's metadata of widgets that are shown no more", () => {
+  const book = notebook([shows("v")], [shows("w")]);
+  for (const id of ["v", "w", "x"]) job.keepSpare(book, id, `page of ${id}`);
+  const ids = () => Object.keys(book.metadata.widgets?.[STATES].state ?? {}).filter((id) => !id.endsWith("layout"));
+  assert.deepEqual(ids(), ["v", "w", "x"]);
+  job.keepSpare(book, "v", "anew");
+  assert.deepEqual(ids().sort(), ["v", "w"]);
+  job.keepSpare(book, "v", null);
+  job.keepSpare(book, "w", null);
+  assert.equal("widgets" in book.metadata, false);
 });
 
 test("nothing is listened to any more after the end", () => {

@@ -22,7 +22,7 @@ from nbqueue.core.records import (
     Started,
 )
 from nbqueue.core.splitting import indices, runs_of
-from tests.unit.builders import make_outcomes, make_spec
+from tests.unit.builders import make_outcomes, make_spec, make_state
 
 N = 12
 
@@ -401,3 +401,25 @@ def test_the_errors_of_a_large_batch_are_found_at_once():
     state = fold([make_outcomes([(0, n)], failed=range(n))], n)
     assert [state.error(i).message for i in (0, 1, n - 1)] == ["bad 0", "bad 1", f"bad {n - 1}"]
     assert sum(state.error(i) is not None for i in range(n)) == n
+
+
+def test_a_job_has_ended_when_its_last_item_has():
+    state = make_state(4, make_outcomes([(0, 2)], at=1001.0))
+    assert state.ended_at is None
+    state.apply(make_outcomes([(3, 4)], at=1009.0))
+    state.apply(make_outcomes([(2, 3)], failed=[2], at=1002.0))
+    assert state.ended_at == 1009.25
+    state.apply(Retried(2, ((2, 3),), 1020.0, "fit", "f"))
+    assert state.ended_at is None
+    state.apply(Cancelled(1030.0))
+    assert state.ended_at == 1030.0
+
+
+def test_a_cancellation_that_comes_after_the_end_does_not_move_it():
+    state = make_state(2, make_outcomes([(0, 2)]), Cancelled(1999.0))
+    assert state.ended_at == 1001.75
+
+
+def test_a_job_of_which_nothing_could_run_ended_when_it_was_asked_for():
+    assert make_state(0).ended_at == 1000.0
+    assert make_state(2, Rejected(1, ((0, 2),), "w", "m")).ended_at == 1000.0

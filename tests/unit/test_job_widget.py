@@ -4,6 +4,7 @@ import io
 import struct
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 
 import ipywidgets
@@ -15,14 +16,15 @@ from hypothesis import strategies as st
 from nbqueue.client.outcome import Outcomes as Reader
 from nbqueue.core import states
 from nbqueue.core.errors import Expired
-from nbqueue.core.records import Cancelled, Output, Progressed, Retried, Started
+from nbqueue.core.records import Cancelled, Error, Output, Progressed, Retried, Started
 from nbqueue.notebook import job_widget
 from nbqueue.notebook.answers import BUTTONS
 from nbqueue.notebook.clipboard import tab_separated
 from nbqueue.notebook.feed import Feed, Pace
 from nbqueue.notebook.job_widget import JobView
 from nbqueue.notebook.table import Query, Table
-from nbqueue.store import arguments
+from nbqueue.store import arguments, results
+from nbqueue.store.packing import pack
 from tests.unit.builders import DictBlobs, FakeLive, make_outcomes, make_state
 
 
@@ -363,11 +365,11 @@ def test_rows_answer_whoever_asked(view_of, sent):
     assert answer["ask"] == "view-7"
     assert answer["total"] == 5
     assert [row[:5] for row in answer["rows"]] == [
-        [0, ["0"], states.SUCCESS_CODE, "0", ""],
-        [1, ["1"], states.FAILURE_CODE, "", "ValueError: bad 1"],
-        [2, ["2"], states.SUCCESS_CODE, "2", ""],
-        [3, ["3"], states.PENDING_CODE, "", ""],
-        [4, ["4"], states.PENDING_CODE, "", ""],
+        [0, ["0"], states.SUCCESS_CODE, ["0"], ""],
+        [1, ["1"], states.FAILURE_CODE, [], "ValueError: bad 1"],
+        [2, ["2"], states.SUCCESS_CODE, ["2"], ""],
+        [3, ["3"], states.PENDING_CODE, [], ""],
+        [4, ["4"], states.PENDING_CODE, [], ""],
     ]
 
 
@@ -376,7 +378,7 @@ def test_one_item_is_told_in_full(view_of, sent):
     view = view_of(Answering(state, [("<b>x</b>" * 40,), (2,), (3,)]))
     answer = ask(view, sent, kind="item", item=0)
     assert answer["args"] == [repr("<b>x</b>" * 40)]
-    assert (answer["result"], answer["memory_mb"], answer["worker"]) == ("0", 50.0, "w1")
+    assert (answer["result"], answer["memory_mb"], answer["worker"]) == (["0"], 50.0, "w1")
     failed = ask(view, sent, kind="item", item=1)
     assert (failed["error"], failed["traceback"]) == ("ValueError: bad 1", "tb 1")
     assert "item" not in ask(view, sent, kind="item", item=99)
@@ -412,6 +414,30 @@ def test_a_closed_view_says_and_does_nothing_more(view_of, sent):
     runner.join(10)
     assert not runner.is_alive()
     assert sent == []
+
+
+def test_an_error_that_the_item_s_output_ends_with_is_not_said_twice(view_of, sent):
+    state = make_state(1, make_outcomes([(0, 1)], failed=[0]))
+    shown = {"output_type": "error", "ename": "ValueError", "evalue": "bad 0", "traceback": ["tb"]}
+    state.apply(Output(0, "m", 0, shown))
+    answer = ask(view_of(Answering(state, [(1,)])), sent, kind="item", item=0)
+    assert (answer["error"], answer["traceback"]) == ("", "")
+
+
+def test_the_most_frequent_errors_are_told_with_the_first_item_of_each(view_of, sent):
+    state = make_state(10)
+    view = view_of(Answering(state))
+    batch = make_outcomes([(0, 6)], failed=[1, 2, 3, 4])
+    bad = (Error("lib.errors.Bad", "no\nway", "tb"), Error("OSError", "", "tb"))
+    of = ((1, 1), (2, 0), (3, 0), (4, 0))
+    state.apply(replace(batch, errors=bad, error_of=of))
+    view.pump()
+    told = sent[-1][1]["summary"]
+    assert told["failures"] == [[2, "Bad: no way", 3], [1, "OSError", 1]]
+    assert told["compared"] == 4
+    state.apply(Retried(2, ((1, 5),), 1011.0, "fit", "f" * 64))
+    view.pump()
+    assert sent[-1][1]["summary"]["failures"] == []
 
 
 # -- the table -------------------------------------------------------------------------------------
@@ -463,6 +489,71 @@ def test_rows_are_filtered_by_state_and_by_text():
     assert found(live, text="other") == [3]
     assert found(live, text="red", states=[states.SUCCESS_CODE]) == [0]
     assert found(live, text="nowhere") == []
+
+
+def returning(*values, params=("x",)):
+    state = make_state(len(values), params=params, block=100)
+    live = Answering(state, [(f"a{k}",) for k in range(len(values))])
+    packed = [results.Packed(pack(value, live.blobs)) for value in values]
+    state.apply(make_outcomes([(0, len(values))], values=packed))
+    return live
+
+
+def test_results_that_are_dicts_have_a_column_a_field_to_sort_by():
+    live = returning({"auc": 0.5, "x": 1}, {"auc": 0.25}, {"auc": 0.75, "kind": "<b>"})
+    page = Table(live).page(Query(count=3))
+    assert page["fields"] == ["auc", "x_result", "kind"]
+    assert [row[3] for row in page["rows"]] == [
+        ["0.5", "1", ""],
+        ["0.25", "", ""],
+        ["0.75", "", "<b>"],
+    ]
+    assert found(live, sort="field:0") == [1, 0, 2]
+    assert found(live, sort="field:0", descending=True) == [2, 0, 1]
+    assert found(live, sort="field:1") == [0, 1, 2]
+    assert found(live, sort="field:9") == [0, 1, 2]
+
+
+def test_results_of_several_kinds_stay_in_one_column():
+    live = returning({"auc": 0.5}, 7)
+    page = Table(live).page(Query(count=3))
+    assert page["fields"] == []
+    assert [row[3] for row in page["rows"]] == [["{'auc': 0.5}"], ["7"]]
+
+
+def test_a_late_result_of_another_kind_is_shown_whole():
+    live = returning(*[{"auc": k} for k in range(30)], "late")
+    [row] = Table(live).page(Query(first=30, count=1))["rows"]
+    assert row[3] == ["late"]
+    assert found(live, sort="field:0", descending=True)[-1] == 30
+
+
+def test_no_more_columns_are_made_of_results_than_a_table_should_have():
+    live = returning({f"k{k}": k for k in range(100)})
+    page = Table(live).page(Query(count=1))
+    assert len(page["fields"]) == len(page["rows"][0][3]) == 12
+
+
+def test_columns_of_results_follow_a_job_that_runs():
+    state = make_state(3, block=100)
+    live = Answering(state, [(k,) for k in range(3)])
+    table = Table(live)
+    assert table.page(Query(count=1))["fields"] == []
+    value = results.Packed(pack({"auc": 1.0}, live.blobs))
+    state.apply(make_outcomes([(2, 3)], values=[value]))
+    assert table.page(Query(count=1))["fields"] == ["auc"]
+    assert [row[0] for row in table.page(Query(count=9, sort="field:0"))["rows"]] == [2, 0, 1]
+
+
+def test_rows_are_filtered_by_conditions_on_arguments_and_results():
+    live = returning({"auc": 0.5, "kind": "Tree"}, {"auc": 0.25, "kind": "line"}, {"auc": 0.75})
+    assert found(live, text="auc>0.3") == [0, 2]
+    assert found(live, text="AUC >= 0.5 and kind = tree") == [0]
+    assert found(live, text="x != a0, auc<0.7") == [1]
+    assert found(live, text="run >= 0.25") == [0, 1, 2]
+    assert found(live, text="state=3") == [0, 1, 2]
+    assert found(live, text="tree") == [0]  # a word that a result contains
+    assert found(live, text="nothing>0.3") == []  # no column of that name: a text like any other
 
 
 def test_an_argument_block_is_read_once_for_the_rows_that_are_looked_at():

@@ -1,10 +1,12 @@
 """What a job's displays are made of: bounded, right, and without the store."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nbqueue.core import states
-from nbqueue.core.records import Cancelled, Output, Progressed, Rejected, Retried, Started
+from nbqueue.core.records import Cancelled, Error, Output, Progressed, Rejected, Retried, Started
 from nbqueue.notebook import brief, picture, taking
 from nbqueue.notebook.picture import FEW_FAILED, SOME_FAILED
 from nbqueue.store import arguments, results
@@ -68,6 +70,11 @@ def test_a_job_without_items_is_done():
     assert taken.rows == ()
 
 
+def test_what_was_cancelled_does_not_count_as_run():
+    taken = take(make_state(100, make_outcomes([(0, 8)]), Cancelled(1004.0)))
+    assert taken.items_per_s == pytest.approx(8 / taken.elapsed_s)
+
+
 def test_a_cancelled_job_ended_when_it_was_cancelled():
     taken = take(make_state(3, Cancelled(1004.0)))
     assert taken.state == "REVOKED"
@@ -88,10 +95,34 @@ def test_the_same_error_is_listed_once():
     assert taken.failures_left == 100
 
 
-def test_only_the_first_kinds_of_error_are_listed():
-    taken = take(make_state(50, make_outcomes([(0, 50)], failed=range(50))))
-    assert [f.item for f in taken.failures] == [0, 1, 2, 3, 4]
+def of_classes(n, classes):
+    """Items that all failed, with errors of so many classes in turn."""
+    batch = make_outcomes([(0, n)], failed=range(n))
+    errors = tuple(Error(f"a.b.E{i % classes}", f"bad {i}", f"tb {i}") for i in range(n))
+    return make_state(n, replace(batch, errors=errors))
+
+
+def test_only_the_most_frequent_kinds_of_error_are_listed():
+    taken = take(of_classes(50, 48))
+    assert [(f.item, f.error, f.times) for f in taken.failures] == [
+        (0, "E0: bad 0", 2),
+        (1, "E1: bad 1", 2),
+        (2, "E2: bad 2", 1),
+    ]
     assert taken.failures_left == 45
+
+
+def test_errors_of_many_messages_are_counted_by_their_class():
+    [only] = take(of_classes(50, 1)).failures
+    assert (only.item, only.error, only.times) == (0, "E0: bad 0", 50)
+
+
+def test_the_traceback_is_that_of_the_most_frequent_error():
+    batch = make_outcomes([(0, 4)], failed=range(4))
+    of = ((0, 0), (1, 1), (2, 1), (3, 1))
+    taken = take(make_state(4, replace(batch, errors=batch.errors[:2], error_of=of)))
+    assert [f.item for f in taken.failures] == [1, 0]
+    assert taken.traceback == "tb 1"
 
 
 def test_a_refused_message_says_so():
@@ -135,17 +166,17 @@ def test_calls_are_shown_where_this_process_has_them():
     state = make_state(2, batch, params=("x", "y"), block=2)
     taken = take(state, blocks={0: block})
     assert taken.failures[0].call == "x=2, y='<b>'"
-    assert taken.columns == ("x", "y", "state", "result", "error", "run_s", "worker")
+    assert taken.columns == ("x", "y", "state", "result", "error", "run", "worker")
     assert taken.rows[0].cells[:4] == ("1", "a", "SUCCESS", "0")
     elsewhere = take(state)
     assert elsewhere.failures[0].call == ""
-    assert elsewhere.columns == ("state", "result", "error", "run_s", "worker")
+    assert elsewhere.columns == ("state", "result", "error", "run", "worker")
 
 
 def test_results_that_are_dicts_have_a_column_a_field():
     batch = make_outcomes([(0, 2)], values=packed_results({"auc": 0.5}, {"auc": 0.25, "n": [1]}))
     taken = take(make_state(2, batch))
-    assert taken.columns == ("state", "auc", "n", "error", "run_s", "worker")
+    assert taken.columns == ("state", "auc", "n", "error", "run", "worker")
     assert [row.cells[1:3] for row in taken.rows] == [("0.5", ""), ("0.25", "[1]")]
 
 
@@ -237,7 +268,7 @@ def test_everything_is_bounded_whatever_the_size_of_the_job():
     taken = take(state)
     assert len(taken.grid.codes) <= picture.CELLS
     assert len(taken.rows) == 20
-    assert len(taken.failures) == 5
+    assert [failure.times for failure in taken.failures] == [200]
     assert len(taken.said) == 20
     assert taken.said_left == 980
     assert [s.item for s in taken.said] == sorted(s.item for s in taken.said)

@@ -17,7 +17,7 @@ from nbqueue.core import states
 from nbqueue.core.records import Error, Output, Progressed, Started
 from nbqueue.notebook import picture, taking
 from nbqueue.notebook.picture import Grid
-from nbqueue.notebook.views import ansi, frame, html, outputs, palette, png, text
+from nbqueue.notebook.views import ansi, frame, html, outputs, palette, png, text, words
 from nbqueue.store import arguments, results
 from nbqueue.store.packing import pack
 from tests.unit.builders import DictBlobs, make_live, make_outcomes, make_state
@@ -25,7 +25,7 @@ from tests.unit.builders import DictBlobs, make_live, make_outcomes, make_state
 TAGS = set(
     "b br details div img p pre span strong summary table tbody td th thead tr".split()  # noqa: SIM905
 )
-ATTRIBUTES = {"style", "src", "alt", "open", "width", "height", "border", "class"}
+ATTRIBUTES = {"style", "src", "alt", "open", "width", "height", "border", "class", "scope"}
 
 NASTY = st.one_of(
     st.text(max_size=60),
@@ -139,7 +139,7 @@ def page_of(state, **options):
 def test_the_page_says_what_became_of_the_job():
     page, plain = page_of(make_state(4, make_outcomes([(0, 4)], failed={1})))
     words = "".join(check(page).texts)
-    for said in ("done, with failures", "grid", "4 items", "3 succeeded", "1 failed", "bad 1"):
+    for said in ("grid", "finished, 1 failed", "4 of 4", "took 2.8 s", "3 succeeded", "bad 1"):
         assert said in words
     assert plain == (
         "<Job 'grid': FAILURE, 4 items (SUCCESS 3, FAILURE 1)>\nitem 1: ValueError: bad 1"
@@ -148,7 +148,7 @@ def test_the_page_says_what_became_of_the_job():
 
 def test_without_styles_and_images_the_words_say_it_all():
     page, _ = page_of(make_state(4, make_outcomes([(0, 3)], failed={1})))
-    bare = re.sub(r"<[^>]*>", " ", page)
+    bare = " ".join(re.sub(r"<[^>]*>", " ", page).split())
     assert "running" in bare
     assert "2 succeeded" in bare
     assert "1 waiting" in bare
@@ -165,13 +165,92 @@ def test_a_single_call_is_one_line_and_its_outputs():
     assert plain == "<Job 'grid': SUCCESS, 1 item (SUCCESS 1)>\nfitting"
 
 
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"SUCCESS": 3}, "succeeded"),
+        ({"FAILURE": 3}, "failed"),
+        ({"REVOKED": 3}, "cancelled"),
+        ({"SUCCESS": 1, "REVOKED": 2}, "2 of 3 cancelled"),
+        ({"SUCCESS": 1, "FAILURE": 1, "REVOKED": 1}, "finished, 1 failed, 1 cancelled"),
+        ({"SUCCESS": 2, "FAILURE": 1}, "finished, 1 failed"),
+    ],
+)
+def test_the_heading_says_what_became_of_all_items(counts, said):
+    taken = picture.JobPicture("grid", "fit", "SUCCESS", 3, counts, True, 1.0)
+    assert words.headline(taken) == said
+    assert said in html.page(taken)
+
+
+def test_the_most_frequent_errors_come_with_how_often_and_where():
+    batch = make_outcomes([(0, 4)], failed=range(4))
+    of = ((0, 0), (1, 1), (2, 1), (3, 1))
+    page, _ = page_of(make_state(4, replace(batch, errors=batch.errors[:2], error_of=of)))
+    words_ = "".join(check(page).texts)
+    assert "3 × ValueError: bad 1 · first: item 1" in words_
+    assert "ValueError: bad 0 · item 0" in words_
+
+
+def test_the_table_of_items_fits_its_page_and_says_what_it_leaves_out():
+    blobs = DictBlobs()
+    value = results.Packed(pack({f"some_long_name_{k}": "x" * 50 for k in range(12)}, blobs))
+    page, _ = page_of(make_state(30, make_outcomes([(0, 30)], values=[value] * 30)))
+    words_ = "".join(check(page).texts)
+    assert "some_long_name_0" in words_
+    assert "10 more items and columns " in words_
+    assert "some_long_name_11, run, worker: job.to_frame()" in words_
+
+
+def test_the_table_of_items_has_times_that_a_person_reads():
+    page, _ = page_of(make_state(2, make_outcomes([(0, 2)])))
+    words_ = "".join(check(page).texts)
+    assert "run_s" not in words_
+    assert "0.25 s" in words_
+
+
+def test_what_a_call_printed_at_length_is_folded():
+    stream = {"output_type": "stream", "name": "stdout"}
+    text = "\x1b[31m" + "".join(f"line {k}\n" for k in range(200))
+    page, _ = page_of(
+        make_state(1, make_outcomes([(0, 1)]), Output(0, "m", 0, {**stream, "text": text}), block=0)
+    )
+    seen = check(page)
+    above, below = page.split("<details>")
+    assert "line 9" in above
+    assert "line 10" not in above
+    assert "190 more lines" in below
+    assert "line 199" in below
+    assert '<span style="color:#d64545">line 10' in below
+    short, _ = page_of(
+        make_state(
+            1, make_outcomes([(0, 1)]), Output(0, "m", 0, {**stream, "text": "a\n" * 30}), block=0
+        )
+    )
+    assert "<details>" not in short
+    assert "details" in seen.tags
+
+
+def test_text_has_the_beginning_of_what_items_printed():
+    state = make_state(50, make_outcomes([(0, 50)]))
+    for i in range(50):
+        text = f"line of {i}\n" + "x" * 1000
+        state.apply(Output(i, "m", 0, {"output_type": "stream", "name": "stdout", "text": text}))
+    _, plain = page_of(state)
+    lines = plain.splitlines()
+    assert lines[1:3] == ["-- item 0:", "line of 0"]
+    assert lines[3].endswith("…")
+    assert lines[-1] == "… and what 45 other items displayed: job.outputs"
+    assert len(plain) < 2_500
+
+
 def test_the_traceback_of_a_call_is_shown_once():
     batch = make_outcomes([(0, 1)], failed={0})
     error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": ["the cell's own"]}
     page, _ = page_of(make_state(1, batch, block=0))
-    assert "tb 0" in page
+    assert page.count("tb 0") == page.count("bad 0") == 1
     page, _ = page_of(make_state(1, batch, Output(0, "m", 0, error), block=0))
     assert "tb 0" not in page
+    assert "bad 0" not in page
     assert "the cell&#x27;s own" in page
 
 
@@ -328,10 +407,15 @@ def test_each_state_has_its_colour_and_its_shape(code):
 
 def test_no_two_states_have_one_shape():
     shapes = set()
-    for code in (0, 1, 3, 4, 5):
+    for code in range(6):
         image = decoded(png.grid(Grid(bytes([code])))).convert("RGBA")
         shapes.add(bytes(image.getchannel("A").tobytes()))
-    assert len(shapes) == 5
+    assert len(shapes) == 6
+
+
+@pytest.mark.parametrize("side", [5, 7, 9, 13])
+def test_shapes_differ_at_every_size_that_has_room_for_them(side):
+    assert len({png._shape(code, side).tobytes() for code in range(6)}) == 6
 
 
 def test_a_lane_is_filled_as_far_as_it_was_busy():

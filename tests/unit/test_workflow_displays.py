@@ -5,6 +5,7 @@ import struct
 from nbqueue.core.plan import One
 from nbqueue.core.records import Expanded, Planned, Stage
 from nbqueue.notebook import steps, summary, taking
+from nbqueue.notebook.failures import Watch
 from nbqueue.notebook.feed import Feed
 from nbqueue.notebook.views import html
 from tests.unit.builders import make_live, make_outcomes, make_spec, make_state
@@ -51,7 +52,7 @@ def test_a_fan_out_has_items_once_they_are_found_and_an_errback_once_it_is_calle
 
 def test_a_job_that_is_no_workflow_has_no_steps():
     assert steps.steps(make_state(3)) == ()
-    assert summary.facts(make_live(make_state(3)))["steps"] == []
+    assert summary.facts(make_live(make_state(3)), Watch())["steps"] == []
 
 
 def test_the_page_has_a_line_for_each_step():

@@ -231,10 +231,11 @@ class Row {
     this.stop = button(restarts ? "Restart" : "Stop", `${restarts ? "Restart" : "Stop"} ${name}`, () => this.ask());
     this.stop.classList.add("nbq-c-stop");
     this.host = make("div", { class: "nbq-c-quiet" });
-    this.rate = make("td", { class: "nbq-c-number" });
-    this.done = make("td", { class: "nbq-c-number" });
+    // Their names are shown where there is no room for a table's head.
+    this.rate = make("td", { class: "nbq-c-number", "data-name": "items/s" });
+    this.done = make("td", { class: "nbq-c-number", "data-name": "done" });
     this.memory = make("td", { class: "nbq-c-number" });
-    this.queues = make("td");
+    this.queues = make("td", { "data-name": "queues" });
     const steps = make("span", { class: "nbq-c-steps", role: "group", "aria-label": `Processes of ${name}` }, this.shrink, this.count, this.grow);
     this.node = make(
       "tr",
@@ -255,7 +256,7 @@ class Row {
   draw(worker) {
     this.worker = worker;
     const { picture } = this.view;
-    const out = Boolean(worker.silent_s) || Boolean(picture.trouble) || picture.closed;
+    const out = Boolean(worker.silent_s) || Boolean(picture.trouble) || picture.closed || this.view.lost;
     this.node.classList.toggle("nbq-c-out", out);
     say(this.host, `${worker.pool} · pid ${worker.pid}`);
     say(this.count, grouped(worker.processes));
@@ -360,6 +361,7 @@ class View {
     /** @type {Map<string, Row>} */
     this.rows = new Map();
     this.at = performance.now();
+    this.lost = false;
     this.title = make("div", { class: "nbq-c-title" });
     this.summary = make("div", { class: "nbq-c-summary nbq-c-quiet" });
     this.trouble = make("div", { class: "nbq-c-trouble", role: "alert" });
@@ -397,15 +399,22 @@ class View {
 
   sinceS() {
     // A worker that is not heard of goes on as far as anybody knows; one in trouble may not.
-    return this.picture.trouble ? 0 : (performance.now() - this.at) / 1000;
+    return this.picture.trouble || this.lost ? 0 : (performance.now() - this.at) / 1000;
   }
 
   send(message) {
     this.model.send(message);
   }
 
+  /** Take it that the kernel is gone, or there again. @param {boolean} lost */
+  lose(lost) {
+    this.lost = lost;
+    this.draw();
+  }
+
   /** Draw a picture that has come. */
   news() {
+    this.lost = false;
     this.at = performance.now();
     this.draw();
   }
@@ -415,7 +424,7 @@ class View {
     this.picture = this.model.get("picture");
     const { picture } = this;
     if (!picture.workers) return;
-    say(this.summary, picture.closed ? "this client is closed" : summary(picture));
+    say(this.summary, picture.closed ? "this client is closed" : this.lost ? "the kernel is gone" : summary(picture));
     say(this.trouble, picture.closed ? "" : picture.trouble);
     this.trouble.hidden = !this.trouble.textContent;
     say(this.status, picture.said);
@@ -474,7 +483,7 @@ class View {
 
   /** Let the times go on between two pictures. */
   tick() {
-    if (this.picture.closed || this.picture.trouble) return;
+    if (this.picture.closed || this.picture.trouble || this.lost) return;
     for (const row of this.rows.values()) if (row.worker) row.drawRuns();
   }
 }
@@ -495,12 +504,14 @@ function render({ model, el, signal }) {
     speak();
   });
   sight.observe(view.root);
+  const unwatch = watchKernel(model, { dead: () => view.lose(true), away: () => view.lose(true), back: () => view.lose(false) });
   document.addEventListener("visibilitychange", speak);
   const speaking = setInterval(speak, SPEAK_MS);
   const ticking = setInterval(() => inSight && view.tick(), 1000);
 
   const end = () => {
     sight.disconnect();
+    unwatch();
     document.removeEventListener("visibilitychange", speak);
     clearInterval(speaking);
     clearInterval(ticking);

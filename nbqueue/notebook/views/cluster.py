@@ -5,34 +5,28 @@ As in `views.html`: inline styles only, and colours that are right on light and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from nbqueue.client.survey import Queue
 from nbqueue.core.spans import span
 from nbqueue.notebook.cluster_picture import MOST_RUNNING, ClusterPicture, WorkerPicture
+from nbqueue.notebook.views import sheet
 from nbqueue.notebook.views.outputs import quoted
 
 _BOX = "font-size:13px;line-height:1.5;margin:2px 0 6px 0"
-_CELL = "text-align:left;padding:1px 14px 1px 0;vertical-align:top;border:0;background:transparent"
-_NUMBER = ";text-align:right;font-variant-numeric:tabular-nums"
-_TABLE = "border-collapse:collapse;border:0;margin:4px 0;font-size:12px"
 
 _WORKERS = ("worker", "pool", "processes", "runs", "items/s", "done", "memory", "queues")
-_WORKERS_RIGHT = (2, 4, 5, 6)
 _QUEUES = ("queue", "waiting", "workers")
-_QUEUES_RIGHT = (1, 2)
 
 
 def html(picture: ClusterPicture, title: str, note: str = "") -> str:
     """Give the cluster's page."""
     parts = [f"<div><b>{quoted(title)}</b>{_quiet(summary(picture))}</div>"]
     if picture.trouble:
-        parts.append(f'<div style="color:#db4b4b">{quoted(picture.trouble)}</div>')
+        parts.append(f'<div style="color:#d64545">{quoted(picture.trouble)}</div>')
     if picture.workers:
         rows = [_worker_row(picture, each) for each in picture.workers]
-        parts.append(_table(_WORKERS, rows, _WORKERS_RIGHT))
+        parts.append(sheet.table(_WORKERS, rows))
     if picture.queues:
-        parts.append(_table(_QUEUES, [_queue_row(each) for each in picture.queues], _QUEUES_RIGHT))
+        parts.append(sheet.table(_QUEUES, [_queue_row(each) for each in picture.queues]))
     if note:
         parts.append(f'<div style="opacity:.7">{quoted(note)}</div>')
     return f'<div style="{_BOX}">{"".join(parts)}</div>'
@@ -74,27 +68,6 @@ def _worker_row(picture: ClusterPicture, seen: WorkerPicture) -> list[str]:
 
 def _queue_row(queue: Queue) -> list[str]:
     return [queue.name, f"{queue.waiting:,}", f"{queue.consumers:,}"]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
-    styles = [_CELL + (_NUMBER if k in right else "") for k in range(len(head))]
-    titles = "".join(
-        f'<th scope="col" style="{style};font-weight:bold">{word}</th>'
-        for word, style in zip(head, styles, strict=True)
-    )
-    lines = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="{style}">{quoted(cell)}</td>'
-            for cell, style in zip(row, styles, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div style="overflow-x:auto"><table style="{_TABLE}"><tr>{titles}</tr>'
-        f"{lines}</table></div>"
-    )
 
 
 def _quiet(text: str) -> str:

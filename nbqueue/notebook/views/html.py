@@ -8,38 +8,48 @@ are not a state's are the text's own, so that it is right on a light and on a da
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable, Sequence
 
 from nbqueue.core import states
 from nbqueue.core.spans import span
-from nbqueue.notebook.picture import JobPicture, Said, StepShown
-from nbqueue.notebook.views import outputs, palette, png
+from nbqueue.notebook.picture import Failure, JobPicture, Said, StepShown
+from nbqueue.notebook.views import outputs, palette, png, sheet, words
 from nbqueue.notebook.views.outputs import quoted
-from nbqueue.notebook.views.text import state_words
 
-_BOX = "font-size:13px;line-height:1.5;margin:2px 0 6px 0"
+_BOX = (
+    "font-size:13px;line-height:1.4;margin:2px 0 6px 0;padding:10px 12px;"
+    "border:1px solid rgba(128,128,128,0.3);border-radius:4px"
+)
+_LINE = "display:flex;flex-wrap:wrap;align-items:baseline;gap:0 12px"
 _QUIET = "opacity:.7"
 _NUMBERS = "font-variant-numeric:tabular-nums"
-_CELL = "text-align:left;padding:1px 12px 1px 0;vertical-align:top;border:0;background:transparent"
 _SUMMARY = "cursor:pointer;margin-top:4px"
+_RED = f"color:{palette.LOOKS[states.FAILURE].colour}"
+
+WIDTH_PX = 676
+"""What a table may take in a window of 700 pixels."""
 
 
 def page(picture: JobPicture) -> str:
-    """Give a job's page: of a single call, its outputs under one line."""
-    body = _single(picture) if picture.n == 1 else _many(picture)
+    """Give a job's page, which looks like its widget; of a single call, its outputs at once."""
+    single = picture.n == 1 and not picture.steps
+    body = _single(picture) if single else _many(picture)
     return f'<div style="{_BOX}">{"".join(body)}</div>'
 
 
 def _single(picture: JobPicture) -> Iterable[str]:
     yield _headline(picture)
-    yield _bar_of_progress(picture)
+    yield _bar(picture)
+    yield _numbers(picture)
+    yield _progress(picture)
     said = picture.said[0].outputs if picture.said else ()
-    if picture.failures:
-        failure = picture.failures[0]
-        yield _error_line(failure.error)
-        if picture.traceback and not any(o["output_type"] == "error" for o in said):
-            yield _details("Traceback", outputs.pre(picture.traceback), opened=not said)
+    if picture.failures and not any(o["output_type"] == "error" for o in said):
+        # What the call has displayed ends in its traceback already; else it is folded below this.
+        error = (
+            f'<span style="{_RED};white-space:pre-wrap">{quoted(picture.failures[0].error)}</span>'
+        )
+        trace = picture.traceback
+        yield _details(error, outputs.pre(trace)) if trace else f"<div>{error}</div>"
     if said:
         yield f'<div style="margin-top:4px">{outputs.html(said)}</div>'
 
@@ -47,14 +57,14 @@ def _single(picture: JobPicture) -> Iterable[str]:
 def _many(picture: JobPicture) -> Iterable[str]:
     yield _headline(picture)
     yield _bar(picture)
-    yield _legend(picture)
+    yield _numbers(picture)
     yield _steps(picture)
-    yield _grid(picture)
-    yield _running(picture)
     yield _failures(picture)
-    yield _said(picture)
+    yield _running(picture)
+    yield _grid(picture)
     yield _table(picture)
     yield _timeline(picture)
+    yield _said(picture)
 
 
 # -- parts -----------------------------------------------------------------------------------------
@@ -62,27 +72,16 @@ def _many(picture: JobPicture) -> Iterable[str]:
 
 def _headline(picture: JobPicture) -> str:
     look = palette.LOOKS[picture.state]
-    about = [] if picture.task == picture.name else [quoted(picture.task)]
-    if picture.n != 1:
-        about.append(f"{picture.n:,} items")
-    about.append(span(picture.elapsed_s))
-    if picture.n != 1 and picture.items_per_s:
-        about.append(f"{_rate(picture.items_per_s)} items/s")
-    if picture.eta_s is not None and not picture.finished and picture.n != 1:
-        about.append(f"about {span(picture.eta_s)} left")
-    note = f'<div style="color:#db4b4b">{quoted(picture.note)}</div>' if picture.note else ""
+    task = "" if picture.task == picture.name else quoted(picture.task)
+    note = f'<div style="{_RED}">{quoted(picture.note)}</div>' if picture.note else ""
     return (
-        f'<div><span style="color:{look.colour};font-weight:bold">{look.mark} '
-        f"{state_words(picture)}</span> &nbsp;<b>{quoted(picture.name)}</b>"
-        f' <span style="{_QUIET};{_NUMBERS}">· {" · ".join(about)}</span></div>{note}'
+        f'<div style="{_LINE}"><b style="font-size:14px">{quoted(picture.name)}</b> '
+        f'<span><span style="color:{look.colour}">{look.mark}</span> {words.headline(picture)}'
+        f'</span> <span style="{_QUIET}">{task}</span></div>{note}'
     )
 
 
-def _rate(per_s: float) -> str:
-    return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.2g}"
-
-
-_ORDER = (states.SUCCESS, states.FAILURE, states.REVOKED, states.STARTED, states.RETRY)
+_ORDER = (states.SUCCESS, states.FAILURE, states.REVOKED, states.RETRY, states.STARTED)
 
 
 def _bar(picture: JobPicture) -> str:
@@ -96,23 +95,33 @@ def _bar(picture: JobPicture) -> str:
 
 def _filled(percent: float, colour: str) -> str:
     # Never thinner than can be seen: one failure in a million is a failure.
-    return f'<div style="width:{percent:.3f}%;min-width:2px;height:6px;background:{colour}"></div>'
+    return f'<div style="width:{percent:.3f}%;min-width:3px;height:8px;background:{colour}"></div>'
 
 
 def _track(parts: str) -> str:
     return (
-        '<div style="display:flex;height:6px;max-width:640px;margin:4px 0;overflow:hidden;'
-        f'border-radius:3px;background:rgba(128,128,128,0.25)">{parts}</div>'
+        '<div style="display:flex;height:8px;margin:9px 0 7px;overflow:hidden;'
+        f'border-radius:4px;background:rgba(128,128,128,0.2)">{parts}</div>'
     )
 
 
-def _bar_of_progress(picture: JobPicture) -> str:
+def _progress(picture: JobPicture) -> str:
     """Give how far a single call is, when it says so."""
     if picture.finished or not picture.running or picture.running[0].fraction is None:
         return ""
     item = picture.running[0]
     filled = _filled(100 * (item.fraction or 0), palette.LOOKS[states.STARTED].colour)
     return f'{_track(filled)}<div style="{_QUIET}">{quoted(item.says)}</div>'
+
+
+def _numbers(picture: JobPicture) -> str:
+    """Give how far and how fast, and beside it the items by state."""
+    first, *rest = words.figures(picture)
+    quiet = f' <span style="{_QUIET}">· {" · ".join(rest)}</span>' if rest else ""
+    return (
+        f'<div style="{_LINE};{_NUMBERS};justify-content:space-between">'
+        f"<span>{first}{quiet}</span> <span>{_legend(picture)}</span></div>"
+    )
 
 
 def _legend(picture: JobPicture) -> str:
@@ -122,25 +131,27 @@ def _legend(picture: JobPicture) -> str:
         if count:
             look = palette.LOOKS[state]
             parts.append(
-                f'<span style="margin-right:14px"><span style="color:{look.colour}">{look.mark}'
-                f"</span> {count:,} {look.word}</span>"
+                f'<span style="margin-left:12px;white-space:nowrap"><span style="color:'
+                f'{look.colour}">{look.mark}</span> {count:,} '
+                f'<span style="{_QUIET}">{look.word}</span></span>'
             )
-    return f'<div style="{_NUMBERS}">{"".join(parts)}</div>'
+    return " ".join(parts)
 
 
 def _steps(picture: JobPicture) -> str:
     """Give a workflow's steps: a bar for each, and how far it is."""
     if not picture.steps:
         return ""
-    rows = "".join(
-        f'<tr><td style="{_CELL}">{"✗ " if step.rescue else ""}{quoted(step.task)}</td>'
-        f'<td style="{_CELL}"><div style="width:120px">{_bar_of(step)}</div></td>'
-        f'<td style="{_CELL};{_NUMBERS}">{_done_of(step)}</td></tr>'
+    rows = [
+        (
+            f"{'✗ ' if step.rescue else ''}{step.task}",
+            f'<div style="width:120px">{_bar_of(step)}</div>',
+            _done_of(step),
+        )
         for step in picture.steps
-    )
+    ]
     more = f"… and {picture.steps_left:,} more steps" if picture.steps_left else ""
-    table = f'<table style="border-collapse:collapse;border:0;font-size:12px">{rows}</table>'
-    return f'<div style="margin:4px 0">{table}{more}</div>'
+    return sheet.table(("step", "", ""), rows, images=(1,)) + more
 
 
 def _bar_of(step: StepShown) -> str:
@@ -159,22 +170,28 @@ def _done_of(step: StepShown) -> str:
     return f"{done:,} of {step.n:,}" if step.n else "–"
 
 
-def _grid(picture: JobPicture) -> str:
-    if picture.n < 2:
+def _failures(picture: JobPicture) -> str:
+    """Give the most frequent errors, a line each, and the traceback of the first."""
+    if not picture.failures:
         return ""
-    words = ", ".join(f"{v:,} {palette.LOOKS[k].word}" for k, v in picture.counts.items() if v)
-    per = picture.grid.per_cell
-    each = f'<div style="{_QUIET}">each cell is {per:,} items</div>' if per > 1 else ""
-    return (
-        f'<div style="margin:4px 0">{_image(png.grid(picture.grid), f"items: {words}")}</div>{each}'
-    )
+    left = picture.failures_left
+    more = f'<div style="{_QUIET}">… and {left:,} failed items besides</div>' if left else ""
+    traceback = ""
+    if picture.traceback:
+        title = f"Traceback of item {picture.failures[0].item:,}"
+        traceback = _details(title, outputs.pre(picture.traceback))
+    lines = "".join(map(_failure, picture.failures))
+    return f'<div style="margin-top:6px;font-size:12px">{lines}{more}{traceback}</div>'
 
 
-def _image(body: bytes, words: str) -> str:
-    data = base64.b64encode(body).decode()
+def _failure(failure: Failure) -> str:
+    look = palette.LOOKS[states.FAILURE]
+    times = f"{failure.times:,} × " if failure.times > 1 else ""
+    which = f"{'first: ' if failure.times > 1 else ''}item {failure.item:,}"
+    call = f": {quoted(failure.call)}" if failure.call else ""
     return (
-        f'<img src="data:image/png;base64,{data}" alt="{quoted(words)}" '
-        'style="max-width:100%;background:transparent;margin:0">'
+        f'<div><span style="color:{look.colour}">{look.mark}</span> {times}<span style="{_RED}">'
+        f'{quoted(failure.error)}</span> <span style="{_QUIET}">· {which}{call}</span></div>'
     )
 
 
@@ -185,28 +202,72 @@ def _running(picture: JobPicture) -> str:
     for item in picture.running:
         share = "" if item.fraction is None else f"{100 * item.fraction:.0f} %"
         rows.append([f"{item.item:,}", item.call, span(item.for_s), share, item.says, item.worker])
-    return _rows(("running", "called with", "for", "", "", "worker"), rows)
+    head = ("running", "called with", "for", "", "", "worker")
+    used = [k for k in range(len(head)) if any(row[k] for row in rows)]
+    return sheet.table([head[k] for k in used], [[row[k] for k in used] for row in rows])
 
 
-def _failures(picture: JobPicture) -> str:
-    if not picture.failures:
+def _grid(picture: JobPicture) -> str:
+    if picture.n < 2:
         return ""
-    rows = []
-    for failure in picture.failures:
-        more = f" and {failure.times - 1:,} more" if failure.times > 1 else ""
-        rows.append([f"{failure.item:,}{more}", failure.call, failure.error])
-    left = picture.failures_left
-    more = f'<div style="{_QUIET}">… and {left:,} failed items besides</div>' if left else ""
-    traceback = ""
-    if picture.traceback:
-        title = f"Traceback of item {picture.failures[0].item:,}"
-        traceback = _details(title, outputs.pre(picture.traceback))
-    return _rows(("failed", "called with", "error"), rows, red=(2,)) + more + traceback
+    said = ", ".join(f"{v:,} {palette.LOOKS[k].word}" for k, v in picture.counts.items() if v)
+    per = picture.grid.per_cell
+    each = f'<div style="{_QUIET}">each cell is {per:,} items</div>' if per > 1 else ""
+    image = _image(png.grid(picture.grid), f"items: {said}")
+    return f'<div style="margin:8px 0 4px">{image}</div>{each}'
 
 
-def _error_line(error: str) -> str:
-    colour = palette.LOOKS[states.FAILURE].colour
-    return f'<div style="color:{colour};white-space:pre-wrap">{quoted(error)}</div>'
+def _image(body: bytes, said: str) -> str:
+    data = base64.b64encode(body).decode()
+    return (
+        f'<img src="data:image/png;base64,{data}" alt="{quoted(said)}" '
+        'style="max-width:100%;background:transparent;margin:0">'
+    )
+
+
+def _table(picture: JobPicture) -> str:
+    if not picture.rows or not any(picture.counts[state] for state in _ORDER):
+        return ""
+    used = [k for k, _ in enumerate(picture.columns) if any(row.cells[k] for row in picture.rows)]
+    head = ["item", *(picture.columns[k] for k in used)]
+    rows = [[str(row.item), *(_worded(row.cells[k]) for k in used)] for row in picture.rows]
+    kept = sheet.fitting(head, rows, WIDTH_PX)
+    shown = sheet.table(
+        [head[k] for k in kept],
+        [[row[k] for k in kept] for row in rows],
+        red=[place for place, k in enumerate(kept) if head[k] == "error"],
+    )
+    left = picture.n - len(rows)
+    more = [f"{left:,} more items"] if left else []
+    more += ["columns " + ", ".join(head[len(kept) :])] if len(kept) < len(head) else []
+    besides = f'<div style="{_QUIET}">… {quoted(" and ".join(more))}: job.to_frame()</div>'
+    title = "Items" if not left else f"First {len(rows)} items"
+    return _details(title, shown + (besides if more else ""))
+
+
+def _worded(cell: str) -> str:
+    """Give a state as a person says it, and anything else as it is."""
+    look = palette.LOOKS.get(cell)
+    return cell if look is None else f"{look.mark} {look.word}"
+
+
+def _timeline(picture: JobPicture) -> str:
+    found = picture.timeline
+    if not found.lanes:
+        return ""
+    rows = [
+        [lane.worker, f"{lane.items:,}", _image(png.lane(lane.busy), _busy(lane.busy))]
+        for lane in found.lanes
+    ]
+    table = sheet.table(("worker", "items", f"busy, over {span(found.span_s)}"), rows, images=(2,))
+    left = found.workers - len(found.lanes)
+    more = f'<div style="{_QUIET}">… and {left:,} more workers</div>' if left else ""
+    title = f"Timeline of {found.workers:,} worker{'s' if found.workers > 1 else ''}"
+    return _details(title, table + more)
+
+
+def _busy(shares: Sequence[float]) -> str:
+    return f"busy {100 * sum(shares) / len(shares):.0f} % of the time"
 
 
 def _said(picture: JobPicture) -> str:
@@ -229,82 +290,5 @@ def _heading(item: Said) -> str:
     return f"<div><b>item {item.item:,}</b>{call}</div>"
 
 
-def _table(picture: JobPicture) -> str:
-    if not picture.rows or not any(picture.counts[state] for state in _ORDER):
-        return ""
-    used = [k for k, _ in enumerate(picture.columns) if any(row.cells[k] for row in picture.rows)]
-    head = ("item", *(picture.columns[k] for k in used))
-    rows = [[str(row.item), *(row.cells[k] for k in used)] for row in picture.rows]
-    red = [k for k, word in enumerate(head) if word == "error"]
-    left = picture.n - len(rows)
-    more = f'<div style="{_QUIET}">… {left:,} more: job.to_frame()</div>' if left else ""
-    title = "Items" if not left else f"First {len(rows)} items"
-    return _details(title, _rows(head, rows, red) + more)
-
-
-def _timeline(picture: JobPicture) -> str:
-    found = picture.timeline
-    if not found.lanes:
-        return ""
-    lines = "".join(
-        f'<tr><td style="{_CELL}">{quoted(lane.worker)}</td>'
-        f'<td style="{_CELL};text-align:right;{_NUMBERS}">{lane.items:,}</td>'
-        f'<td style="{_CELL}">{_image(png.lane(lane.busy), _busy(lane.busy))}</td></tr>'
-        for lane in found.lanes
-    )
-    head = "".join(
-        f'<th style="{_CELL};font-weight:bold">{word}</th>'
-        for word in ("worker", "items", f"busy, over {span(found.span_s)}")
-    )
-    left = found.workers - len(found.lanes)
-    more = f'<div style="{_QUIET}">… and {left:,} more workers</div>' if left else ""
-    title = f"Timeline of {found.workers:,} worker{'s' if found.workers > 1 else ''}"
-    return _details(title, f'<table style="{_TABLE}"><tr>{head}</tr>{lines}</table>{more}')
-
-
-def _busy(shares: Sequence[float]) -> str:
-    return f"busy {100 * sum(shares) / len(shares):.0f} % of the time"
-
-
-# -- pieces ----------------------------------------------------------------------------------------
-
-_TABLE = "border-collapse:collapse;border:0;margin:4px 0;font-size:12px"
-
-
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]], red: Sequence[int] = ()) -> str:
-    """Give a table; texts are escaped here. Columns in ``red`` are errors', numbers stand right."""
-    styles = [
-        _CELL + (_RED if k in red else _RIGHT if _numeric(row[k] for row in rows) else "")
-        for k in range(len(head))
-    ]
-    titles = "".join(
-        f'<th style="{style.replace(_RED, "")};font-weight:bold">{quoted(word)}</th>'
-        for word, style in zip(head, styles, strict=True)
-    )
-    lines = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="{style}">{quoted(cell)}</td>'
-            for cell, style in zip(row, styles, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div style="overflow-x:auto"><table style="{_TABLE}"><tr>{titles}</tr>'
-        f"{lines}</table></div>"
-    )
-
-
-_RED = f";color:{palette.LOOKS[states.FAILURE].colour};white-space:pre-wrap"
-_RIGHT = f";text-align:right;{_NUMBERS}"
-_NUMBER = re.compile(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|-inf|")
-
-
-def _numeric(cells: Iterable[str]) -> bool:
-    return all(_NUMBER.fullmatch(cell) for cell in cells)
-
-
-def _details(title: str, body: str, *, opened: bool = False) -> str:
-    state = " open" if opened else ""
-    return f'<details{state}><summary style="{_SUMMARY}">{title}</summary>{body}</details>'
+def _details(title: str, body: str) -> str:
+    return f'<details><summary style="{_SUMMARY}">{title}</summary>{body}</details>'

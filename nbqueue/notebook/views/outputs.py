@@ -23,12 +23,19 @@ TEXT_CHARACTERS = 20_000
 BYTES = 1_500_000
 """Of all outputs of a job's page: a notebook file is read whole by whoever opens it."""
 
+_LINES = 30
+"""Longer texts are folded: whoever scrolls through a notebook wants to get past them."""
+_SHOWN = 10
+"""Lines of those that are shown."""
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 _PRE = (
     "margin:2px 0;padding:0;background:transparent;color:inherit;border:0;"
     "font-family:monospace;font-size:12px;line-height:1.35;white-space:pre-wrap;"
     "word-break:break-word"
 )
-_STDERR = ";border-left:3px solid #db4b4b;padding-left:8px"
+_STDERR = ";border-left:3px solid #d64545;padding-left:8px"
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 
@@ -50,12 +57,29 @@ def html(outputs: Iterable[Mapping[str, Any]], room: int = BYTES) -> str:
 
 
 def pre(text: str, characters: int = TEXT_CHARACTERS, style: str = "") -> str:
-    """Give terminal text as a block of HTML, without its middle when it is long."""
+    """Give terminal text as a block of HTML: folded if it has many lines, and cut if very long."""
     if len(text) > characters:
         half = characters // 2
         left = len(text) - 2 * half
         text = f"{text[:half]}\n… {left:,} characters left out: see job.outputs …\n{text[-half:]}"
-    return f'<pre style="{_PRE}{style}">{ansi.html(text)}</pre>'
+    head, rest = _folded(text)
+    block = f'<pre style="{_PRE}{style}">{ansi.html(head)}</pre>'
+    if rest:
+        more = rest.rstrip("\n").count("\n") + 1
+        colours = "".join(_COLOUR.findall(head))  # which go on where the text does
+        block += (
+            f'<details><summary style="cursor:pointer;opacity:.7">… {more:,} more lines</summary>'
+            f'<pre style="{_PRE}{style}">{ansi.html(colours + rest)}</pre></details>'
+        )
+    return block
+
+
+def _folded(text: str) -> tuple[str, str]:
+    """Give the lines that are shown, and those that are folded away."""
+    lines = text.splitlines(keepends=True)
+    if len(lines) <= _LINES:
+        return text, ""
+    return "".join(lines[:_SHOWN]).rstrip("\n"), "".join(lines[_SHOWN:])
 
 
 def _one(output: Mapping[str, Any]) -> str:

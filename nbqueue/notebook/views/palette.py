@@ -26,7 +26,7 @@ LOOKS = {
     states.STARTED: Look("running", "▶", "#3b82d6"),
     states.RETRY: Look("to be retried", "↻", "#c98a1b"),
     states.SUCCESS: Look("succeeded", "✓", "#2f9e62"),
-    states.FAILURE: Look("failed", "✗", "#db4b4b"),
+    states.FAILURE: Look("failed", "✗", "#d64545"),
     states.REVOKED: Look("cancelled", "–", "#9a6fb8"),
 }
 

@@ -128,18 +128,25 @@ _OUTLINED = 5
 
 
 def _shape(code: int, side: int) -> Any:
-    """Give which pixels of a cell a state fills: its shape, where there is room for one."""
+    """Give which pixels of a cell a state fills: its shape, where there is room for one.
+
+    The shapes are the widget's (`LOOKS` in `static/job/states.js`), in a box of 10 × 10.
+    """
     import numpy as np
 
-    down, across = np.mgrid[:side, :side]
-    edge = (down % (side - 1) == 0) | (across % (side - 1) == 0)
-    band = max(1, side // 5)
-    if side < _OUTLINED or code in (states.SUCCESS_CODE, *_EXTRA):
+    v, u = (np.mgrid[:side, :side] + 0.5) * 10 / side
+    if side < _OUTLINED or code in _EXTRA:
         return np.ones((side, side), bool)
-    if code == states.PENDING_CODE:
-        return edge
-    if code == states.FAILURE_CODE:  # a cross
-        return (abs(down - across) <= band) | (abs(down + across - side + 1) <= band)
+    away = np.maximum(abs(u - 5), abs(v - 5))
+    if code == states.SUCCESS_CODE:  # a square
+        return away < 4.2
+    if code == states.PENDING_CODE:  # a frame
+        return (away < 3.2) & (away > 1.6)
+    if code == states.FAILURE_CODE:  # a larger square with a cross cut out
+        cross = (abs(u - v) < 1.4) | (abs(u + v - 10) < 1.4)
+        return ~(cross & (away < 3.2))
     if code == states.REVOKED_CODE:  # a dash
-        return abs(down - side // 2) <= band
-    return edge | (across < side / 2)  # half full: under way
+        return (abs(v - 5) < 1.6) & (abs(u - 5) < 4.5)
+    if code == states.RETRY_CODE:  # a hollow diamond
+        return (abs(u - 5) + abs(v - 5) <= 5) & (abs(u - 5) + abs(v - 5) > 2)
+    return (u > 1) & (abs(v - 5) <= 4.8 * (9.7 - u) / 8.2)  # a triangle: under way

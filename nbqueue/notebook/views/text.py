@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nbqueue.core import states
 from nbqueue.notebook.brief import cut
-from nbqueue.notebook.picture import JobPicture
+from nbqueue.notebook.picture import JobPicture, Said
 from nbqueue.notebook.views.ansi import plain
 
 _LINE = 160
 _OUTPUT_CHARACTERS = 2_000
-"""How much of a single call's output is given; the HTML beside it has more."""
+"""How much output is given of all items together; the HTML beside it has more."""
+_OF_AN_ITEM = 400
+"""How much of each item's, when there are several."""
 
 
 def line(picture: JobPicture) -> str:
@@ -23,7 +24,7 @@ def line(picture: JobPicture) -> str:
 
 
 def page(picture: JobPicture) -> str:
-    """Give a job's line, the errors that came first, and what a single call printed."""
+    """Give a job's line, the most frequent errors, and the beginning of what items printed."""
     lines = [line(picture)]
     if picture.note:
         lines.append(plain(picture.note))
@@ -33,13 +34,39 @@ def page(picture: JobPicture) -> str:
         lines.append(f"item {failure.item:,}: {cut(error, _LINE)}{more}")
     if picture.failures_left:
         lines.append(f"… and {picture.failures_left:,} other failed items")
-    if picture.n == 1 and picture.said:
-        said = picture.said[0].outputs
-        if picture.failures:  # which have said it
-            said = tuple(output for output in said if output["output_type"] != "error")
-        printed = outputs(said).rstrip("\n")
-        lines += [cut(printed, _OUTPUT_CHARACTERS)] if printed else []
+    lines += _single(picture) if picture.n == 1 else _several(picture)
     return "\n".join(lines)
+
+
+def _single(picture: JobPicture) -> list[str]:
+    printed = _printed(picture, picture.said[0]) if picture.said else ""
+    return [cut(printed, _OUTPUT_CHARACTERS)] if printed else []
+
+
+def _several(picture: JobPicture) -> list[str]:
+    """Give each item's output below its number, as much as there is room for."""
+    lines: list[str] = []
+    room, left = _OUTPUT_CHARACTERS, picture.said_left
+    for item in picture.said:
+        printed = cut(_printed(picture, item), _OF_AN_ITEM)
+        room -= len(printed)
+        if not printed:
+            continue
+        if room < 0:
+            left += 1
+            continue
+        call = f" ({plain(item.call)})" if item.call else ""
+        lines += [f"-- item {item.item:,}{call}:", printed]
+    if left:
+        lines.append(f"… and what {left:,} other items displayed: job.outputs")
+    return lines
+
+
+def _printed(picture: JobPicture, item: Said) -> str:
+    """Give an item's output, without the error that is listed already."""
+    listed = any(failure.item == item.item for failure in picture.failures)
+    shown = [o for o in item.outputs if not (listed and o["output_type"] == "error")]
+    return outputs(shown).rstrip("\n")
 
 
 def outputs(shown: Iterable[Mapping[str, Any]]) -> str:
@@ -55,15 +82,3 @@ def outputs(shown: Iterable[Mapping[str, Any]]) -> str:
             said = output.get("data", {}).get("text/plain", "")
             parts.append(("".join(said) if isinstance(said, list) else str(said)) + "\n")
     return plain("".join(parts))
-
-
-def state_words(picture: JobPicture) -> str:
-    """Give the job's state in a word or two."""
-    words = {
-        states.PENDING: "waiting for a worker",
-        states.STARTED: "running",
-        states.SUCCESS: "done",
-        states.FAILURE: "done, with failures" if picture.n > 1 else "failed",
-        states.REVOKED: "cancelled",
-    }
-    return words.get(picture.state, picture.state)

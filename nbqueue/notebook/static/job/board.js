@@ -1,7 +1,16 @@
 /** One model: what its views share. */
 
+/** A question without an answer for so many milliseconds may be asked again. */
+const LOST = 10_000;
+
+/**
+ * A kernel that has not been heard of for so many milliseconds is gone: several times the interval at
+ * which `job_widget.py` speaks up. Lower: a kernel that is busy for a while would be called gone.
+ */
+const SILENCE = 30_000;
+
 /** What a model's views share: the items' states, kept up to date. */
-class Board {
+export class Board {
   /** @param {any} model */
   constructor(model) {
     this.model = model;
@@ -16,6 +25,17 @@ class Board {
     this.missed = 0;
     this.touchedAt = -Infinity;
     this.tag = Math.random().toString(36).slice(2);
+    /** When the kernel was found to be gone; `null` while it is there. @type {?number} */
+    this.lostAt = null;
+    this.dead = false;
+    this.unwatch = watchKernel(model, {
+      dead: () => {
+        this.dead = true;
+        this.lose();
+      },
+      away: () => this.lose(),
+      back: () => this.find(),
+    });
     this.onSnapshot = () => {
       const view = model.get("snapshot");
       if (!view || view.byteLength < 8) return;
@@ -36,6 +56,8 @@ class Board {
     };
     this.onSummary = () => {
       this.heardAt = performance.now();
+      this.dead = false;
+      this.find();
       this.tell();
     };
     /** @param {any} message @param {DataView[]} buffers */
@@ -64,7 +86,33 @@ class Board {
   /** Seconds since the submission, running on between the kernel's messages. */
   get elapsed() {
     const s = this.summary;
-    return s.finished ? s.elapsed_s : s.elapsed_s + (performance.now() - this.heardAt) / 1000;
+    const until = this.lostAt ?? performance.now();
+    return s.finished ? s.elapsed_s : s.elapsed_s + Math.max(0, until - this.heardAt) / 1000;
+  }
+
+  /** Whether nothing more will come from the kernel, as far as is known. */
+  get lost() {
+    return this.lostAt !== null;
+  }
+
+  /** Take it that the kernel is gone, until it is heard of again. */
+  lose() {
+    if (this.lostAt !== null) return;
+    this.lostAt = performance.now();
+    this.tell();
+  }
+
+  /** Take it that the kernel could not be reached for a while. */
+  find() {
+    if (this.dead || this.lostAt === null) return;
+    this.heardAt = performance.now() - (this.lostAt - this.heardAt);
+    this.lostAt = null;
+    this.tell();
+  }
+
+  /** A kernel of which nothing was heard for so long is gone: while a job runs it speaks up. */
+  listen() {
+    if (!this.summary.finished && performance.now() - this.heardAt > SILENCE) this.lose();
   }
 
   get selected() {
@@ -103,6 +151,7 @@ class Board {
   }
 
   close() {
+    this.unwatch();
     this.model.off("change:snapshot", this.onSnapshot);
     this.model.off("change:delta", this.onDelta);
     this.model.off("change:summary", this.onSummary);

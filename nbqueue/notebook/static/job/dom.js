@@ -37,6 +37,3 @@ function say(node, text) {
 }
 
 let ids = 0;
-
-/** A question without an answer for so many milliseconds may be asked again. */
-const LOST = 10_000;

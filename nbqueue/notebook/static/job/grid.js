@@ -1,7 +1,28 @@
 /** The grid on its canvas: a cell an item. */
 
+const CLICK = "Click an item for its arguments, result and output.";
+
+/**
+ * What is said of an item that is pointed at: its arguments, then its result or error.
+ * @param {any[]} row as the kernel gives rows @param {string[]} params @param {string[]} fields
+ * @returns {{text: string, kind: ?string}[]}
+ */
+export function hintLines([, args, code, result, error], params, fields) {
+  const called = args.length === params.length
+    ? args.map((/** @type {string} */ a, /** @type {number} */ k) => a && `${params[k]}=${a}`).filter(Boolean).join(", ")
+    : args.join(", ");
+  const returned = result.length === fields.length && fields.length
+    ? result.map((/** @type {string} */ r, /** @type {number} */ k) => r && `${fields[k]} ${r}`).filter(Boolean).join(", ")
+    : result.join(", ");
+  return [
+    { text: called, kind: null },
+    { text: error, kind: "nbq-bad" },
+    { text: returned && `→ ${returned}`, kind: "nbq-value" },
+  ].filter(({ text }) => text).map(({ text, kind }) => ({ text: text.length > 200 ? `${text.slice(0, 199)}…` : text, kind }));
+}
+
 /** @param {any} context */
-function grid({ board, root, n, signal }) {
+function grid({ board, root, n, params, signal }) {
   const canvas = h("canvas", { class: "nbq-canvas", role: "img", tabindex: "0" });
   const cursor = h("div", { class: "nbq-cursor", hidden: true });
   const hint = h("div", { class: "nbq-hint", hidden: true });
@@ -55,11 +76,14 @@ function grid({ board, root, n, signal }) {
     if (cursor.hidden || !g) return;
     const cell = Math.floor(item / g.perCell);
     const side = g.pitch / ratio;
-    // Small cells get a frame that is larger than themselves, or nobody finds it.
-    const size = Math.max(side, 9);
+    // Around what is drawn, which leaves a gap at the right and below; small cells get a frame that
+    // is larger than themselves, or nobody finds it.
+    const gap = Math.max(1, Math.round(g.pitch / 8)) / ratio;
+    const size = Math.max(side - gap, 9);
+    const middle = (side - gap - size) / 2;
     cursor.style.width = cursor.style.height = `${size}px`;
-    cursor.style.transform = `translate(${(cell % g.cols) * side - (size - side) / 2}px, ${
-      Math.floor(cell / g.cols) * side - (size - side) / 2}px)`;
+    cursor.style.transform = `translate(${(cell % g.cols) * side + middle}px, ${
+      Math.floor(cell / g.cols) * side + middle}px)`;
   };
   const cellAt = (/** @type {MouseEvent} */ event) => {
     if (!g) return -1;
@@ -67,6 +91,26 @@ function grid({ board, root, n, signal }) {
     const col = Math.floor(event.offsetX / side);
     const cell = Math.floor(event.offsetY / side) * g.cols + col;
     return col < g.cols && cell >= 0 && cell < g.cells ? cell : -1;
+  };
+  /** What is known of items that were pointed at, by number and state. @type {Map<string, Node[]>} */
+  const known = new Map();
+  let pointed = -1;
+  let asking = 0;
+  // The kernel is asked when the pointer rests: it passes over many cells on its way.
+  const about = (/** @type {number} */ item, /** @type {boolean} */ named) => {
+    pointed = item;
+    clearTimeout(asking);
+    const key = `${item}:${board.states[item]}`;
+    const found = known.get(key);
+    const title = named ? [h("div", { text: `item ${grouped(item)}` })] : [];
+    if (found) return hint.append(...title, ...found);
+    asking = setTimeout(() => board.ask({ kind: "rows", first: item, count: 1 }, (answer) => {
+      if (answer.failed || !answer.rows.length) return;
+      const lines = hintLines(answer.rows[0], params, answer.fields);
+      if (known.size > 500) known.clear();
+      known.set(key, lines.map(({ text, kind }) => h("div", { text, class: kind })));
+      if (pointed === item && !hint.hidden) hint.append(...title, ...(known.get(key) ?? []));
+    }), 60);
   };
   const worstItem = (/** @type {number} */ cell) => {
     const [a, b] = itemsOf(/** @type {Layout} */ (g), cell, n);
@@ -81,14 +125,19 @@ function grid({ board, root, n, signal }) {
     const [a, b] = itemsOf(g, cell, n);
     const code = worst(board.states, a, b);
     const what = b - a === 1 ? `item ${grouped(a)}` : `items ${grouped(a)}–${grouped(b - 1)}`;
-    hint.replaceChildren(glyph(code), `${what} · ${b - a === 1 ? "" : "worst: "}${LOOKS[code].word}`);
-    const right = event.offsetX > canvas.clientWidth / 2;
+    hint.replaceChildren(h("div", { class: "nbq-hint-head" }, glyph(code),
+      `${what} · ${b - a === 1 ? "" : "worst: "}${LOOKS[code].word}`));
+    about(b - a === 1 ? a : worstItem(cell), b - a > 1);
+    const right = event.offsetX > field.clientWidth / 2;
     hint.style.left = right ? "" : `${event.offsetX + 12}px`;
     hint.style.right = right ? `${field.clientWidth - event.offsetX + 12}px` : "";
     // Above the pointer: below it, in a short grid, the output area would grow a scrollbar.
     hint.style.bottom = `${field.clientHeight - event.offsetY + 12}px`;
   }, { signal });
-  canvas.addEventListener("pointerleave", () => (hint.hidden = true), { signal });
+  canvas.addEventListener("pointerleave", () => {
+    hint.hidden = true;
+    pointed = -1;
+  }, { signal });
   canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     hint.hidden = true;
     const cell = cellAt(event);
@@ -113,7 +162,8 @@ function grid({ board, root, n, signal }) {
     const several = g && g.perCell > 1 ? `Each cell stands for ${grouped(g.perCell)} items and shows the worst.` : "";
     const idle = !s.finished && s.state === "PENDING" && board.elapsed > 5
       ? "Nothing has begun yet: waiting for a worker." : "";
-    say(note, n ? idle || several : "This job has no items.");
+    const click = board.selected < 0 && (s.finished || s.done) ? CLICK : "";
+    say(note, n ? idle || [several, click].filter(Boolean).join(" ") : "This job has no items.");
     note.hidden = !note.textContent;
     canvas.hidden = !n;
     canvas.setAttribute("aria-label",

@@ -68,18 +68,20 @@ function header({ board, root, n, name, signal }) {
     button.setAttribute("aria-disabled", String(!yes));
   able(copy, true);
 
+  let wasLost = false;
   let lastWord = "";
   let spokenAt = 0;
   let lastSaid = board.summary.said;
   const tick = (/** @type {Summary} */ s) => {
     const end = s.finished ? "" : " elapsed";
     say(figures.elapsed, `${s.finished ? "took " : ""}${duration(board.elapsed)}${end}`);
+    if (board.lost) return say(figures.eta, "");
     const left = s.eta_s === null ? null : Math.max(0, s.eta_s - (performance.now() - board.heardAt) / 1000);
     say(figures.eta, s.finished || left === null ? "" : `${duration(Math.max(1, Math.round(left)))} left`);
     if (notice && performance.now() > noticeUntil) say(said, (notice = ""));
   };
   const update = (/** @type {Summary} */ s) => {
-    const { code, word } = headline(s, n);
+    const { code, word } = headline(s, n, board.lost);
     if (word !== lastWord) {
       state.replaceChildren(glyph(code), word);
       state.className = `nbq-state nbq-is-${LOOKS[code].name}`;
@@ -94,7 +96,7 @@ function header({ board, root, n, name, signal }) {
     bar.setAttribute("aria-valuetext", `${grouped(s.done)} of ${grouped(n)}`);
     say(figures.done, n ? `${grouped(ran(s))} of ${grouped(n)}` : "no items");
     const average = s.finished && s.elapsed_s > 0 && n > 1 ? ran(s) / s.elapsed_s : null;
-    say(figures.rate, s.finished ? pace(average) : n > 1 ? pace(s.rate) : "");
+    say(figures.rate, s.finished ? pace(average) : n > 1 && !board.lost ? pace(s.rate) : "");
     for (const { code: c, chip, count } of chips) {
       chip.hidden = !s.counts[c];
       say(count, grouped(s.counts[c]));
@@ -102,8 +104,14 @@ function header({ board, root, n, name, signal }) {
     const open = !s.finished && !s.busy;
     // A click counts before the kernel has answered; after a while, it may be tried again.
     const waiting = performance.now() - clickedAt < 1500 && !s.busy && s.said === lastSaid;
-    able(cancel, open && !waiting);
-    able(retry, s.counts[FAILURE] > 0 && !s.gone && !s.busy && !waiting);
+    able(cancel, open && !waiting && !board.lost);
+    able(retry, s.counts[FAILURE] > 0 && !s.gone && !s.busy && !waiting && !board.lost);
+    if (board.lost !== wasLost) {
+      wasLost = board.lost;
+      able(copy, !board.lost);
+      tell(board.lost ? `the kernel is gone; nq.job('${name}') in a new one shows the job again` : "",
+        board.lost ? Infinity : 0);
+    }
     cancel.title = s.finished ? "" : `Cancel the ${grouped(n - s.done)} items that have not ended`;
     retry.title = s.counts[FAILURE] ? `Run the ${grouped(s.counts[FAILURE])} failed items again` : "";
     if (s.said !== lastSaid) {
@@ -115,7 +123,7 @@ function header({ board, root, n, name, signal }) {
     tick(s);
     if (performance.now() - spokenAt >= 1000 || s.finished) {
       spokenAt = performance.now();
-      say(status, spoken(s, name, n));
+      say(status, spoken(s, name, n, board.lost));
     }
   };
   const node = h("header", { class: "nbq-head" },

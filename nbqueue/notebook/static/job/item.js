@@ -9,6 +9,7 @@ function item({ board, root, n, signal }) {
   const trace = h("pre", { class: "nbq-trace", tabindex: "0", "aria-label": "Traceback", hidden: true });
   const node = h("section", { class: "nbq-item", "aria-label": "Chosen item", hidden: true },
     h("div", { class: "nbq-line" }, title, facts, h("span", { class: "nbq-buttons" }, close)), list, trace);
+  if (n === 1) node.classList.add("nbq-only");
   close.addEventListener("click", () => board.select(-1), { signal });
   let shown = -1;
   let code = -1;
@@ -37,7 +38,9 @@ function item({ board, root, n, signal }) {
     if (a.args.length === a.params.length)
       a.params.forEach((/** @type {string} */ p, /** @type {number} */ k) => a.args[k] !== "" && pair(p, a.args[k]));
     else if (a.args.length) pair("arguments", a.args[0]);
-    if (a.state === SUCCESS) pair("result", a.result, "nbq-value");
+    if (a.state === SUCCESS && a.fields.length && a.result.length === a.fields.length)
+      a.fields.forEach((/** @type {string} */ f, /** @type {number} */ k) => a.result[k] !== "" && pair(f, a.result[k], "nbq-value"));
+    else if (a.state === SUCCESS) pair("result", a.result.join(), "nbq-value");
     if (a.error) pair("error", a.error, "nbq-bad");
     trace.hidden = !a.traceback;
     trace.textContent = withoutAnsi(a.traceback || "");

@@ -3,22 +3,29 @@
 /** @param {number} n */
 export const grouped = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ",");
 
-/** Seconds as a person says them: 0.35 s, 12 s, 3:07, 1:02:03, 2 d 4 h. @param {?number} s */
+/**
+ * Seconds as a person says them, as `core/spans.py` does: 46 µs, 0.31 s, 12 s, 3 min 7 s, 2 d 4 h.
+ * @param {?number} s
+ */
 export function duration(s) {
   if (s === null || s === undefined || !Number.isFinite(s) || s < 0) return "";
   if (s === 0) return "0 s";
   if (s < 1e-6) return "<1 µs";
-  if (s < 0.001) return `${(s * 1e6).toFixed(0)} µs`;
-  if (s < 0.1) return `${Number((s * 1e3).toPrecision(2))} ms`;
-  if (s < 9.95) return Number.isInteger(s) ? `${s} s` : `${s.toFixed(1)} s`;
-  if (s < 59.5) return `${Math.round(s)} s`;
+  for (const [unit, size] of /** @type {[string, number][]} */ ([["µs", 1e-6], ["ms", 1e-3]]))
+    if (s < 100 * size) return `${Number((s / size).toPrecision(2))} ${unit}`;
+  if (s < 1 || (s < 10 && Number.isInteger(s))) return `${Number(s.toPrecision(2))} s`;
+  if (s < 10) return `${s.toFixed(1)} s`;
   const whole = Math.round(s);
-  const two = (/** @type {number} */ k) => String(k).padStart(2, "0");
-  if (whole < 3600) return `${Math.floor(whole / 60)}:${two(whole % 60)}`;
-  if (whole < 86400)
-    return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
-  return `${Math.floor(whole / 86400)} d ${Math.floor(whole / 3600) % 24} h`;
+  for (const [unit, size, smaller, part] of UNITS) {
+    if (whole < size) continue;
+    const rest = Math.floor((whole % size) / part);
+    return `${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${smaller}` : ""}`;
+  }
+  return `${whole} s`;
 }
+
+/** @type {[string, number, string, number][]} */
+const UNITS = [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]];
 
 /** Items a second. @param {?number} rate */
 export function pace(rate) {

@@ -24,19 +24,27 @@ export function visibleRows(scroll, view, total, row) {
 
 const ROW = 24;
 
+/**
+ * The table's columns. @param {string[]} params @param {string[]} fields what results hold, if they are dicts
+ * @returns {{key: string, title: string, number?: boolean, narrow?: boolean}[]}
+ */
+export const columnsOf = (params, fields) => [
+  { key: "item", title: "item", number: true },
+  ...params.slice(0, 8).map((title, k) => ({ key: `arg:${k}`, title, narrow: true })),
+  { key: "state", title: "state" },
+  ...(fields.length ? fields.map((title, k) => ({ key: `field:${k}`, title, narrow: true }))
+    : [{ key: "result", title: "result", narrow: true }]),
+  { key: "error", title: "error" },
+  { key: "run_s", title: "run", number: true },
+  { key: "started", title: "started" },
+  { key: "worker", title: "worker" },
+  { key: "attempts", title: "attempts", number: true },
+];
+
 /** @param {any} context */
 function table({ board, root, n, params, signal, id }) {
-  const columns = [
-    { key: "item", title: "item", number: true },
-    ...params.slice(0, 8).map((/** @type {string} */ p, /** @type {number} */ k) => ({ key: `arg:${k}`, title: p })),
-    { key: "state", title: "state" },
-    { key: "result", title: "result" },
-    { key: "error", title: "error" },
-    { key: "started", title: "started" },
-    { key: "run_s", title: "run", number: true },
-    { key: "worker", title: "worker" },
-    { key: "attempts", title: "attempts", number: true },
-  ];
+  let columns = columnsOf(params, []);
+  let fields = "";
   const query = { sort: "item", descending: false, text: "", states: /** @type {number[]} */ ([]) };
   let rows = /** @type {any[][]} */ ([]);
   let first = 0;
@@ -48,40 +56,51 @@ function table({ board, root, n, params, signal, id }) {
   let timer = 0;
   let typing = 0;
 
-  const search = h("input", { type: "search", class: "nbq-search", placeholder: "Filter: number, argument, error, worker",
-    "aria-label": "Filter items" });
+  const search = h("input", { type: "search", class: "nbq-search", placeholder: "Filter: a word, or depth > 3 and auc > 0.9",
+    "aria-label": "Filter items", title: "A number, or a word in arguments, results, errors or workers; or conditions on columns: depth > 3 and kind = tree" });
   const filter = h("select", { class: "nbq-select", "aria-label": "Show items by state" },
     h("option", { value: "", text: "all states" }),
     ...SEGMENTS.map((code) => h("option", { value: code, text: LOOKS[code].word })));
   const count = h("span", { class: "nbq-note nbq-total" });
   const head = h("tr");
-  const heads = columns.map((column) => {
+  const headOf = (/** @type {any} */ column) => {
     const button = h("button", { type: "button", class: "nbq-sort", text: column.title,
       onclick: () => {
         query.descending = query.sort === column.key ? !query.descending : false;
         query.sort = column.key;
         restart();
       } });
-    const cell = h("th", { scope: "col", class: column.number ? "nbq-number" : null }, button);
-    head.append(cell);
-    return { cell, column };
-  });
-  const above = h("tr", { class: "nbq-spacer", "aria-hidden": "true" }, h("td", { colspan: columns.length }));
-  const below = h("tr", { class: "nbq-spacer", "aria-hidden": "true" }, h("td", { colspan: columns.length }));
+    return { cell: h("th", { scope: "col", class: column.number ? "nbq-number" : null }, button), column };
+  };
+  let heads = columns.map(headOf);
+  const above = h("tr", { class: "nbq-spacer", "aria-hidden": "true" }, h("td", { colspan: 100 }));
+  const below = h("tr", { class: "nbq-spacer", "aria-hidden": "true" }, h("td", { colspan: 100 }));
   const body = h("tbody");
   const sheet = h("table", { class: "nbq-table", "aria-label": "Items", "aria-rowcount": n + 1 },
     h("thead", {}, head), body);
   const window_ = h("div", { class: "nbq-scroll", tabindex: "0", role: "region", "aria-label": "Table of items" }, sheet);
   const node = h("div", { class: "nbq-page" }, h("div", { class: "nbq-tools" }, search, filter, count), window_);
 
-  const restart = () => {
-    window_.scrollTop = 0;
-    stale = true;
-    heads.forEach(({ cell, column }) => {
+  const showSort = () => heads.forEach(({ cell, column }) => {
       if (column.key === query.sort) cell.setAttribute("aria-sort", query.descending ? "descending" : "ascending");
       else cell.removeAttribute("aria-sort");
     });
+  const restart = () => {
+    window_.scrollTop = 0;
+    stale = true;
+    showSort();
     ask();
+  };
+  // Which columns results have is known when the first of them are there.
+  const arrange = (/** @type {string[]} */ names) => {
+    if (JSON.stringify(names) === fields && heads[0].cell.parentNode) return;
+    fields = JSON.stringify(names);
+    columns = columnsOf(params, names);
+    const focused = heads.find(({ cell }) => cell.contains(document.activeElement))?.column.key;
+    heads = columns.map(headOf);
+    head.replaceChildren(...heads.map(({ cell }) => cell));
+    heads.find(({ column }) => column.key === focused)?.cell.firstChild.focus();
+    showSort();
   };
   const inView = () => visibleRows(window_.scrollTop, window_.clientHeight - ROW, total, ROW);
   const ask = () => {
@@ -98,6 +117,7 @@ function table({ board, root, n, params, signal, id }) {
       total = answer.total;
       first = answer.first;
       rows = answer.rows;
+      arrange(answer.fields);
       const filtered = query.text || query.states.length;
       say(count, `${filtered ? `${grouped(total)} of ` : ""}${grouped(n)} item${n === 1 ? "" : "s"}${
         answer.whole ? "" : " (arguments of so large a job are not searched)"}`);
@@ -111,11 +131,13 @@ function table({ board, root, n, params, signal, id }) {
     const cell = h("td", { class: column.number ? "nbq-number" : null });
     if (column.key === "state") cell.append(glyph(code), LOOKS[code].word);
     else {
-      const text = column.key.startsWith("arg:")
-        ? args[Number(column.key.slice(4))] ?? ""
-        : { item: grouped(item), result, error, worker: middle(worker, 28), attempts: attempts ? String(attempts) : "",
+      const [kind, place] = column.key.split(":");
+      const text = place !== undefined
+        ? (kind === "arg" ? args : result)[Number(place)] ?? ""
+        : { item: grouped(item), result: result.join(), error, worker: middle(worker, 28), attempts: attempts ? String(attempts) : "",
             started: started === null ? "" : clock(started), run_s: duration(run) }[column.key];
       cell.textContent = text;
+      if (column.narrow && /^[-+\d.einfa]*$/.test(text)) cell.className = "nbq-number";
       if (text.length > 12) cell.title = column.key === "worker" ? worker : text;
     }
     return cell;
@@ -132,7 +154,7 @@ function table({ board, root, n, params, signal, id }) {
       tr.append(...columns.map((column) => cellOf(row, column)));
       return tr;
     }), below);
-    if (!total) body.replaceChildren(h("tr", {}, h("td", { class: "nbq-none", colspan: columns.length,
+    if (!total) body.replaceChildren(h("tr", {}, h("td", { class: "nbq-none", colspan: 100,
       text: n ? "No item matches." : "This job has no items." })));
     root.dataset.rows = String(shown.length);
     root.dataset.total = String(total);
@@ -190,7 +212,7 @@ function table({ board, root, n, params, signal, id }) {
     if (wait <= 0) ask();
     else timer = setTimeout(ask, wait);
   };
-  heads[0].cell.setAttribute("aria-sort", "ascending");
+  arrange([]);
   return { node, update, show: () => ((stale = true), ask()), resize: () => !node.hidden && rows.length && render() };
 }
 

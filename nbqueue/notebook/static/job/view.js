@@ -22,15 +22,19 @@ function view(board, host) {
   const context = { board, root, n, id, params, signal, name };
   const head = header(context);
   const steps = stepBars(context);
+  const why = reasonLines(context);
   const live = progressBars(context);
   const panel = item(context);
-  const tabs = tabbed(context, [
+  const tabs = () => tabbed(context, [
     ["Grid", grid(context)],
     ["Table", table(context)],
     ["Timeline", timeline(context)],
   ]);
-  parts.push(head, steps, live, tabs, panel);
-  root.append(head.node, steps.node, live.node, tabs.node, panel.node);
+  // Of a single call there is nothing to choose: what became of it is shown at once.
+  const single = n === 1 && !board.summary.steps?.length;
+  const shown = single ? [head, live, panel] : [head, steps, why, live, tabs(), panel];
+  parts.push(...shown);
+  root.append(...shown.map((part) => part.node));
 
   // One repaint a frame, however many messages have come.
   let wanted = 0;
@@ -41,15 +45,16 @@ function view(board, host) {
     wanted = 0;
     const summary = board.summary;
     for (const part of parts) part.update(summary);
-    const shown = root.dataset;
-    shown.seq = String(board.seq);
-    shown.done = String(summary.done);
-    shown.n = String(n);
-    shown.state = summary.state;
-    shown.finished = String(summary.finished);
-    shown.counts = summary.counts.join(",");
-    shown.missed = String(board.missed);
-    shown.selected = String(board.selected);
+    const said = root.dataset;
+    said.seq = String(board.seq);
+    said.done = String(summary.done);
+    said.n = String(n);
+    said.state = summary.state;
+    said.finished = String(summary.finished);
+    said.counts = summary.counts.join(",");
+    said.missed = String(board.missed);
+    said.selected = String(board.selected);
+    said.lost = String(board.lost);
   };
   const look = () => {
     root.dataset.theme = isDark(root) ? "dark" : "light";
@@ -57,6 +62,7 @@ function view(board, host) {
     paintSoon();
   };
   const ticking = setInterval(() => {
+    board.listen();
     if (!board.summary.finished) head.tick(board.summary);
   }, 250);
   const themes = new MutationObserver(look);

@@ -17,8 +17,8 @@
  * @typedef {{cols: number, rows: number, pitch: number, cells: number, perCell: number}} Layout
  * @typedef {{state: string, counts: number[], done: number, finished: boolean, gone: boolean,
  *   rate: ?number, eta_s: ?number, elapsed_s: number, workers: number, progress: any[][],
- *   said: string, busy: string, round: number, steps?: [string, number[], boolean][],
- *   steps_left?: number}} Summary
+ *   said: string, busy: string, round: number, failures: [number, string, number][],
+ *   compared: number, steps?: [string, number[], boolean][], steps_left?: number}} Summary
  */
 
 export default () => {
