@@ -80,19 +80,23 @@ class Own(BaseSchedule):
         super().__init__(**options)
         self.entry = entry
 
-    @property
-    def _real(self) -> Any:
-        found = self.app.conf.beat_schedule[self.entry]["schedule"]
-        found.app = self.app
-        return found
-
     def remaining_estimate(self, last_run_at: datetime) -> Any:
-        """Give the time until it is due."""
-        return self._real.remaining_estimate(last_run_at)
+        """Give the time until it is due; None in a beat that does not run this app."""
+        real = self._real()
+        return None if real is None else real.remaining_estimate(last_run_at)
 
     def is_due(self, last_run_at: datetime) -> Any:
         """Say whether it is due, and in how many seconds to ask again."""
-        return self._real.is_due(last_run_at)
+        real = self._real()
+        return schedstate(False, None) if real is None else real.is_due(last_run_at)
+
+    def _real(self) -> Any:
+        entry = self.app.conf.beat_schedule.get(self.entry)
+        if entry is None:
+            return None
+        found = entry["schedule"]
+        found.app = self.app
+        return found
 
 
 class _Encoder(RedBeatJSONEncoder):
@@ -121,6 +125,19 @@ class Entry(RedBeatSchedulerEntry):
     def decode_definition(definition: str) -> Any:
         """Read an entry."""
         return json.loads(definition, cls=_Decoder)
+
+    @classmethod
+    def from_key(cls, key: str, app: Celery | None = None) -> Entry:
+        """Read an entry.
+
+        Raises:
+            KeyError: there is none, or none that can be read: RedBeat says so and forgets it.
+        """
+        try:
+            found: Entry = super().from_key(key, app=app)
+        except (ValueError, TypeError, AttributeError) as exc:
+            raise KeyError(f"{key} cannot be read: {exc!r}") from exc
+        return found
 
     @property
     def due_at(self) -> datetime | None:

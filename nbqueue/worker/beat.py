@@ -50,6 +50,7 @@ class BeatScheduler(RedBeatScheduler):
         self._noted_at = time.monotonic()
         self._store: redis.Redis | None = None
         self._is_away = False
+        self._failed: set[str] = set()
         super().__init__(app, *args, **options)
 
     def setup_schedule(self) -> None:
@@ -76,6 +77,18 @@ class BeatScheduler(RedBeatScheduler):
             to = entry.options if self._is_ours else {**entry.options, "declare": []}
             entry = type(entry)(**dict(entry, args=args, options=to))
         return super().apply_async(entry, producer=producer, advance=advance, **options)
+
+    def maybe_due(self, entry: Any, **options: Any) -> Any:
+        """Send an entry if it is due; one that cannot be read does not hold up the others."""
+        try:
+            return super().maybe_due(entry, **options)
+        except redis.RedisError:
+            raise
+        except Exception:  # a time zone that is unknown here, a project's own class
+            if entry.name not in self._failed:
+                log.exception("beat: entry %r cannot be sent; the others are", entry.name)
+            self._failed.add(entry.name)
+            return None
 
     def tick(self, *args: Any, **options: Any) -> float:
         """Send what is due and give the seconds until the next look."""

@@ -136,6 +136,22 @@ def test_a_projects_own_entries_are_sent_as_well(start_beat, url, tmp_path, unti
 
 
 @pytest.mark.usefixtures("client")
+def test_entries_that_cannot_be_read_do_not_hold_up_the_others(start_beat, url, until):
+    with redis.Redis.from_url(url) as store:
+        for name, text in {
+            "torn": "{",
+            "newer": '{"name": "newer", "schedule": {"what": 1}}',
+        }.items():
+            store.hset(f"nbq:beat:{name}", "definition", text)
+            store.zadd("nbq:beat::schedule", {f"nbq:beat:{name}": 1.0})
+        process, log = start_beat("--broker", url)
+        schedule = tick.every("1s")
+        until(lambda: ended(schedule))
+        assert "Failed to load" in log.read_text()
+        assert process.poll() is None
+
+
+@pytest.mark.usefixtures("client")
 def test_celerys_own_command_finds_the_schedules_too(servers, url, until):
     env = {**os.environ, "PYTHONPATH": str(ROOT), "NBQUEUE_KEY": KEY, "NBQUEUE_BROKER": url}
     command = [sys.executable, "-m", "celery", "-A", "nbqueue", "beat", "-l", "info"]

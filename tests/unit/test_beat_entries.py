@@ -9,6 +9,7 @@ from celery.schedules import crontab, schedule
 
 from nbqueue.core.timetable import Every, Times, Timetable
 from nbqueue.store import beat, beatsettings
+from nbqueue.worker.beat import BeatScheduler
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 
@@ -88,3 +89,19 @@ def test_a_schedule_of_a_projects_own_is_found_in_its_app(app):
     assert "Never" not in text
     found = beat.Entry.decode_definition(text)["schedule"]
     assert entry(app, found).is_due() == (False, 7)
+
+
+def test_a_schedule_of_a_project_that_this_beat_does_not_run_is_not_due(app):
+    assert entry(app, beat.Own("x")).is_due() == (False, None)
+
+
+def test_an_entry_that_fails_does_not_hold_up_the_others(app, caplog):
+    class Broken(schedule):
+        def is_due(self, last_run_at):
+            raise KeyError("a time zone that this machine does not have")
+
+    scheduler = BeatScheduler(app, lazy=True)
+    broken = entry(app, Broken(5.0))
+    assert scheduler.maybe_due(broken) is None
+    assert scheduler.maybe_due(broken) is None
+    assert caplog.text.count("entry 'x' cannot be sent") == 1
