@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         type=parsing.seconds,
         default=_KEEP_ALIVE_S,
         metavar="S",
-        help="seconds that it goes on without clients and without jobs, or `never` to end "
+        help="seconds that it goes on without clients, jobs and schedules, or `never` to end "
         "(default: %(default)g)",
     )
     parsing.add(commands, "down", down, "end it; jobs and results stay on disk")

@@ -28,7 +28,8 @@ class LocalCluster:
         threads: How many threads instead of processes.
         name: A name makes it lasting: its folder is kept, and the same name finds it again. Without
             one, everything is deleted on ``close``.
-        keep_alive_s: Seconds that it goes on without clients and without anything to do.
+        keep_alive_s: Seconds that it goes on without clients and without anything to do; with 0 a
+            schedule does not keep it either.
         max_tasks_per_child: After how many messages (of as many items as travel together) a worker
             process is replaced by a new one, where a library leaks.
         max_memory_per_child: With how many KiB of resident memory, likewise, between two messages.

@@ -85,9 +85,9 @@ def ensure(
 
     Back as soon as Redis answers; the worker follows in a second or two and messages wait for it.
     ``workers`` processes (default: the processors this process may use), or ``threads`` threads
-    in one process. It ends ``keep_alive_s`` after the last client and the last unfinished job;
-    0 means at once, None never; ``worker_options`` are further ones of the worker's launcher. All
-    of these matter only to the call that starts it. Raises
+    in one process. It ends ``keep_alive_s`` after the last client, the last unfinished job
+    and the last enabled schedule; 0 means at once, None never; ``worker_options`` are further ones
+    of the worker's launcher. All of these matter only to the call that starts it. Raises
     ClusterError, with the reason and what to do, within seconds.
     """
     return attach(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from nbqueue.cluster import embedded
+from nbqueue.cluster import embedded, redis_server
 from nbqueue.cluster.folder import FileLock, wait_until
 from nbqueue.cluster.state import mark_of
 
@@ -228,3 +228,15 @@ def test_redis_answers_well_below_a_third_of_a_second(bare):
     print(f"cold {cold:.3f} s, warm {warm:.3f} s")
     assert cold < 3.0  # a loaded machine; 0.1 s on a quiet one
     assert warm < 1.0
+
+
+def test_an_enabled_schedule_keeps_a_cluster_and_brings_a_beat(bare):
+    address = bare.ensure(keep_alive_s=0.5)
+    bare.whole()
+    with redis.Redis(unix_socket_path=str(address.socket)) as nobody:
+        nobody.zadd(redis_server.ENTRIES, {"nbq:beat:x": 1e12, "nbq:beat:over": -1})
+        bare.leave()
+        assert bare.until(lambda s: s.beat_pid).schedules == 1
+        assert not wait_until(lambda: not bare.status.running, 2.0)
+        nobody.zrem(redis_server.ENTRIES, "nbq:beat:x")
+    bare.until(lambda s: not s.running)
