@@ -41,6 +41,10 @@ log = logging.getLogger("nbqueue.client")
 _POLL_S = 0.1
 """How often a result backend is asked that cannot tell of news by itself."""
 
+_LOOK_S = 0.02
+"""How often a backend that tells of news is listened to. Celery 5.7 waits for news on the socket,
+and what has been read from it together with something else is news only the next time."""
+
 _AGAIN_S = 1.0
 """How long to wait for a result backend that is away."""
 
@@ -71,6 +75,7 @@ class Recorder(threading.Thread):
         self._options = options
         self._sent: list[str] = []
         self._found: Sequence[AsyncResult] = ()
+        self._pending: dict[str, AsyncResult] = {}
         self.published: Future[None] = Future()
         """Done when all calls are with the broker."""
 
@@ -95,13 +100,12 @@ class Recorder(threading.Thread):
 
     def _record(self, found: Sequence[AsyncResult]) -> None:
         """Record results until all have arrived, or nobody wants to know any more."""
-        pending = {result.id: result for result in found}
-        self._live.whole_future().add_done_callback(lambda _: self._revoke(list(pending)))
-        while pending:
+        self._pending = {result.id: result for result in found}
+        self._live.whole_future().add_done_callback(lambda _: self._revoke(list(self._pending)))
+        while self._pending:
             try:
-                for task_id, meta in self._arrivals(list(pending.values())):
-                    pending.pop(task_id, None)
-                    self._commit(int(task_id.rpartition("-")[2]), meta)
+                for task_id, meta in self._arrivals(list(self._pending.values())):
+                    self._take(task_id, meta)
             except _NoMore:
                 return
             except Exception as exc:  # each result backend has errors of its own
@@ -109,6 +113,12 @@ class Recorder(threading.Thread):
                     return
                 log.warning("job %s: no news of results (%s), trying again", self._live.name, exc)
                 time.sleep(_AGAIN_S)
+
+    def _take(self, task_id: str, meta: Meta) -> None:
+        """Record a result, once."""
+        if task_id in self._pending:
+            self._commit(int(task_id.rpartition("-")[2]), meta)
+            self._pending.pop(task_id, None)
 
     def _publish(self) -> list[AsyncResult]:
         found = []
@@ -138,7 +148,10 @@ class Recorder(threading.Thread):
             return
         backend = self._app.backend
         if hasattr(backend, "result_consumer") and not self._found:
-            yield from ResultSet(found, app=self._app).iter_native(on_interval=self._check)
+            # The iterator gives a result one interval after it has come; the callback at once.
+            yield from ResultSet(found, app=self._app).iter_native(
+                interval=_LOOK_S, on_message=self._hear, on_interval=self._check
+            )
             return
         # Results that may be there already, or a backend that only answers (a database, files).
         pending = {result.id for result in found}
@@ -150,6 +163,11 @@ class Recorder(threading.Thread):
                     yield task_id, meta
             self._check()
             time.sleep(_POLL_S)
+
+    def _hear(self, news: Meta) -> None:
+        if news["status"] in states.READY_STATES:
+            meta = self._app.backend.meta_from_decoded(dict(news))
+            self._take(str(news["task_id"]), meta)
 
     def _check(self) -> None:
         if self._live.client.closed or self._live.finished:

@@ -295,7 +295,8 @@ class JobState:
         self.place[start:stop] = array("I", range(place, end))
         self.attempts[start:stop] = self.attempts[start:stop].translate(_ONE_MORE)
         ends = map(add, record.started[place:end], record.run_s[place:end])
-        self._latest_end = max(self._latest_end, base + max(ends))
+        # (Where nobody knows when items ran, their times are NaN, which is greater than nothing.)
+        self._latest_end = max(self._latest_end, base, base + max(ends))
         for a, b in record.cached:
             a, b = max(a, start), min(b, stop)
             if a < b:

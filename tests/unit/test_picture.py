@@ -1,5 +1,7 @@
 """What a job's displays are made of: bounded, right, and without the store."""
 
+import math
+from array import array
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +44,14 @@ def test_a_finished_job():
     assert taken.traceback == "tb 1"
     assert taken.grid.codes == bytes([S, F, S, S])
     assert [(s.item, s.outputs[0]["text"]) for s in taken.said] == [(2, "hi\n")]
+
+
+def test_a_job_whose_items_times_nobody_knows_ends_when_it_was_recorded():
+    nans = array("f", [math.nan] * 3)
+    outcomes = replace(make_outcomes([(0, 3)], at=1004.0), started=nans, run_s=nans)
+    taken = take(make_state(3, outcomes))
+    assert taken.elapsed_s == pytest.approx(4.0)
+    assert taken.timeline.lanes == ()
 
 
 def test_the_picture_of_a_finished_job_does_not_change_with_the_clock():
