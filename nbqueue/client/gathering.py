@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
-from nbqueue.core.plan import Failed, Listed, One, Other, Spread, Take
+from nbqueue.core.plan import Failed, Listed, One, Other, Spread, Take, stages_of
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
@@ -23,6 +23,38 @@ def gathered(live: Live, take: Take, errors: str) -> Any:
     """
     found = _made(live, take, drop=errors == "drop")
     return None if found is _MISSING else found
+
+
+def function_of(live: Live, i: int) -> Any:
+    """Give what an item of a workflow calls.
+
+    Raises:
+        UsageError: it finds the items of a fan-out, and is nobody's function.
+    """
+    stage = live.state.stage_of(i)
+    assert stage is not None
+    if stage.kind == "spreads":
+        raise UsageError(f"item {i} of job {live.name!r} only finds the items of a fan-out")
+    return live.client.functions.get(stage.spec.function)
+
+
+def lead_of(live: Live, i: int) -> tuple[Any, ...]:
+    """Give what an item of a workflow takes from those before it.
+
+    Raises:
+        UsageError: that is not there: something before it has failed, or it is an errback.
+    """
+    stage = live.state.stage_of(i)
+    if stage is None or stage.takes is None:
+        return ()
+    with live.lock:
+        before = [live.state.stages[s] for s in stages_of(stage.takes)]
+        codes = b"".join(bytes(live.state.states[s.start : s.stop]) for s in before)
+        if isinstance(stage.takes, Failed) or any(code != states.SUCCESS_CODE for code in codes):
+            raise UsageError(
+                f"item {i} of job {live.name!r} takes what is not there: call the function itself"
+            )
+        return (gathered(live, stage.takes, "return"),)
 
 
 def _made(live: Live, take: Take, *, drop: bool) -> Any:

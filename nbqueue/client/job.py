@@ -247,10 +247,14 @@ class Job:
 
         Raises:
             UsageError: the job runs a cell, which is its notebook's to run; the message says how.
+                Or of a workflow, what the call takes from those before is not there.
         """
-        args, kwargs = self._live.call(self._index(i), opened=True)
-        pulling.check_is_task(self._live, i, args)
-        return self._live.function()(*args, **kwargs)
+        live, i = self._live, self._index(i)
+        args, kwargs = live.call(i, opened=True)
+        pulling.check_is_task(live, i, args)
+        if live.state.stages:
+            return gathering.function_of(live, i)(*gathering.lead_of(live, i), *args, **kwargs)
+        return live.function()(*args, **kwargs)
 
     def forget(self) -> None:
         """Delete the job from the store: its log, arguments and results. Cannot be undone."""

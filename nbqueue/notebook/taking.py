@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
 from nbqueue.core.outputs import settle
+from nbqueue.core.plan import block_number
 from nbqueue.core.spans import span
 from nbqueue.notebook import failures, steps, timeline, values
 from nbqueue.notebook.brief import brief, call, cut
@@ -23,6 +24,7 @@ from nbqueue.notebook.picture import Failure, JobPicture, Row, Running, Said, gr
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
     from nbqueue.core.fold import JobState
+    from nbqueue.core.records import Stage
 
 _ROWS = 20
 _RUNNING = 8
@@ -33,6 +35,8 @@ _RECENT_S = 10.0
 """The rate is that of the last so many seconds, so that the ETA follows what happens now."""
 
 _FAILED = states.FAILURE_CODE
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def take(live: Live, now: float | None = None, note: str = "") -> JobPicture:
@@ -65,6 +69,7 @@ class _Negative:
         wanted = dict.fromkeys(i for i in failed if i in state.outputs)
         wanted.update(dict.fromkeys(islice(state.outputs, _SAID)))
         self.said = [(i, list(state.outputs[i])) for i in sorted(list(wanted)[:_SAID])]
+        self.stages = tuple(state.stages)
         self.steps, self.steps_left = steps.steps(state), steps.left_out(state)
         shown = range(min(len(self.codes), _ROWS))
         self.row_errors = {i: failures.reason(state, i) for i in shown if self.codes[i] == _FAILED}
@@ -158,27 +163,50 @@ class _Negative:
 
     # -- the user's values ---------------------------------------------------------------------
 
-    def _arguments(self, i: int) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        size = self.spec.block or 1
-        packed = self.blocks.get(i // size)
+    def _arguments(self, i: int) -> Call | None:
+        stage = self._stage(i)
+        if stage is not None:
+            number, place = divmod(i - stage.start, stage.spec.block or 1)
+            number = block_number(stage.number, number)
+        else:
+            number, place = divmod(i, self.spec.block or 1)
+        packed = self.blocks.get(number)
         block = None if packed is None else values.block(packed)
-        return None if block is None else block.call(i % size)
+        return None if block is None else block.call(place)
+
+    def _stage(self, i: int) -> Stage | None:
+        return next((stage for stage in self.stages if stage.start <= i < stage.stop), None)
 
     def _call(self, i: int) -> str:
+        stage = self._stage(i)
+        if stage is not None:
+            return f"{stage.spec.task}({self._own_arguments(i, stage)})"
         found = self._arguments(i)
         return "" if found is None else call(self.spec.params, *found)
+
+    def _own_arguments(self, i: int, stage: Stage) -> str:
+        """Give what an item of a workflow was called with, without what it took."""
+        found = None if stage.kind == "spreads" else self._arguments(i)
+        params = stage.spec.params if stage.takes is None else stage.spec.params[1:]
+        return "" if found is None else call(params, *found)
+
+    def _bound(self, i: int, found: Call | None) -> list[str]:
+        stage = self._stage(i)
+        if stage is None:
+            return values.bound(self.spec.params, found)
+        return [stage.spec.task, self._own_arguments(i, stage)]
 
     def _table(self) -> tuple[tuple[str, ...], tuple[Row, ...]]:
         """Give the first items with what they were called with and what became of them."""
         params = self.spec.params
         n = min(len(self.codes), _ROWS)
         calls = [self._arguments(i) for i in range(n)]
-        known = any(found is not None for found in calls)
+        known = bool(self.stages) or any(found is not None for found in calls)
         results = {i: values.result(*where) for i, where in self.results.items()}
         fields = values.fields(list(results.values()))
         rows = []
         for i, found in enumerate(calls):
-            cells = values.bound(params, found) if known else []
+            cells = self._bound(i, found) if known else []
             cells += [states.NAMES[self.codes[i]], *values.outcome(fields, results.get(i))]
             cells += [cut(self.row_errors.get(i, ""), 80), self._time(i), self._where(i)]
             rows.append(Row(i, tuple(cells)))

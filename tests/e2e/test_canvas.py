@@ -13,6 +13,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue.core.errors import UpstreamFailed
+from nbqueue.notebook import taking
 
 WAIT_S = 30
 
@@ -755,3 +756,30 @@ def test_a_task_cannot_be_replaced_with_an_empty_chain():
 
     with pytest.raises(nq.UsageError, match="chain without tasks"):
         replace_with_nothing.s().delay().result(WAIT_S)
+
+
+# -- looking at it ---------------------------------------------------------------------------------
+
+
+def test_a_call_of_a_workflow_is_run_here_to_debug_it():
+    job = nq.run(same.s([1, 2]) | nq.group(add.s([3]), total.s()) | nq.map(same) | fail.s())
+    assert job.wait(WAIT_S)
+    assert [job.rerun(0), job.rerun(1), job.rerun(2)] == [[1, 2], [1, 2, 3], 3]
+    with pytest.raises(TooHot):
+        job.rerun(4)
+    with pytest.raises(nq.UsageError, match="only finds the items"):
+        job.rerun(3)
+
+
+def test_the_page_of_a_workflow_says_what_each_item_calls():
+    job = nq.run(same.s(1) | nq.group(add.s(2), add.s(y=3)) | fail.s())
+    assert job.wait(WAIT_S)
+    picture = taking.take(job._live)
+    assert picture.columns[:3] == ("node", "args", "state")
+    assert [row.cells[:2] for row in picture.rows] == [
+        ("same", "x=1"),
+        ("add", "y=2"),
+        ("add", "y=3"),
+        ("fail", ""),
+    ]
+    assert picture.failures[0].call == "fail()"
