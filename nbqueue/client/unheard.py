@@ -58,13 +58,12 @@ class Unheard:
         if queues and (self._thread is None or not self._thread.is_alive()):
             self._asked.update(dict.fromkeys(queues, now))
             self._thread = threading.Thread(
-                target=self._ask, args=(queues,), name="nbqueue-queues", daemon=True
+                target=self.ask, args=(queues,), name="nbqueue-queues", daemon=True
             )
             self._thread.start()
 
-    def found(self, queue: str, listening: Iterable[str]) -> None:
-        """Take note of which queues are consumed, and say so if this one is not; once."""
-        listening = set(listening)
+    def _found(self, queue: str, listening: set[str]) -> None:
+        """Take note of whether a queue is consumed, and say so if it is not; once."""
         with self._lock:
             self._asked[queue] = time.monotonic()
             if queue in listening:
@@ -73,10 +72,11 @@ class Unheard:
             said = queue in self._unheard
             self._unheard[queue] = f"no worker consumes queue {queue!r}"
         if not said:
-            names = ", ".join(sorted(listening)) or "none at all"
+            names = ", ".join(sorted(listening))
+            others = f"there are workers on: {names}" if names else "no worker answers at all"
             say(
                 f"no worker listens on queue {queue!r}, so the job waits until one does "
-                f"(nbqueue worker -Q {queue}); there are workers on: {names}"
+                f"(nbqueue worker -Q {queue}, or nq.control.add_consumer({queue!r})); {others}"
             )
 
     def _waits(self, live: Live) -> bool:
@@ -94,15 +94,19 @@ class Unheard:
         route = live.state.spec.route
         return route.queue or ("" if route.exchange else self._client.default_queue)
 
-    def _ask(self, queues: set[str]) -> None:
+    def ask(self, queues: Iterable[str]) -> set[str]:
+        """Look up which queues are consumed, say so of those that are not, and give the others.
+
+        Takes as long as the workers take to answer.
+        """
         try:
             survey = control.look(self._client)
         except NbqueueError as exc:  # a courtesy: whatever is wrong, the job itself will show
             log.debug("cannot ask which queues are consumed: %s", exc)
-            return
-        # Who has not answered may consume any queue; an embedded cluster's worker may be starting.
-        if survey.silent or (self._client.embedded and not survey.workers):
-            return
+            return set()
         listening = {queue for worker in survey.workers for queue in worker.queues}
-        for queue in queues:
-            self.found(queue, listening)
+        # Who has not answered may consume any queue; an embedded cluster's worker may be starting.
+        if not survey.silent and (survey.workers or not self._client.embedded):
+            for queue in queues:
+                self._found(queue, listening)
+        return listening

@@ -31,7 +31,8 @@ def test_whoever_waits_is_told_once_and_the_repr_says_so(capfd, until, servers, 
     assert "PENDING, 1 item (PENDING 1); no worker consumes queue 'gpu'>" in repr(job)
     assert "; no worker consumes queue 'gpu'>" in repr(again)
     (line,) = [s for s in capfd.readouterr().err.splitlines() if "'gpu'" in s]
-    assert "(nbqueue worker -Q gpu); there are workers on: celery" in line
+    assert "(nbqueue worker -Q gpu, or nq.control.add_consumer('gpu'))" in line
+    assert line.endswith("; there are workers on: celery")
     servers.worker(wires.broker, wires.key, "-c", "1", "-Q", "gpu", backend=wires.backend)
     assert job.result(30) == 0
     assert again.result(30) == [0, 1, 2]
