@@ -21,7 +21,8 @@ TASK = "by_value"
 ERRBACK = "nbqueue_errback"
 """Option that tells errbacks apart that would be equal otherwise."""
 
-_LINKS = frozenset({"link", "link_error", ERRBACK})
+_LINKS = frozenset({"link", "link_error", ERRBACK, "immutable"})
+"""Options that are not the task's; ``immutable`` is put there by Celery's own ``link_error``."""
 
 
 _COMPOSED: Any = (

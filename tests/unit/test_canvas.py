@@ -8,6 +8,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue.client.compiling import Given, draft
+from nbqueue.client.signature import Chain
 from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread
 from nbqueue.notebook.views import things
 
@@ -254,8 +255,8 @@ def test_the_body_of_an_empty_header_waits_for_what_is_before():
 @pytest.mark.parametrize(
     "made",
     [
-        nq.chain(same.s(1), nq.group(x for x in []), same.s()),
-        nq.chain(nq.group([]), same.s(1), nq.chain(), same.s()),
+        Chain(same.s(1), nq.group(x for x in []), same.s()),
+        Chain(nq.group([]), same.s(1), nq.chain(), same.s()),
     ],
 )
 def test_a_chain_skips_empty_groups_and_chains(made):
