@@ -149,7 +149,8 @@ class Control(Inspecting):
     ) -> pd.DataFrame:
         """Change a task's time limits, in seconds; ``None`` for none.
 
-        It holds for what begins from now on, and is in the workers' memory until they end.
+        Those of a notebook's task are each item's, also of jobs that wait already. It holds for
+        messages that are begun from now on, and is in the workers' memory until they end.
         """
         limits = {"soft": seconds(soft, "soft"), "hard": seconds(hard, "hard")}
         arguments = {"task_name": _name(task), **limits}

@@ -77,6 +77,14 @@ class Message:
         """The job; of a workflow, the stage as if it were one."""
         return self.opening.spec if self.stage is None else self.stage.spec
 
+    def with_time_limits(self, soft: float | None, hard: float | None) -> Message:
+        """Give the message with other time limits; those that it is passed on with stay."""
+        limits = replace(self.spec.limits, soft_time_limit=soft, time_limit=hard)
+        spec = replace(self.spec, limits=limits)
+        if self.stage is not None:
+            return replace(self, stage=replace(self.stage, spec=spec))
+        return replace(self, opening=self.opening._replace(spec=spec))
+
     def among(self, runs: Sequence[Range]) -> Message:
         """Give a message of retries with no others than those of some items."""
         items = set(indices(runs))

@@ -19,7 +19,8 @@ from nbqueue.store import broker
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
 from nbqueue.worker import executor, leaving, signalling
-from nbqueue.worker import remote as remote  # its commands are known to Celery by the import
+from nbqueue.worker import limiting as limiting  # their commands are known to Celery by the import
+from nbqueue.worker import remote as remote
 from nbqueue.worker.bootsteps import Declarer, PoolKeeper
 from nbqueue.worker.presence import Presence
 from nbqueue.worker.rangetask import RangeTask, speak_for_items
@@ -41,6 +42,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     app.steps["worker"].add(Declarer)
     app.steps["consumer"].add(Presence)
     signalling.take_over()
+    app.nbqueue_time_limits = {}  # by function's name: `nq.control.time_limit`
     app.nbqueue_tally = tally = Tally()  # before the pool forks: children share it
     leaving.prepare(app)
     places: dict[int, Workplace] = {}
@@ -64,6 +66,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
                 envelope,
                 message_id=request.id,
                 redelivered=bool(info.get("redelivered")),
+                time_limits=getattr(request, "nbqueue_limits", None),
             )
         except redis.RedisError as exc:
             # Nothing could be recorded, so nothing has happened: somebody else may have more luck.

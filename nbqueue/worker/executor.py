@@ -76,13 +76,25 @@ _HERE = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is imported for noth
 ticker = Ticker()
 
 
-def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bool) -> None:
-    """Run one message; returns when all it was responsible for is recorded or passed on."""
+def execute(
+    place: Workplace,
+    envelope: str,
+    *,
+    message_id: str,
+    redelivered: bool,
+    time_limits: tuple[float | None, float | None] | None = None,
+) -> None:
+    """Run one message; returns when all it was responsible for is recorded or passed on.
+
+    ``time_limits``: the soft and the hard one, if they were set while the job waited.
+    """
     try:
         message = decode(place.keyring, envelope)
     except Unverified as exc:
         _reject(place, exc)
         return
+    if time_limits is not None:
+        message = message.with_time_limits(*time_limits)
     runs: list[Range] = [(message.start, message.stop)]
     careful = redelivered
     limited = message.spec.limits is not NO_LIMITS or place.tally.rates_are_set
@@ -91,9 +103,8 @@ def execute(place: Workplace, envelope: str, *, message_id: str, redelivered: bo
             message.spec.id, message.round, message.start, message.stop
         )
         if careful or message.check:
-            runs = _its_own(place, message, runs)
-        if redelivered and ending.was_handed_over(place, message, message_id):
-            runs = []
+            died = message_id if redelivered else ""
+            runs = _its_own(place, message, runs, died)
         if cancelled:
             signalling.revoked(message, [(message.start, message.stop)], expired=False)
         if cancelled or not runs:
@@ -336,8 +347,13 @@ class Execution:
         )
 
 
-def _its_own(place: Workplace, message: Message, runs: list[Range]) -> list[Range]:
-    """Leave the items that this message is to run: not those whose next attempt another will."""
+def _its_own(place: Workplace, message: Message, runs: list[Range], died: str) -> list[Range]:
+    """Leave the items that this message is to run: not those whose next attempt another will.
+
+    Nor any, when it is ``died``, the id of a message whose process has handed it over and ended.
+    """
+    if died and runs and ending.was_handed_over(place, message, died):
+        return []
     retried = {attempt.item: attempt.retries for attempt in message.again}
     if message.again:
         runs = runs_of(i for i in indices(runs) if i in retried)

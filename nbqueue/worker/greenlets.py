@@ -47,3 +47,17 @@ def interrupted_after(limit_s: float, exc: BaseException) -> Iterator[None]:
 
     with Timeout(limit_s, exc):
         yield
+
+
+def this() -> Any:
+    """Give the greenlet that asks."""
+    import gevent
+
+    return gevent.getcurrent()
+
+
+def interrupt(greenlet: Any, exc: type[BaseException]) -> None:
+    """Have an exception raised in a greenlet, when it next waits."""
+    import gevent
+
+    gevent.kill(greenlet, exc)

@@ -1,9 +1,9 @@
 """Ending the item that runs, and no other: by killing the process that is there for it alone, or,
-where items share a process (threads), by an exception in its thread.
+where items share a process (threads, greenlets), by an exception in its thread or greenlet.
 
-The exception comes when the item next runs Python code: a thread cannot be taken out of a call into
-C. It is no ``Exception``, so that ``except Exception`` in a task does not swallow it, and it is
-sent again until the item has ended.
+The exception comes when the item next runs Python code, or as a greenlet next waits: a thread
+cannot be taken out of a call into C. It is no ``Exception``, so that ``except Exception`` in a task
+does not swallow it, and it is sent again until the item has ended.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nbqueue.worker import greenlets
 from nbqueue.worker.ranges import RangeRun
 
 Function = Callable[..., Any]
@@ -40,17 +41,19 @@ def end(run: RangeRun, item: int) -> None:
 def interruptible(function: Function, run: RangeRun) -> Function:
     """Give a function that can be ended by an exception while it runs (`RangeRun.interrupt`)."""
     lock = threading.Lock()
-    thread, struck = 0, False
+    runner: Any = None
+    struck = False
+    this = greenlets.this if greenlets.in_use() else threading.get_ident
 
     @functools.wraps(function, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal thread, struck
-        thread = threading.get_ident()
+        nonlocal runner, struck
+        runner = this()
         try:
             return function(*args, **kwargs)
         finally:
             with lock:
-                thread = 0
+                runner = None
             if struck:
                 struck = False
                 # The exception may be still to come. It must come here, and not in what runs next.
@@ -60,11 +63,15 @@ def interruptible(function: Function, run: RangeRun) -> Function:
     def interrupt(item: int) -> None:
         nonlocal struck
         with lock:
-            if thread and run.current == item:
-                struck = True
+            if runner is None or run.current != item:
+                return
+            struck = True
+            if this is greenlets.this:
+                greenlets.interrupt(runner, ItemRevoked)
+            else:
                 # The class and not an instance: that is all that the interpreter takes.
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(thread), ctypes.py_object(ItemRevoked)
+                    ctypes.c_ulong(runner), ctypes.py_object(ItemRevoked)
                 )
 
     run.interrupt = interrupt

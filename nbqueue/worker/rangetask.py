@@ -10,13 +10,29 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Task
+from celery.worker.request import Request
 
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.worker import current
 
 
+class RangeRequest(Request):
+    """A range message as the worker's main process has it."""
+
+    @property
+    def request_dict(self) -> Any:
+        """What its process is told of it: the message's fields, and limits set from outside."""
+        found = super().request_dict
+        limits = self.app.nbqueue_time_limits
+        if limits and self.name in limits:
+            return {**found, "nbqueue_limits": limits[self.name]}
+        return found
+
+
 class RangeTask(Task):
     """The base of the task that runs ranges."""
+
+    Request = f"{__name__}:RangeRequest"
 
     @property
     def message_request(self) -> Any:

@@ -17,8 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from celery.utils.time import rate
-from celery.worker import control as celery_control
 from celery.worker import state as worker_state
 from celery.worker.control import control_command, inspect_command
 from celery.worker.request import Request
@@ -144,29 +142,6 @@ def nbqueue_shrink(state: Any, n: int = 1) -> dict[str, Any]:
 
 def _resizable(consumer: Any) -> bool:
     return _kind(consumer.pool) in _RESIZABLE and not consumer.controller.autoscaler
-
-
-@control_command(
-    name="rate_limit",
-    args=[("task_name", str), ("rate_limit", str)],
-    signature="<task_name> <rate_limit (e.g., 5/s | 5/m | 5/h)>",
-)
-def set_rate(state: Any, task_name: str, rate_limit: str | float | None, **_: Any) -> Any:
-    """Tell a task's rate limit; that of a notebook's task holds for all workers together.
-
-    Celery's own command under its own name, so that Flower and the command line mean ours as well.
-    Any worker that hears it sets the rate for all: they all set the same.
-    """
-    if task_name in state.app.tasks:
-        return celery_control.rate_limit(state, task_name, rate_limit)
-    try:
-        found = None if rate_limit is None else float(rate(rate_limit))
-    except (ValueError, KeyError):
-        return {"error": f"Invalid rate limit string: {rate_limit!r}"}
-    state.app.nbqueue_place().turns.set_rate(task_name, found)
-    if found is None:
-        return {"ok": f"task {task_name!r} has its own rate limit"}
-    return {"ok": f"task {task_name!r}: {rate_limit or 'no rate limit'}, all workers together"}
 
 
 _SINCE = time.monotonic()

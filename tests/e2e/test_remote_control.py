@@ -131,6 +131,30 @@ def test_a_task_gets_limits_everywhere_and_an_unknown_one_is_refused(two):
         nq.control.rate_limit("proj.add", "ten")
 
 
+def test_a_notebooks_task_gets_time_limits_for_its_items(two, tmp_path, gate, until):
+    from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+
+    def nap(s):
+        import time
+
+        time.sleep(s)
+        return s
+
+    task = nq.task(nap, name="naps")
+    answer = nq.control.time_limit(task, soft=0.3)
+    assert answer["answer"].tolist() == ["time limits of items of 'naps': soft 0.3, hard None"] * 2
+    job = task.map([0.0, 30.0, 0.01])
+    assert job.wait(20)
+    assert [type(exc) for exc in job.exceptions().values()] == [SoftTimeLimitExceeded]
+    assert job.counts()["SUCCESS"] == 2
+    nq.control.time_limit("naps", hard=0.3)
+    job = task.map([0.0, 30.0, 0.01])
+    assert job.wait(20)
+    assert [type(exc) for exc in job.exceptions().values()] == [TimeLimitExceeded]
+    nq.control.time_limit("naps")
+    assert task.map([0.0, 0.4]).result(20) == [0.0, 0.4]
+
+
 def test_pools_grow_and_shrink(two, until):
     assert nq.control.pool_grow(2, destination=two[0])["ok"].tolist() == [True]
     until(lambda: nq.workers()["processes"].tolist() == [3, 1])

@@ -171,3 +171,16 @@ def test_items_that_are_none_are_refused():
         job.cancel(items=["a"])
     assert job.result(20) == [0, 1, 2]
     assert job.cancel(items=[0, 1, -1]) == 0
+
+
+def test_in_a_pool_of_greenlets_too(servers, tmp_path, until, gate):
+    url, key = servers.redis("s3cret"), "k" * 64
+    servers.worker(url, key, "--pool=gevent", "-c", "4")
+    with nq.connect(url, key=key):
+        job = counted.map([tmp_path] * 2, range(2), [tmp_path / "never", gate])
+        until(lambda: job.counts()["STARTED"] == 2)
+        assert job.cancel(items=0, terminate=True) == 1
+        until(lambda: nq.workers()["running"].sum() == 1)
+        gate.touch()
+        assert job.result(20, errors="drop") == [1]
+        assert nq.task(lambda x: x).map(range(4)).result(10) == [0, 1, 2, 3]
