@@ -11,6 +11,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
@@ -170,8 +171,8 @@ def _note(live: Live) -> str:
         return "the job is no longer in the store"
     done, n = live.state.n_done, live.state.n
     return (
-        f"running when this was last heard of: {done:,} of {n:,} items done; "
-        f"nq.job({live.name!r}) shows it again"
+        f"running when this was last heard of: {done:,} of {n:,} items done at "
+        f"{datetime.now().astimezone():%H:%M on %Y-%m-%d}; nq.job({live.name!r}) shows it again"
     )
 
 

@@ -31,9 +31,10 @@ already, before it counts as absent."""
 _HTML_S = 0.5
 """HTML is replaced at most this often."""
 
-_SPARES = 20
-"""The page that front ends keep for when the kernel goes is renewed so many times less often than
-HTML: every ten seconds at most."""
+_SPARES = 10
+"""The page that front ends keep for when the kernel goes, and save with a job that runs, is renewed
+so many times less often than HTML: every five seconds at most. Lower: a saved notebook is nearer to
+what was seen when it was saved, and the kernel makes more pages that nobody looks at."""
 
 _SHARE = 0.05
 """HTML may take this much of one core: a page of a million items comes less often."""
@@ -102,6 +103,6 @@ def spare_s(cost_s: float, size_bytes: int) -> float:
     """Give how long the page is left as it is that front ends keep for when the kernel goes.
 
     >>> spare_s(0.001, 5_000), spare_s(0.1, 5_000)
-    (10.0, 40.0)
+    (5.0, 20.0)
     """
     return _SPARES * pause_s(cost_s, size_bytes)

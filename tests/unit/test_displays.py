@@ -254,7 +254,7 @@ def test_front_ends_keep_a_page_for_when_the_kernel_goes_and_it_is_seldom_renewe
     for _ in range(2):
         display.step()
     live.state.apply(make_outcomes([(0, 1)]))
-    clock.now += 9.9
+    clock.now += 4.9
     display.step()
     kept = [(text.partition("running")[0], due) for text, due in views[0].pages]
     assert kept == [("0 of 3", False)] * 2

@@ -62,6 +62,6 @@ def test_html_costs_a_twentieth_of_a_core_at_most_and_comes_twice_a_second_at_mo
     assert pause_s(0.0, 5_000_000) == pytest.approx(10.0)
 
 
-def test_the_page_that_front_ends_keep_is_renewed_every_ten_seconds_at_most():
-    assert spare_s(0.0, 0) == 10.0
-    assert spare_s(1.0, 0) == 400.0
+def test_the_page_that_front_ends_keep_is_renewed_every_five_seconds_at_most():
+    assert spare_s(0.0, 0) == 5.0
+    assert spare_s(1.0, 0) == 200.0
