@@ -185,10 +185,10 @@ class JobLog:
         )  # fmt: skip
         return Reply(*reply)
 
-    def note(self, job_id: str, record: Started | Progressed | Output) -> Reply:
-        """Append a record that ends nothing."""
-        body, sig = self.sealed(job_id, record)
-        return Reply(*self.run("note", job_id, record.kind, body, sig))
+    def note(self, job_id: str, *records: Started | Progressed | Output) -> Reply:
+        """Append records that end nothing."""
+        flat = [part for r in records for part in (r.kind, *self.sealed(job_id, r))]
+        return Reply(*self.run("note", job_id, *flat))
 
     def put_off(
         self, job_id: str, record: Retrying, kept: Sequence[tuple[float, str, Sequence[Range]]]

@@ -123,6 +123,8 @@ class Attempts:
         return retries.after_error(self._policy, exc, found)
 
     def _retries(self, again: Retry, exc: BaseException, own: str, args: Any, kwargs: Any) -> None:
+        if "on_retry" not in self._hooks and not signalling.hears_of_retries():
+            return  # what follows costs more than an attempt that fails at once
         why = again.reason if isinstance(again, Again) else again.exc
         about = ExceptionInfo((Retry, again, exc.__traceback__))
         self._hook("on_retry", why, own, args, kwargs, about)

@@ -36,6 +36,9 @@ log = logging.getLogger("nbqueue.worker")
 _MB_PER_UNIT = (
     1 / 1024 if sys.platform != "darwin" else 1 / 1024**2
 )  # ru_maxrss: KiB, bytes on macOS
+_OUTPUTS_AT_ONCE = 16
+"""Fewer: a round trip for each of many items that print a line; more: each may have a megabyte."""
+
 _PATIENCE_S = 60
 """How long a worker keeps outcomes in hand for a store that is away, before it gives up on them."""
 
@@ -276,8 +279,8 @@ class Reporter:
     def _write_outputs(self) -> None:
         self._unwritten.extend(self._outputs.take())
         while self._unwritten:
-            self._note(self._unwritten[0])
-            del self._unwritten[0]
+            self._note(*self._unwritten[:_OUTPUTS_AT_ONCE])
+            del self._unwritten[:_OUTPUTS_AT_ONCE]
 
     def tick(self) -> None:
         """Write what there is to say while an item is running."""
@@ -311,11 +314,11 @@ class Reporter:
         self._put_off = []
         self._heed(reply)
 
-    def _note(self, record: Started | Progressed | Output) -> None:
+    def _note(self, *records: Started | Progressed | Output) -> None:
         job_id = self._message.spec.id
-        reply = self._place.joblog.note(job_id, record)
+        reply = self._place.joblog.note(job_id, *records)
         if reply.known == 0 and self._open():
-            reply = self._place.joblog.note(job_id, record)
+            reply = self._place.joblog.note(job_id, *records)
         self._heed(reply)
 
     # -- the rest ------------------------------------------------------------------------------

@@ -130,6 +130,11 @@ def _tell_of(
         signals.task_revoked.send(sender=sender, request=sender.request, **about)
 
 
+def hears_of_retries() -> bool:
+    """Say whether anybody has connected ``task_retry``."""
+    return bool(signals.task_retry.receivers)
+
+
 def retried(name: str, reason: Any, einfo: Any) -> None:
     """Tell that the running item is to have another attempt."""
     if signals.task_retry.receivers:

@@ -36,8 +36,9 @@ class ItemHandler(logging.Handler):
 
 
 def install() -> None:
-    """See to it that task loggers write to items; once a process is enough."""
-    if not any(isinstance(handler, ItemHandler) for handler in task_logger.handlers):
+    """See to it that task loggers write to items, also when somebody has set them up anew."""
+    handlers = task_logger.handlers
+    if not handlers or type(handlers[0]) is not ItemHandler:
         task_logger.handlers = [ItemHandler(task_logger.handlers)]
         task_logger.propagate = False
         task_logger.setLevel(logging.INFO)

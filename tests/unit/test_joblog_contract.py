@@ -236,12 +236,20 @@ def test_an_outcome_beyond_the_last_item_changes_nothing_beyond_it(store, joblog
     assert_counters_equal_the_fold(store, joblog, spec)
 
 
+def test_several_notes_are_appended_in_their_order(store, joblog):
+    spec = make_spec(2)
+    joblog.open(joblog.opening(spec))
+    said = [Progressed(0, k, 5) for k in range(5)]
+    assert joblog.note(spec.id, Started(1, "w", "m", 0, 1001.0), *said).left == 2
+    assert [entry.record for entry in joblog.read(spec.id)][2:] == said
+
+
 def test_a_note_of_a_finished_job_is_dropped(store, joblog):
     spec = make_spec(2)
     joblog.open(joblog.opening(spec))
     assert joblog.note(spec.id, Started(1, "w", "m", 0, 1001.0)).known == 1
     joblog.commit(spec.id, make_outcomes([(0, 2)]), 1001.0)
-    joblog.note(spec.id, Progressed(0, 1, 2))
+    assert joblog.note(spec.id, Progressed(0, 1, 2)).known == 1
     assert kinds(joblog, spec) == ["opened", "started", "outcomes", "finished"]
 
 
