@@ -146,6 +146,8 @@ class Table:
         params = self._live.state.spec.params
         size = self._live.state.spec.block or 1
         try:
+            if self._live.state.stages:
+                return [cut(text, characters) for text in self._live.node(i)]
             args, kwargs = self._block(i // size).call(i % size)
         except Exception as exc:  # gone from the store, or a class that cannot be loaded here
             return [f"({type(exc).__name__}: {cut(str(exc), characters)})"]

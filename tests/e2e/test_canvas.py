@@ -14,6 +14,7 @@ import pytest
 import nbqueue as nq
 from nbqueue.core.errors import UpstreamFailed
 from nbqueue.notebook import taking
+from nbqueue.notebook.table import Query, Table
 
 WAIT_S = 30
 
@@ -783,3 +784,21 @@ def test_the_page_of_a_workflow_says_what_each_item_calls():
         ("fail", ""),
     ]
     assert picture.failures[0].call == "fail()"
+
+
+def test_the_table_of_a_workflow_says_what_each_item_calls():
+    job = nq.run(same.s([1, 2]) | nq.map(same) | nq.group(total.s(), add.s(y=[3])))
+    assert job.wait(WAIT_S)
+    rows = Table(job._live).page(Query())["rows"]
+    assert [row[1] for row in rows] == [
+        ["same", "[1, 2]"],
+        ["same (fan-out)", ""],
+        ["total", ""],
+        ["add", "y=[3]"],
+        ["same", "1"],
+        ["same", "2"],
+    ]
+    sorted_rows = Table(job._live).page(Query(sort="arg:0", descending=True))["rows"]
+    assert sorted_rows[0][1][0] == "total"
+    found = Table(job._live).page(Query(text="fan-out"))
+    assert found["total"] == 1
