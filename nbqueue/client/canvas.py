@@ -176,6 +176,8 @@ def chunks(task: Any, iterable: Iterable[Iterable[Any]] | None, n: int) -> Chunk
 
 
 def _mapped(task: Any) -> Any:
+    if callable(step := getattr(task, "step", None)):  # a Celery project's
+        task = step()
     return task.s() if isinstance(task, Task) else checked(task)
 
 

@@ -6,7 +6,7 @@ whole means, `compiling` says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from celery import canvas
@@ -24,6 +24,9 @@ ERRBACK = "nbqueue_errback"
 _LINKS = frozenset({"link", "link_error", ERRBACK, "immutable"})
 """Options that are not the task's; ``immutable`` is put there by Celery's own ``link_error``."""
 
+
+named: Callable[[str], Any] | None = None
+"""Gives the task of a name; set by `project`, which is made of what is made of this."""
 
 _COMPOSED: Any = (
     _chain,
@@ -56,12 +59,19 @@ def task_of(signature: Any, options: dict[str, Any]) -> Any:
     """Give the task that a call is of, with the options of the call."""
     task = _task_in(signature)
     if not hasattr(task, "misfit"):
-        raise UsageError(
-            f"{signature.task!r} is the name of a task in another project; a workflow runs tasks "
-            "that are defined here (@nq.task)"
-        )
+        task = _task_named(signature.task)
     chosen = {**own_options(signature), **options}
     return task.with_options(**chosen) if chosen else task
+
+
+def _task_named(name: str) -> Any:
+    found = None if named is None else named(name)
+    if found is None:
+        raise UsageError(
+            f"{name!r} is the name of a task in a Celery project: nq.tasks('proj.celery:app') says "
+            "in which, or the task is to be defined here (@nq.task)"
+        )
+    return found
 
 
 def _task_in(signature: Any) -> Any:

@@ -14,24 +14,26 @@ from typing import Any
 from celery import Celery
 from celery import result as celery_result
 from celery.app.task import Task as CeleryTask
-from celery.app.utils import find_app
 from celery.backends.base import DisabledBackend
 
+from nbqueue.client import composition
 from nbqueue.client.client import Client, default_client
 from nbqueue.client.dispatch import Call, Submission, Upload, make_spec, new_id
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, check_name
+from nbqueue.client.project_step import ProjectStep
 from nbqueue.client.recorder import Recorder, message_id
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
 from nbqueue.core.records import JobSpec
 from nbqueue.core.settings import INLINE_BYTES
 from nbqueue.store import arguments
+from nbqueue.store.byname import CallByName, load
 from nbqueue.store.joblog import Opening
 
-_latest: Celery | None = None
-"""The app of the last project that was asked for."""
+_latest: Tasks | None = None
+"""The last project that was asked for."""
 
 
 class ProjectTask:
@@ -40,8 +42,9 @@ class ProjectTask:
     ``task`` is Celery's own task, with all that it has (``s``, ``delay_on_commit`` …).
     """
 
-    def __init__(self, app: Celery, task: CeleryTask) -> None:
+    def __init__(self, app: Celery, task: CeleryTask, project: str) -> None:
         self._app = app
+        self._project = project
         self.task = task
         self.name: str = task.name
         self.__doc__ = task.__doc__ if task.run.__doc__ is None else task.run.__doc__
@@ -95,8 +98,29 @@ class ProjectTask:
         return self._send(calls, name, options)
 
     def s(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Give Celery's signature of a call."""
-        return self.task.s(*args, **kwargs)
+        """Give the signature of a call, to be composed with others (``|``, `nq.group` …).
+
+        A worker makes the call by the project's app, which it imports as ``celery -A`` does, and
+        waits for its result.
+
+        Raises:
+            UsageError: the project was not given by name, so that no worker could import it.
+        """
+        return self.step().s(*args, **kwargs)
+
+    def si(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Give the signature of a call that takes nothing from the step before."""
+        return self.step().si(*args, **kwargs)
+
+    def step(self) -> ProjectStep:
+        """Give the task as what a workflow calls."""
+        if not self._project:
+            raise UsageError(
+                f"a worker could not import the project of {self.name}: give it by name, "
+                "nq.tasks('proj.celery:app')"
+            )
+        call = CallByName(self._project, self.name, {})
+        return ProjectStep(call, self.__signature__, TaskOptions())
 
     def _send(self, calls: list[Call], name: str | None, options: dict[str, Any]) -> Job:
         self._check(calls, name, options)
@@ -170,10 +194,10 @@ class Tasks(Mapping[str, ProjectTask]):
     A last word that two tasks share is no attribute.
     """
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, project: str = "") -> None:
         self.app = app
         names = sorted(name for name in app.tasks if not name.startswith("celery."))
-        self._tasks = {name: ProjectTask(app, app.tasks[name]) for name in names}
+        self._tasks = {name: ProjectTask(app, app.tasks[name], project) for name in names}
         short: dict[str, list[ProjectTask]] = {}
         for name, task in self._tasks.items():
             short.setdefault(name.rpartition(".")[2], []).append(task)
@@ -245,11 +269,13 @@ def tasks(app: str | Celery) -> Tasks:
     [4, 6]
     """
     global _latest
-    found = app if isinstance(app, Celery) else _found(app)
-    found.loader.import_default_modules()
-    found.finalize()
-    _latest = found
-    return Tasks(found)
+    if isinstance(app, Celery):
+        app.loader.import_default_modules()
+        app.finalize()
+        _latest = Tasks(app)
+    else:
+        _latest = Tasks(load(app), app)
+    return _latest
 
 
 def AsyncResult(id: str, app: Celery | None = None) -> celery_result.AsyncResult:
@@ -263,7 +289,7 @@ def AsyncResult(id: str, app: Celery | None = None) -> celery_result.AsyncResult
     >>> nq.AsyncResult("8f2c4d", app).state
     'PENDING'
     """
-    known = app or _latest
+    known = app or (None if _latest is None else _latest.app)
     if known is None:
         raise UsageError(
             "whose result? nq.tasks('proj.celery:app') says which project, or pass app="
@@ -271,17 +297,12 @@ def AsyncResult(id: str, app: Celery | None = None) -> celery_result.AsyncResult
     return known.AsyncResult(id)
 
 
-def _found(name: str) -> Celery:
-    try:
-        found = find_app(name)
-    except (ImportError, AttributeError) as exc:
-        raise UsageError(
-            f"no Celery app at {name!r} ({exc}): give it as `celery -A` has it "
-            "('proj.celery:app'), in the folder that `proj` lies in"
-        ) from exc
-    if not isinstance(found, Celery):
-        raise UsageError(f"{name!r} is {found!r}, and no Celery app")
-    return found
+def _step_of(name: str) -> ProjectStep | None:
+    """Give the task of a name, as a step, of the project that was last asked for."""
+    return None if _latest is None or name not in _latest else _latest[name].step()
+
+
+composition.named = _step_of
 
 
 def _signature(task: CeleryTask) -> inspect.Signature | None:

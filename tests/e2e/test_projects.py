@@ -362,3 +362,51 @@ print(json.dumps([list(tasks), inside, first, item.count]))
 """)
     )
     assert out == [["shop.tasks.restock"], 0, 5, 15]
+
+
+def test_its_tasks_are_steps_of_workflows_among_tasks_by_value(drive):
+    out = drive(
+        """
+        @nq.task
+        def double(x):
+            return 2 * x
+
+        @nq.task
+        def total(xs):
+            return sum(xs)
+
+        add, shout = tasks["proj.tasks.add"], tasks.shout
+        where = tasks.where
+        failing = nq.run(double.s(0) | tasks.inverse.s() | double.s())
+        failing.wait(30)
+        frame = failing.to_frame()
+        out = [
+            nq.run(double.s(4) | add.s(2) | double.s()).result(30),
+            (nq.group(add.s(i, i) for i in range(4)) | total.s())().result(30),
+            (nq.map(add, [1, 2, 3]) | total.s())().result(30),
+            nq.run(nq.signature("proj.tasks.add", (1,)) | double.s()).result(30),
+            [nq.run(where.s().set(queue="more")).result(30), str(__import__("pathlib").Path.cwd())],
+            [str(error) for error in frame["error"]],
+            list(frame["node"]),
+        ]
+        """
+    )
+    assert out[:4] == [20, 12, 9, 4]
+    assert out[4][0] == out[4][1]
+    _, second, third = out[5]
+    assert "ZeroDivisionError" in second
+    assert "UpstreamFailed" in third
+    assert out[6] == ["double", "proj.tasks.inverse", "double"]
+
+
+def test_a_project_that_workers_cannot_find_by_name_has_no_signatures(drive):
+    out = drive(
+        """
+        from proj.celery import app
+        try:
+            nq.tasks(app)["proj.tasks.add"].s(1)
+        except nq.UsageError as exc:
+            out = str(exc)
+        """
+    )
+    assert "nq.tasks('proj.celery:app')" in out
