@@ -21,7 +21,9 @@ from typing import Any, cast
 
 import redis
 
+from nbqueue.core.errors import UsageError
 from nbqueue.core.records import Rejected
+from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys, message
 from nbqueue.store.broker import Publisher
 from nbqueue.store.joblog import JobLog
@@ -32,6 +34,12 @@ log = logging.getLogger("nbqueue.store")
 
 _CLAIM_S = 10.0
 """How long a process has for sending what it has claimed, before another sends it again."""
+
+_LOOK_AGAIN_S = 24 * 3600.0
+"""A message that is due later than this is looked at each day: functions in the store expire when
+nobody has used them for some days, and the one that it names must not."""
+
+_FUNCTION_S = RESULT_EXPIRES_S + KEEP_EXTRA_S
 
 _LISTEN_S = 20
 """How long Redis lets a process wait for the bell: less than a connection may be silent (30 s)."""
@@ -86,11 +94,15 @@ class Later:
             BrokerUnreachable: the broker does not take it.
         """
         eta, expires = outgoing.spec.route.eta, outgoing.spec.limits.expires
-        if eta is not None and eta > self._now():
-            # (What expires before is sent then, for a worker to say so.)
-            self.keep(outgoing, eta if expires is None else min(eta, expires))
-        else:
+        # (What expires before its eta is sent then, for a worker to say so.)
+        due = eta if eta is None or expires is None else min(eta, expires)
+        if due is None or due <= self._now():
             self._publisher.send(outgoing)
+            return
+        if due > self._now() + _LOOK_AGAIN_S:
+            due = self._now() + _LOOK_AGAIN_S
+            self._store.expire(keys.function(outgoing.spec.function), _FUNCTION_S)
+        self.keep(outgoing, due)
 
     def release(self) -> float | None:
         """Send what is due; give when the next message is (``None``: there is none).
@@ -106,8 +118,8 @@ class Later:
         sent: list[Any] = []
         try:
             for envelope in found[1:]:
-                self._release(envelope.decode(errors="replace"))
-                sent.append(envelope)
+                if self._release(envelope.decode(errors="replace")):
+                    sent.append(envelope)
         finally:
             if sent:
                 self._drop(keys=[keys.LATER], args=[until, *sent])
@@ -136,7 +148,8 @@ class Later:
             connection.disconnect()
             raise
 
-    def _release(self, envelope: str) -> None:
+    def _release(self, envelope: str) -> bool:
+        """Send a message; ``False`` when it stays, for another try when its claim has run out."""
         try:
             kept = message.decode(self._keyring, envelope)
         except Unverified as exc:
@@ -146,8 +159,13 @@ class Later:
                     exc.round, ((exc.start, exc.stop),), self._name, type(exc).__name__
                 )
                 self._joblog.commit(exc.job_id, record, self._now())
-            return
-        self._publisher.send(kept)
+            return True
+        try:
+            self.send(kept)
+        except UsageError as exc:  # an exchange that has come to lead nowhere: others can be sent
+            log.error("job %s: %s", kept.spec.name, exc)
+            return False
+        return True
 
 
 def _source(name: str) -> str:

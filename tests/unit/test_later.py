@@ -2,7 +2,7 @@
 
 import pytest
 
-from nbqueue.core.errors import BrokerUnreachable
+from nbqueue.core.errors import BrokerUnreachable, UsageError
 from nbqueue.core.records import Rejected, Route
 from nbqueue.store import keys
 from nbqueue.store.joblog import JobLog
@@ -106,6 +106,40 @@ def test_an_eta_in_the_past_is_no_reason_to_wait(process):
     process.later.send(process.message(1, 2, route=Route(eta=T0 + 1)))
     assert process.broker.sent == [(0, 10)]
     assert process.later.release() == T0 + 1
+
+
+def test_a_far_eta_keeps_its_function_in_the_store_until_then(store, process):
+    message = process.message(route=Route(eta=T0 + 40 * 24 * 3600))
+    function = keys.function(message.spec.function)
+    store.set(function, b"f", ex=100)
+    process.later.send(message)
+    assert store.ttl(function) > 7 * 24 * 3600
+    for _ in range(38):
+        store.expire(function, 100)
+        process.time += 24 * 3600 + 1
+        process.later.release()
+        process.later.release()
+        assert process.broker.sent == []
+        assert store.ttl(function) > 7 * 24 * 3600
+    process.time += 2 * 24 * 3600
+    process.later.release()
+    assert process.broker.sent == [(0, 10)]
+    assert process.later.release() is None
+
+
+def test_one_that_leads_nowhere_does_not_hold_up_the_others(process):
+    def refuse():
+        if process.broker.sent[-1] == (0, 10):
+            raise UsageError("leads nowhere")
+
+    process.broker.on_send = refuse
+    process.later.keep(process.message(), T0 - 2)
+    process.later.keep(process.message(1, 2), T0 - 1)
+    assert process.later.release() is not None
+    assert process.broker.sent == [(0, 10), (1, 2)]
+    process.time += 60
+    process.later.release()
+    assert process.broker.sent[2:] == [(0, 10)]
 
 
 def test_whoever_waits_hears_of_an_earlier_message_and_of_no_later_one(store, process):
