@@ -313,20 +313,18 @@ class JobLog:
 
         Those are the ones that were put off more often than the message in hand knows of.
         """
-        key = keys.retries(job_id)
+        key = keys.retries(job_id, round_)
         n = int(cast(Any, self._store.hlen(key)))
         if not n:
             return runs
         if splitting.count(runs) <= n:
-            fields = [f"{round_}:{i}" for i in splitting.indices(runs)]
+            fields = [str(i) for i in splitting.indices(runs)]
             counts = dict(zip(fields, self._store.hmget(key, fields), strict=True))
         else:
             raw = cast("dict[bytes, bytes]", self._store.hgetall(key))
             counts = {field.decode(): count for field, count in raw.items()}
         return splitting.runs_of(
-            i
-            for i in splitting.indices(runs)
-            if int(counts.get(f"{round_}:{i}") or 0) <= retried.get(i, 0)
+            i for i in splitting.indices(runs) if int(counts.get(str(i)) or 0) <= retried.get(i, 0)
         )
 
     def pending(self, job_id: str, round_: int, start: int, stop: int) -> tuple[bool, list[Range]]:

@@ -9,8 +9,7 @@ r"""The Redis schema, whole.
     nbq:{id}:args      hash    block number -> signature + packed arguments
     nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died;
                                expires by itself
-    nbq:{id}:retries   hash    "round:item" -> how often it was put off until later; expires by
-                               itself
+    nbq:{id}:retries:R hash    item -> how often it was put off in round R; expires by itself
     nbq:{id}:over      set     ids of messages whose process passed on their rest before it killed
                                itself; expires by itself
     nbq:{id}:held      string  the message of a job that waits for others, until they have ended
@@ -99,9 +98,9 @@ def tries(job_id: str) -> str:
     return base(job_id) + ":tries"
 
 
-def retries(job_id: str) -> str:
-    """Key of how often items were put off until later."""
-    return base(job_id) + ":retries"
+def retries(job_id: str, round_: int) -> str:
+    """Key of how often items were put off until later in one round."""
+    return f"{base(job_id)}:retries:{round_}"
 
 
 def handed_over(job_id: str) -> str:

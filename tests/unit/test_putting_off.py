@@ -39,7 +39,7 @@ def test_a_message_is_kept_until_it_is_due_and_the_log_says_so(store, joblog):
     assert store.zrange(keys.LATER, 0, -1, withscores=True) == [(b"m", 5000.5)]
     assert store.llen(keys.LATER_BELL) == 1
     assert waiting(joblog) == [3, 7]
-    assert store.ttl(keys.retries(SPEC.id)) > 0
+    assert store.ttl(keys.retries(SPEC.id, 1)) > 0
 
 
 def test_putting_off_again_with_the_same_attempt_changes_nothing(store, joblog):
@@ -65,7 +65,7 @@ def test_a_job_that_is_not_open_or_was_forgotten_keeps_nothing(store, joblog):
     put_off(joblog, 2)
     store.zrem(keys.LATER, "m")
     joblog.forget(SPEC.id)
-    assert not store.exists(keys.retries(SPEC.id))
+    assert not store.exists(keys.retries(SPEC.id, 1))
     assert put_off(joblog, 1).known == 2
     store.flushall()
     assert put_off(joblog, 1).known == 0
@@ -85,7 +85,7 @@ def test_each_round_counts_its_own_retries(joblog):
 def test_a_message_leaves_out_what_another_one_is_to_run(joblog, store, others):
     # However many there are: they are asked for one by one, or read all at once.
     for item in range(others):
-        store.hset(keys.retries(SPEC.id), f"9:{item}", 1)
+        store.hset(keys.retries(SPEC.id, 1), item + 10, 1)
     assert joblog.unretried(SPEC.id, 1, [(0, 10)], {}) == [(0, 10)]
     put_off(joblog, 2, 5)
     put_off(joblog, 5, retries=2)

@@ -6,14 +6,15 @@
 local known = load()
 if M.gone then return {2, 0, 0, 1} end
 if not known then return {0, 0, 0, 0} end
-local round, retries, total, k = ARGV[4], base .. ':retries', 0, 6
+local round, total, k = ARGV[4], 0, 6
+local retries = base .. ':retries:' .. round
 while k <= #ARGV and is_round(tonumber(round)) do
   local n, new = tonumber(ARGV[k + 2]), 0
   for at = k + 3, k + 1 + 2 * n, 2 do
-    local field, count = round .. ':' .. ARGV[at], tonumber(ARGV[at + 1])
-    if redis.call('GETBIT', done_key(round), ARGV[at]) == 0
-        and tonumber(redis.call('HGET', retries, field) or 0) < count then
-      redis.call('HSET', retries, field, count)
+    local item, count = ARGV[at], tonumber(ARGV[at + 1])
+    if redis.call('GETBIT', done_key(round), item) == 0
+        and tonumber(redis.call('HGET', retries, item) or 0) < count then
+      redis.call('HSET', retries, item, count)
       new = new + 1
     end
   end
