@@ -132,3 +132,39 @@ def test_a_kernel_that_ends_leaves_a_plain_table(lab):
         "jupyterapp.shell.currentWidget.content.widgets[1].model.outputs.toJSON()[0].data)"
     )
     page.wait_text(1, "grid <b>1</b> 0")
+
+
+_CONTRAST = """root => {
+    const light = colour => {
+        const [r, g, b] = colour.match(/[\\d.]+/g).map(x => x / 255)
+            .map(x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+    const probe = root.querySelector('.nbq-c-status')
+    probe.classList.add('nbq-c-failed')
+    const ink = light(getComputedStyle(probe).color)
+    const paper = light(getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor)
+    probe.classList.remove('nbq-c-failed')
+    return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05)
+}"""
+
+
+def test_there_is_room_for_it_in_a_narrow_window_and_its_red_is_read_in_light_and_dark(lab):
+    page = lab.open(WORK, "nq.cluster()", "job.cancel(True)", width=820)
+    page.run_cell(0)
+    page.run_cell(1)
+    view = cluster_of(page, 1)
+    expect(view.get_by_text("grid <b>1</b> 0", exact=True)).to_be_visible(timeout=WAIT_MS)
+    assert view.evaluate("root => root.clientWidth") < 600
+    too_wide = view.evaluate(
+        "root => [...root.querySelectorAll('tbody *')]"
+        ".filter(x => x.scrollWidth > root.clientWidth).map(x => x.className)"
+    )
+    assert too_wide == []
+    for name in ("One process more", "Restart"):
+        expect(view.get_by_role("button", name=re.compile(name))).to_be_in_viewport(ratio=1)
+    page.screenshot("narrow", of=page.cell(1))
+    assert view.evaluate(_CONTRAST) >= 4.5
+    page.change_theme(light=False)
+    assert view.evaluate(_CONTRAST) >= 4.5
+    page.run_cell(2)

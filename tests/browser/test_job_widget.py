@@ -275,3 +275,54 @@ def test_a_hundred_thousand_items_keep_to_their_share_of_kernel_and_browser(lab)
     assert float(mean_s) <= 0.002  # ten times a second: 2 % of a core
     assert float(seen["drawMsMean"]) <= 50  # the longest is the machine's: it may have been busy
     assert seen["missed"] == "0"
+
+
+def test_the_page_of_a_finished_sweep_fits_a_narrow_window(lab):
+    made = "{'auc': depth / 7, 'loss': depth / 13, 'kind': 'a gradient boosted tree', 'n': depth}"
+    page = lab.open(
+        "import nbqueue as nq\nfrom IPython.display import HTML\n"
+        "from nbqueue.notebook import bundles\n"
+        f"@nq.task\ndef fit(depth, lr):\n    return {made}\n"
+        "job = fit.map(range(30), [0.1] * 30, name='wide')\njob.wait()",
+        "HTML(bundles.job(job._live)['text/html'])",
+        width=1130,
+    )
+    page.run_cell(0)
+    page.run_cell(1)
+    area = page.output_area(1)
+    area.evaluate("node => node.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert 600 < area.evaluate("node => node.querySelector('details').clientWidth") <= 700
+    page.wait_text(1, "auc", "a gradient boosted tree", "✓ succeeded")
+    too_wide = area.evaluate(
+        "node => [...node.querySelectorAll('div')].filter(x => x.scrollWidth > x.clientWidth + 1)"
+        ".map(x => x.outerHTML.slice(0, 200))"
+    )
+    assert too_wide == []
+    page.screenshot("page", of=page.cell(1))
+
+
+def test_a_card_says_that_the_kernel_is_gone_while_the_kernel_cannot_be_reached(lab, tmp_path):
+    gate = tmp_path / "gate"
+    page = lab.open(
+        "import os, time\nimport nbqueue as nq\n@nq.task\ndef hold(x):\n"
+        f"    while not os.path.exists({str(gate)!r}):\n        time.sleep(0.02)",
+        "job = hold.map(range(2), name='hold')\njob",
+    )
+    page.run_cell(0)
+    page.run_cell(1)
+    board = Board(page, "hold")
+    board.wait("d.state === 'STARTED'")
+    tell = (
+        "status => jupyterapp.shell.currentWidget.context.sessionContext"
+        ".connectionStatusChanged.emit(status)"
+    )
+    page.page.evaluate(tell, "disconnected")
+    board.wait("d.lost === 'true'")
+    page.wait_text(1, "kernel gone", "nq.job('hold')")
+    expect(board.button("Cancel")).to_have_attribute("aria-disabled", "true")
+    page.screenshot("kernel-gone", of=board.view)
+    page.page.evaluate(tell, "connected")
+    board.wait("d.lost === 'false'")
+    page.wait_text(1, "running")
+    gate.touch()
+    board.wait_until_gone()

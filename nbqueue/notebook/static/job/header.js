@@ -109,7 +109,7 @@ function header({ board, root, n, name, signal }) {
     if (board.lost !== wasLost) {
       wasLost = board.lost;
       able(copy, !board.lost);
-      tell(board.lost ? `the kernel is gone; nq.job('${name}') in a new one shows the job again` : "",
+      tell(board.lost ? `nq.job('${name}') in a new kernel shows the job again` : "",
         board.lost ? Infinity : 0);
     }
     cancel.title = s.finished ? "" : `Cancel the ${grouped(n - s.done)} items that have not ended`;
