@@ -284,8 +284,9 @@ def connect(
 
     Args:
         broker: Any Celery broker URL (``redis://``, ``rediss://``, ``redis+socket://``,
-            ``amqp://`` …). Without one, ``$NBQUEUE_BROKER``; without that, the embedded cluster of
-            this user and Python environment, which is started if it does not run.
+            ``amqp://``, ``filesystem:///shared/folder`` …). Without one, ``$NBQUEUE_BROKER``;
+            without that, the embedded cluster of this user and Python environment, which is started
+            if it does not run.
         backend: URL of the Redis that keeps jobs; by default the broker, if that is Redis.
         key: Signing key, the same as the workers'; by default ``$NBQUEUE_KEY``.
         name: A name for the connection.
@@ -293,8 +294,9 @@ def connect(
             queues, or a function of the task's name, or a list of them.
         task_queues: Queues that are more than a name, as Celery's setting: ``kombu.Queue`` objects,
             with the exchanges and routing keys that lead to them.
-        config: Celery settings, as a dict, a module or its name, of which those about routing
-            and time zones are heeded, and those below; by default ``$NBQUEUE_CONFIG``.
+        config: Celery settings, as a dict, a module or its name, of which those about routing,
+            time zones, ``broker_transport_options`` and those below are heeded; by default
+            ``$NBQUEUE_CONFIG``.
         result_expires: How long a job that is sent from here is kept from its end: seconds or a
             timedelta, from a second to a week, which is the default. A job that runs never expires.
         task_send_sent_event: Send Celery's event ``task-sent`` for each message, for Flower and

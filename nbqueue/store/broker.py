@@ -23,7 +23,7 @@ from kombu.utils.uuid import uuid
 from nbqueue.core.description import describe
 from nbqueue.core.errors import BrokerUnreachable, NbqueueError, UsageError
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store import announcing, message, routing, transport
+from nbqueue.store import announcing, brokers, message, routing, transport
 from nbqueue.store.announcing import Address
 from nbqueue.store.connection import redact
 from nbqueue.store.message import RANGE_TASK, Message
@@ -69,15 +69,17 @@ def make_app(
     transport.register()
     app = Celery(name, set_as_current=False)
     app.conf.update(_CONFIG, broker_url=_own_transport(broker_url))
+    options = dict((settings or {}).get("broker_transport_options") or {})
     if broker_url.startswith(("amqp", "pyamqp")):
         # Without confirms a publish to a broker that is going down is lost without an error.
-        app.conf.broker_transport_options = {"confirm_publish": True}
+        options = {"confirm_publish": True, **options}
         app.conf.task_queue_max_priority = routing.MAX_PRIORITY
     if broker_url.startswith(("rediss://", "amqps://")) and "ssl_cert_reqs" not in broker_url:
         # kombu would encrypt and then talk to anybody; redis-py, for the store, verifies.
         app.conf.broker_use_ssl = {_CERT_OPTION[broker_url[:5]]: ssl.CERT_REQUIRED}
     app.conf.broker_connection_timeout = CONNECT_TIMEOUT_S
     app.conf.update(settings or {})
+    app.conf.broker_transport_options = brokers.options(broker_url, options)
     return app
 
 
@@ -93,7 +95,7 @@ def _own_transport(url: str) -> str:
         return f"{transport.ALIAS}+socket://{rest}"
     if scheme == "rediss":
         return f"{transport.TLS_ALIAS}://{rest}"
-    return f"{transport.ALIAS}://{rest}" if scheme == "redis" else url
+    return f"{transport.ALIAS}://{rest}" if scheme == "redis" else brokers.plain(url)
 
 
 class Publisher:

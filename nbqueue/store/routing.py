@@ -35,6 +35,7 @@ SETTINGS = (
     "task_queue_max_priority",
     "timezone",
     "enable_utc",
+    "broker_transport_options",
     "result_expires",
     "task_send_sent_event",
 )

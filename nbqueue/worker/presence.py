@@ -34,7 +34,9 @@ class Presence(bootsteps.StartStopStep):
 
     def include_if(self, consumer: Any) -> bool:
         """Only a worker that can be asked is on the list."""
-        return bool(consumer.app.conf.worker_enable_remote_control)
+        enabled = consumer.app.conf.worker_enable_remote_control
+        # As Celery's own step has it: some brokers cannot tell all workers something.
+        return bool(enabled and consumer.conninfo.supports_exchange_type("fanout"))
 
     def start(self, consumer: Any) -> None:
         """Enter the name, and go on renewing it."""
