@@ -191,13 +191,18 @@ class JobLog:
         return Reply(*self.run("note", job_id, *flat))
 
     def put_off(
-        self, job_id: str, record: Retrying, kept: Sequence[tuple[float, str, Sequence[Range]]]
+        self,
+        job_id: str,
+        record: Retrying,
+        kept: Sequence[tuple[float, str, Sequence[Range]]],
+        function: str,
     ) -> Reply:
         """Record that items are to run again later, and keep the messages for that (`later`).
 
         ``kept`` has for each message when it is due, its envelope, and for each of its items the
         number and how often it has been retried. An item that has ended, or was put off as often
-        already, is left alone: repeating this changes nothing.
+        already, is left alone: repeating this changes nothing. The ``function`` that the messages
+        need is kept for as long as they are.
         """
         body, sig = self.sealed(job_id, record)
         flat: list[Any] = []
@@ -205,6 +210,9 @@ class JobLog:
             flat += [due, envelope, len(items), *_flat(items)]
         wait_s = max(0.0, *(due - time.time() for due, _, _ in kept))
         keep_s = int(wait_s + RESULT_EXPIRES_S + KEEP_EXTRA_S)
+        key = keys.function(function)
+        if wait_s > KEEP_EXTRA_S and 0 < int(cast(Any, self._store.ttl(key))) < keep_s:
+            self._store.expire(key, keep_s)
         return Reply(
             *self.run("put_off", job_id, record.kind, body, sig, record.round, keep_s, *flat)
         )

@@ -299,6 +299,7 @@ class Reporter:
 
     def _write_put_off(self) -> None:
         job_id = self._message.spec.id
+        function = self._message.function or self._message.spec.function
         record, kept = again.later(self._message, self._put_off, self._place.name)
         envelopes = [
             (due, encode(self._place.keyring, message), [a[:2] for a in message.again])
@@ -307,10 +308,10 @@ class Reporter:
         self._outputs.end([one.attempt.item for one in self._put_off])
         if self._outputs:
             self._write_outputs()
-        reply = self._place.joblog.put_off(job_id, record, envelopes)
+        reply = self._place.joblog.put_off(job_id, record, envelopes, function)
         if reply.known == 0:
             self._open()
-            reply = self._place.joblog.put_off(job_id, record, envelopes)
+            reply = self._place.joblog.put_off(job_id, record, envelopes, function)
         self._put_off = []
         self._heed(reply)
 

@@ -1,5 +1,7 @@
 """Items that are put off, in the store: each attempt once, none that is over, on both Redises."""
 
+import time
+
 import pytest
 
 from nbqueue.core import states
@@ -23,7 +25,8 @@ def joblog(store):
 
 def put_off(joblog, *items, retries=1, round=1, due=5000.0, envelope="m"):
     record = Retrying(round, "w1", tuple((i, retries, due, 0) for i in items), WHY)
-    return joblog.put_off(SPEC.id, record, [(due, envelope, [(i, retries) for i in items])])
+    kept = [(due, envelope, [(i, retries) for i in items])]
+    return joblog.put_off(SPEC.id, record, kept, SPEC.function)
 
 
 def waiting(joblog):
@@ -93,3 +96,14 @@ def test_a_message_leaves_out_what_another_one_is_to_run(joblog, store, others):
     assert joblog.unretried(SPEC.id, 1, [(2, 3), (5, 6)], {2: 1, 5: 1}) == [(2, 3)]
     assert joblog.unretried(SPEC.id, 1, [(5, 6)], {5: 2}) == [(5, 6)]
     assert joblog.unretried(SPEC.id, 2, [(0, 10)], {}) == [(0, 10)]
+
+
+def test_what_is_due_in_weeks_finds_its_function_then(joblog, store):
+    function, day = keys.function(SPEC.function), 24 * 3600
+    store.set(function, b"pickled", ex=8 * day)
+    put_off(joblog, 1, due=time.time() + 60)
+    assert store.ttl(function) <= 8 * day
+    put_off(joblog, 2, due=time.time() + 30 * day)
+    assert store.ttl(function) >= 37 * day
+    put_off(joblog, 3, due=time.time() + 3 * day)
+    assert store.ttl(function) >= 37 * day
