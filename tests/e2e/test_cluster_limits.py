@@ -158,6 +158,29 @@ def test_the_slot_of_a_killed_worker_comes_back_in_seconds(servers, wires, tmp_p
     stuck.cancel()
 
 
+def test_items_that_kill_their_processes_cost_neither_items_nor_slots(tmp_path):
+    def dies_once(i, folder):
+        mark = folder / f"{i}"
+        if i % 10 == 3 and not mark.exists():
+            mark.touch()
+            os._exit(1)
+        return i
+
+    task = nq.task(dies_once, name="dies", rate_limit="60/s", concurrency=2)
+    job = task.map(range(40), [tmp_path] * 40)
+    assert job.result(60) == list(range(40))
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_terminated_item_gives_its_slot_back(until):
+    task = span.with_options(name="ended", concurrency=1)
+    stuck = task.submit(60)
+    until(lambda: stuck.state == "STARTED")
+    behind = task.submit(0.01)
+    stuck.cancel(terminate=True)
+    assert behind.wait(15)
+
+
 def test_an_item_that_runs_for_longer_than_a_lease_keeps_its_slot():
     task = span.with_options(name="lease", concurrency=1)
     assert most_at_once(nq.gather(task.submit(8), task.submit(0.1))) == 1
