@@ -1,7 +1,8 @@
 """A job's items as columns to sort and to search: arguments, results and what was noted of them.
 
 What items were called with does not change, what they returned is read again when more of them have
-ended. Reading may unpickle everything there is and ask the store: this runs in a thread for that.
+ended. Reading may unpickle everything there is and ask the store: this runs in a thread for that,
+and holds the job's lock only while it copies.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _CHARACTERS = 120
 
 
 class Columns:
-    """A job's columns; the job's lock is held while they are asked for."""
+    """A job's columns; each has as many values as the job has items at that moment."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -47,10 +48,10 @@ class Columns:
         self._fields: tuple[tuple[int, int], tuple[str, ...]] | None = None
         self._own: dict[str, Callable[[], Any]] = {
             "item": lambda: np.arange(live.state.n),
-            "state": lambda: as_bytes(live.state.states),
+            "state": lambda: _bytes(live.state.states),
             "started": lambda: np.array(live.state.started, dtype=np.float64),
             "run_s": lambda: np.array(live.state.run_s, dtype=np.float64),
-            "attempts": lambda: as_bytes(live.state.attempts),
+            "attempts": lambda: _bytes(live.state.attempts),
             "worker": self._workers,
             "error": lambda: np.array([text or None for text in self._errors()], dtype=object),
             "result": lambda: frame.results(live.state, live.outcomes),
@@ -95,7 +96,10 @@ class Columns:
         if kind == "field":
             return _at(list(self._results().values()), int(place))
         make = self._own.get(key)
-        return None if make is None else make()
+        if make is None:
+            return None
+        with self._live.lock:
+            return make()
 
     def _arguments(self) -> dict[str, Any]:
         if self._parameters is None:
@@ -105,7 +109,7 @@ class Columns:
     def _results(self) -> dict[str, Any]:
         now = self._progress()
         if self._returned is None or self._returned[0] != now:
-            values = frame.results(self._live.state, self._live.outcomes)
+            values = self.column("result")
             held = [(None if v is None else expansion.fields(v)) or {} for v in values]
             columns = {name: expansion.column([h.get(name) for h in held]) for name in self.fields}
             self._returned = now, columns
@@ -153,21 +157,20 @@ class Columns:
         }
 
     def _contains(self, text: str) -> Column:
-        state = self._live.state
-        found = np.zeros(state.n, dtype=np.bool_)
-        if text.isdecimal() and int(text) < state.n:
+        errors, workers = self.column("error"), self.column("worker")
+        n = len(errors)
+        found = np.zeros(n, dtype=np.bool_)
+        if text.isdecimal() and int(text) < n:
             found[int(text)] = True
-        workers = [text in name.casefold() for name in state.workers]
-        if any(workers):
-            at = np.array(state.worker, dtype=np.uint16)
-            known = at != NOWHERE
-            found[known] |= np.array(workers)[at[known]]
-        for i, error in enumerate(self._errors()):
+        here = {name for name in self._live.state.workers if text in name.casefold()}
+        if here:
+            found |= np.isin(workers.astype(str), list(here))
+        for i, error in enumerate(errors):
             if error and text in error.casefold():
                 found[i] = True
-        if state.n <= SEARCHED:
+        if n <= SEARCHED:
             for said in (self._calls(), self._answers()):
-                found |= np.fromiter((text in each for each in said), np.bool_, state.n)
+                found |= np.fromiter((text in each for each in said), np.bool_, n)
         return found
 
     def _calls(self) -> list[str]:
@@ -211,6 +214,6 @@ def _first(codes: bytearray, code: int, most: int) -> list[int]:
     return found
 
 
-def as_bytes(column: bytes | bytearray) -> Column:
-    """Give a column of codes as numbers."""
+def _bytes(column: bytes | bytearray) -> Column:
+
     return np.frombuffer(bytes(column), dtype=np.uint8)

@@ -19,7 +19,7 @@ from nbqueue.core import states
 from nbqueue.core.fold import NOWHERE
 from nbqueue.notebook import failures
 from nbqueue.notebook.brief import brief, cut, full
-from nbqueue.notebook.columns import SEARCHED, Columns, as_bytes
+from nbqueue.notebook.columns import SEARCHED, Columns
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
@@ -78,9 +78,8 @@ class Table:
     def page(self, query: Query) -> dict[str, Any]:
         """Give the rows that a query asks for, and how many there are with its filter."""
         live = self._live
-        with live.lock:
-            found = self._found(query)
-            fields, titles = self._columns.fields, self._columns.titles()
+        found = self._found(query)
+        fields, titles = self._columns.fields, self._columns.titles()
         shown = found[query.first : query.first + query.count].tolist()
         return {
             "total": len(found),
@@ -93,8 +92,7 @@ class Table:
     def item(self, i: int) -> dict[str, Any]:
         """Give everything there is to say of one item."""
         state = self._live.state
-        with self._live.lock:
-            fields, titles = self._columns.fields, self._columns.titles()
+        fields, titles = self._columns.fields, self._columns.titles()
         told = dict(zip(_KEYS, self._row(i, fields, whole=True), strict=True))
         # What the item has displayed may end in its traceback already, and in the error's sentence.
         said = any(record.output.get("output_type") == "error" for record in self._outputs(i))
@@ -112,10 +110,10 @@ class Table:
     # -- which rows ----------------------------------------------------------------------------
 
     def _found(self, query: Query) -> Column:
-        n = self._live.state.n
-        items: Column = np.arange(n)
+        codes = self._columns.column("state")
+        items: Column = np.arange(len(codes))
         if query.states:
-            items = items[np.isin(as_bytes(self._live.state.states), query.states)]
+            items = items[np.isin(codes, query.states)]
         if query.text:
             items = items[self._columns.matches(query.text)[items]]
         if query.sort == "item":
