@@ -121,7 +121,9 @@ def test_a_celery_signature_takes_ours():
     foreign = celery.signature("proj.add", (1, 2))
     for made in (foreign | same.s(), same.s(1) | foreign):
         assert type(made).__module__.startswith("nbqueue")
-        with pytest.raises(nq.UsageError, match=r"'proj\.add' is the name of a task in another"):
+        with pytest.raises(
+            nq.UsageError, match=r"'proj\.add' is the name of a task in a Celery project"
+        ):
             draft(made)
 
 
