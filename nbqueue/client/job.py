@@ -310,6 +310,7 @@ class Job:
         A cell (``%%enqueue``) has a column for each name that it brings back, and ``value`` for its
         last expression, where that is no such name and ends in no semicolon, and its value can be
         pickled, in at most 100 kB, and is no picture. With ``--out``, only if that names it.
+        Figures of a sweep stay in the items' outputs unless ``--out`` names them.
 
         Args:
             expand: Give results that are dicts, named tuples or dataclasses a column a field.

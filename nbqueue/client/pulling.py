@@ -111,7 +111,8 @@ def _check(job: Job, names: tuple[str, ...], found: Mapping[str, Any]) -> None:
         there = ", ".join(found) or "nothing"
         raise UsageError(
             f"job {job.name!r} has brought back no {', '.join(map(repr, lacking))}, only: {there} "
-            "(the cell assigned no more, or --out named no more)"
+            "(the cell assigned no more, or --out named no more; figures of a sweep come back only "
+            "if --out names them)"
         )
 
 

@@ -81,6 +81,7 @@ def build(
         missing=tuple(missing),
         imports=found.imports,
         value=value,
+        pictures=request.names_out is not None or not request.sweeps,
         after=request.after,
     )
 

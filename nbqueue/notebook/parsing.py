@@ -30,6 +30,7 @@ NAME.to_frame() has a column for each, and "value" for what the cell's last expr
   NAME                  variable for the job, and the job's name; comes first
   --in NAMES            send these too (what exec, eval, %run or a library looks up by itself)
   --out NAMES           bring back these, and no others; "value" is the last expression's
+                        (without --out: what the cell assigns, but with --for no figures)
   --for "x=EXPR"        run the cell once for each x; repeated: for each combination;
                         "x,y=EXPR" takes pairs
   -q, --queue QUEUE     queue to send to

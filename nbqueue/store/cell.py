@@ -38,13 +38,15 @@ class Cell:
     """Modules that the source imports: those beside the notebook travel along."""
     value: bool = False
     """Bring back the value of the last expression."""
+    pictures: bool = True
+    """Bring back figures, and what is on them; else they are left to the items' outputs."""
     after: tuple[str, ...] = ()
     """Jobs that it was to follow, as they were named: for the hint on a NameError."""
 
     @property
     def meaning(self) -> tuple[Any, ...]:
         """What a run of the cell depends on, for the cache: not what it is called."""
-        shape = self.out, self.params, self.expression, self.value
+        shape = self.out, self.params, self.expression, self.value, self.pictures
         return self.source, dict(self.namespace), *shape
 
     @property

@@ -16,7 +16,7 @@ from nbqueue.core.errors import NotPicklable
 from nbqueue.store.cell import VALUE, Cell, NotBrought
 from nbqueue.store.packing import BlobStore, pack_native
 from nbqueue.store.results import Packed
-from nbqueue.worker import capture, glances
+from nbqueue.worker import capture, leftovers
 from nbqueue.worker.current import reporting
 
 _SHELL = "nbqueue.worker.shell"
@@ -49,7 +49,8 @@ def runner(fresh: Callable[[], Any], blobs: BlobStore) -> Callable[..., Any]:
         if cell.expression:
             return value
         found = {name: namespace[name] for name in cell.out if name in namespace}
-        if cell.value and value is not None and (kept := glances.kept(value)) is not None:
+        found = {name: v for name, v in found.items() if not leftovers.left(v, cell.pictures)}
+        if cell.value and value is not None and (kept := leftovers.kept(value)) is not None:
             found[VALUE] = kept
         return _brought(found, blobs)
 

@@ -261,6 +261,19 @@ def test_for_over_nothing_is_a_job_of_no_items_and_says_so(notebook, capsys):
     assert notebook.run("job.pull()") == {}
 
 
+def test_figures_of_a_sweep_come_back_only_when_they_are_asked_for(notebook):
+    notebook.run("import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt")
+    draw = "fig, ax = plt.subplots()\nax.plot([x])\ny = x"
+    notebook.run(f"%%enqueue job --for x=[1,2]\n{draw}")
+    assert notebook.names["job"].result(60) == [{"y": 1}, {"y": 2}]
+    with pytest.raises(nq.UsageError, match="figures of a sweep come back only if --out names"):
+        notebook.names["job"].pull("fig")
+    notebook.run(f"%%enqueue job --for x=[1] --out fig\n{draw}")
+    assert type(notebook.names["job"].result(60)[0]["fig"]).__name__ == "Figure"
+    notebook.run(f"%%enqueue job\nx = 1\n{draw}")
+    assert list(notebook.names["job"].result(60)) == ["x", "fig", "ax", "y"]
+
+
 def test_failed_items_leave_gaps_in_the_frame_and_stop_a_pull(notebook):
     notebook.run("%%enqueue job --for x=[1,0,4] --out y,gone\ny = 1 / x\ngone = y")
     job = notebook.names["job"]

@@ -1,11 +1,16 @@
-"""The value of a cell's last expression: whether it is to come back though nobody gave it a name.
+"""What a cell leaves behind without anybody having asked for it: whether it is to come back.
 
-Often it is the point of the cell (a score), but it may be a glance at something large, or what a
-plotting function happens to return. So it is tried: pickled to nowhere, until that proves too much.
+The value of its last expression often is the point of the cell (a score), but it may be a glance at
+something large, or what a plotting function happens to return. So it is tried: pickled to nowhere,
+until that proves too much. Names are brought back as they are, but for those of what is of no use
+elsewhere.
 """
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import cloudpickle
@@ -18,6 +23,30 @@ MOST_BYTES = 100_000
 _PICTURES = "matplotlib"
 """A line, an axis or a figure is its whole figure, pickled, and opens again where it arrives. What
 it looks like is among the item's outputs."""
+
+
+def left(value: Any, pictures: bool) -> bool:
+    """Say whether a name's value stays: a closed file, and without ``pictures`` one of those."""
+    if isinstance(value, io.IOBase):
+        return value.closed
+    return not pictures and (_is_picture(value) or any(map(_is_picture, _first_of(value))))
+
+
+def _first_of(value: Any) -> Iterable[Any]:
+    """Give the first of the things in a container: they are of one kind, if they are pictures."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        value = value.flat if _is_array(value) else ()
+    return islice(value, 1)
+
+
+def _is_array(value: Any) -> bool:
+    return type(value).__module__ == "numpy" and getattr(value, "dtype", None) == "O"
+
+
+def _is_picture(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == _PICTURES
 
 
 class _TooLarge(Exception):
@@ -56,6 +85,6 @@ class _Scale:
 
 class _Trial(cloudpickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
-        if type(obj).__module__.partition(".")[0] == _PICTURES:
+        if _is_picture(obj):
             raise _Picture
         return super().reducer_override(obj)
