@@ -57,18 +57,21 @@ class Cell:
         # Pickled together, all functions of one namespace get one dict of globals again. With a
         # function of the notebook's among them that dict is at hand: it becomes `namespace`, so
         # that a name which the cell assigns is seen by the functions that it came with.
-        values = tuple(getattr(self, f.name) for f in fields(self))
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
         return _arrived, (types.FunctionType(_ANCHOR, vars(sys.modules["__main__"])), values)
 
 
 _ANCHOR = (lambda: None).__code__.replace(co_filename="<nbqueue>")
 
 
-def _arrived(anchor: types.FunctionType, values: tuple[Any, ...]) -> Cell:
-    """Rebuild a cell with its functions' globals as its namespace."""
-    given = dict(zip((f.name for f in fields(Cell)), values, strict=True))
-    anchor.__globals__.update(given["namespace"])
-    return Cell(**{**given, "namespace": anchor.__globals__})
+def _arrived(anchor: types.FunctionType, values: dict[str, Any]) -> Cell:
+    """Rebuild a cell with its functions' globals as its namespace.
+
+    By name: a client may know a field more, or a field less, than a worker of another version.
+    """
+    anchor.__globals__.update(values["namespace"])
+    known = {f.name: values[f.name] for f in fields(Cell) if f.name in values}
+    return Cell(**{**known, "namespace": anchor.__globals__})
 
 
 class Unnamed(str):

@@ -78,7 +78,8 @@ def dump(function: Callable[..., Any] | Cell, blobs: BlobStore) -> bytes:
             packed = pack((function, modules), blobs, on_function=look)
     except NotPicklable as exc:
         raise _named(function, modules, blobs, exc) from None
-    name = getattr(function, "__qualname__", repr(function))
+    named = function.title if isinstance(function, Cell) else repr(function)
+    name = getattr(function, "__qualname__", named)
     head = json.dumps(
         {"python": PYTHON, "name": name, "kind": _kind(function), "sources": sources}
     ).encode()
