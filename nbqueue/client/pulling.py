@@ -46,11 +46,11 @@ def pull(
 
 def advice(job: Job) -> str | None:
     """Say how to get at what arrived of a job that failed; ``None`` when nothing did."""
-    counts = job.counts()
-    if not counts[states.SUCCESS]:
+    good = job.counts()[states.SUCCESS]
+    if good in (0, job.n):
         return None
     return (
-        f"{job.n - counts[states.SUCCESS]:,} of {job.n:,} items of job {job.name!r} did not "
+        f"{job.n - good:,} of {job.n:,} items of job {job.name!r} did not "
         'succeed. What arrived: job.pull(errors="drop") or job.result(errors="drop"); all items '
         "with their errors: job.to_frame(); to run again what failed: job.retry()"
     )

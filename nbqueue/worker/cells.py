@@ -50,6 +50,7 @@ def runner(fresh: Callable[[], Any], blobs: BlobStore) -> Callable[..., Any]:
             return value
         found = {name: namespace[name] for name in cell.out if name in namespace}
         found = {name: v for name, v in found.items() if not leftovers.left(v, cell.pictures)}
+        found = leftovers.without_widgets(found)
         if cell.value and value is not None and (kept := leftovers.kept(value)) is not None:
             found[VALUE] = kept
         return _brought(found, blobs)

@@ -252,7 +252,10 @@ class CellShell(InteractiveShell):
         super().showtraceback((etype, value, _up_to_ours(tb)), *args, **kwargs)
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
-        says, message = str(evalue), message_of(evalue)
+        try:
+            says, message = str(evalue), message_of(evalue)
+        except Exception as broken:  # an exception's own __str__ may raise anything
+            says, message = "", f"<its __str__ raised {type(broken).__name__}>"
         capture.put_out(
             {
                 "output_type": "error",

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -148,7 +149,11 @@ def bare(tmp_path):
 @contextlib.contextmanager
 def _local_cluster(**options):
     with nq.LocalCluster(**options) as made:
-        yield made
+        try:
+            yield made
+        finally:
+            # Whoever asks workers about their queues holds connections: not when the store goes.
+            _until(lambda: all(t.name != "nbqueue-queues" for t in threading.enumerate()))
     _until(lambda: not _processes_of(made.folder))
     assert not made.folder.exists()
 

@@ -296,6 +296,16 @@ def test_exceptions_of_the_cells_own_classes_arrive():
     assert type(caught.value).__name__ == "Mine"
 
 
+def test_an_exception_that_cannot_say_what_it_is_is_told_by_its_type():
+    job = send("class Odd(Exception):\n    def __str__(self): return 1 / 0\nraise Odd")
+    job.wait(30)
+    assert "Odd" in str(job.to_frame()["error"][0])
+    assert (error_of(job)["ename"], error_of(job)["evalue"]) == (
+        "Odd",
+        "<its __str__ raised ZeroDivisionError>",
+    )
+
+
 def test_several_errors_at_once_are_shown_plainly():
     source = "raise ExceptionGroup('several', [ValueError(1), KeyError(2)])"
     if not hasattr(__builtins__, "ExceptionGroup") and "ExceptionGroup" not in __builtins__:

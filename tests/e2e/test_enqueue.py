@@ -200,6 +200,7 @@ def test_the_last_expression_has_a_column_and_is_pulled_when_asked_for(notebook)
         ("y = 3\ny + 1;", {"y": 3}),
         ("value = 3\nvalue + 1", {"value": 3}),
         ("import threading\nthreading.Lock()", {}),
+        ("import ipywidgets\nipywidgets.IntSlider()", {}),
         ("import matplotlib.pyplot as plt\nplt.plot([1, 2])", {}),
         ("None", {}),
         ("%time 1 + 1", {"value": 2}),
@@ -310,6 +311,12 @@ def test_values_that_cannot_come_back_are_named_and_the_rest_arrives(notebook, c
     err = capsys.readouterr().err
     assert "could not bring back lock (a value of type _thread.lock cannot be pickled" in err
     assert "lock" not in notebook.names
+
+
+def test_a_widget_stays_where_it_was_made(notebook, capsys):
+    notebook.run("%%enqueue job\nimport ipywidgets\ns = ipywidgets.IntSlider()\ny = 1")
+    assert notebook.run("job.pull()") == {"y": 1}
+    assert "s (a widget stays in the process that made it)" in capsys.readouterr().err
 
 
 def test_a_frame_shows_which_values_did_not_come_back(notebook, capsys):

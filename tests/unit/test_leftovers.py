@@ -41,6 +41,15 @@ def test_what_cannot_be_pickled_stays():
     assert leftovers.kept([Odd()]) is None
 
 
+def test_what_can_be_pickled_but_not_read_again_stays():
+    class Odd:
+        def __reduce__(self):
+            return int, ("not a number",)
+
+    assert leftovers.kept(Odd()) is None
+    assert leftovers.kept([1, Odd()]) is None
+
+
 def test_pictures_stay_wherever_they_are():
     figure = Figure()
     axes = figure.subplots(1, 2)
