@@ -210,22 +210,6 @@ def test_multi_shows_commands_and_names_and_never_the_key(nbqueue):
 # -- signals --------------------------------------------------------------------------------------
 
 
-def test_term_lets_items_end_and_hands_on_the_rest_of_a_chunk(started, task, tmp_path, until):
-    process, _ = started("-c", "1", name="old")
-    job = task(hold, chunksize=50).map([str(tmp_path)] * 50, range(50))
-    until(lambda: began(tmp_path))
-    process.terminate()
-    new, _ = started("-c", "1", name="new")
-    until(lambda: len(began(tmp_path)) == 2)  # the new one has begun while the old still runs
-    assert process.poll() is None
-    (tmp_path / "gate").touch()
-    assert job.result(30) == list(range(50))
-    assert process.wait(20) == 0
-    assert all(len(runs) == 1 for runs in began(tmp_path).values())
-    assert began(tmp_path)[0] == [str(process.pid)]
-    assert began(tmp_path)[1] == [str(new.pid)]
-
-
 def test_term_ends_a_chunk_of_short_items_soon(started, task, tmp_path, until):
     def nap(folder, i):
         import pathlib
@@ -244,18 +228,6 @@ def test_term_ends_a_chunk_of_short_items_soon(started, task, tmp_path, until):
     started("-c", "4", name="new")
     assert job.result(60) == list(range(400))
     assert set(job.to_frame()["attempts"]) == {1}
-
-
-def test_quit_gives_back_what_runs_at_once(started, task, tmp_path, until):
-    process, _ = started("-c", "1", name="old")
-    job = task(hold).submit(str(tmp_path), 0)
-    until(lambda: began(tmp_path))
-    process.send_signal(signal.SIGQUIT)
-    process.wait(15)
-    started("-c", "1", name="new")
-    until(lambda: len(began(tmp_path)[0]) == 2)
-    (tmp_path / "gate").touch()
-    assert job.result(20) == 0
 
 
 def test_an_item_that_is_given_back_again_and_again_is_not_taken_for_a_killer(

@@ -155,3 +155,28 @@ def test_coroutines_run(task):
 def test_the_pool_is_told_by_its_name(pool):
     name = "prefork" if pool == "autoscaled" else pool
     assert nq.workers().set_index("queues").loc[pool, "pool"] == name
+
+
+def test_one_running_item_is_cancelled_and_the_others_go_on(task, pool, tmp_path, until, gate):
+    def hold(i, folder, gate):
+        import pathlib
+        import time
+
+        try:
+            while not pathlib.Path(gate).exists():
+                time.sleep(0.01)
+        finally:
+            (pathlib.Path(folder) / f"ended-{i}").touch()
+        return i
+
+    n = 1 if pool == "solo" else 2
+    job = task(hold).starmap([(i, str(tmp_path), str(gate)) for i in range(n)])
+    until(lambda: job.counts()["STARTED"] == n)
+    assert job.cancel(terminate=True, items=0) == 1
+    if pool in ("threads", "gevent"):  # a process is killed, and solo is too busy to hear of it
+        until((tmp_path / "ended-0").exists)
+    gate.touch()
+    assert job.wait(20)
+    assert job.counts()["REVOKED"] == 1
+    assert job.result(errors="drop") == list(range(1, n))
+    assert task(lambda: "on").submit().result(30) == "on"

@@ -1,0 +1,93 @@
+"""A worker that leaves in the middle of a job, on both brokers: nobody waits, nothing is lost."""
+
+import signal
+
+import pytest
+
+import nbqueue as nq
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def hold(folder, i):
+    """Wait for a file `gate`, and say that it began."""
+    import os
+    import pathlib
+    import time
+
+    folder = pathlib.Path(folder)
+    with (folder / f"began-{i}").open("a") as began:
+        began.write(f"{os.getppid()}\n")
+    while not (folder / "gate").exists():
+        time.sleep(0.01)
+    return i
+
+
+def began(folder):
+    return {int(path.name[6:]): path.read_text().split() for path in folder.glob("began-*")}
+
+
+@pytest.fixture
+def client(wires):
+    with nq.connect(wires.broker, backend=wires.backend, key=wires.key) as made:
+        yield made
+
+
+@pytest.fixture
+def started(servers, wires, tmp_path):
+    """Starts a worker on a queue of the test's own."""
+
+    def start(name):
+        options = ("-c", "1", "-Q", tmp_path.name)
+        return servers.worker(wires.broker, wires.key, *options, backend=wires.backend, name=name)[
+            0
+        ]
+
+    return start
+
+
+@pytest.fixture
+def task(tmp_path, client):
+    return lambda fn, **options: nq.task(fn, queue=tmp_path.name, **options)
+
+
+def test_term_lets_an_item_end_and_hands_on_its_chunk(started, task, tmp_path, until):
+    old = started("old")
+    job = task(hold, chunksize=20).map([str(tmp_path)] * 20, range(20))
+    until(lambda: began(tmp_path))
+    old.terminate()
+    new = started("new")
+    until(lambda: len(began(tmp_path)) == 2)  # the new one has begun while the old still runs
+    assert old.poll() is None
+    (tmp_path / "gate").touch()
+    assert job.result(30) == list(range(20))
+    assert old.wait(20) == 0
+    assert all(len(runs) == 1 for runs in began(tmp_path).values())
+    assert [began(tmp_path)[i] for i in (0, 1)] == [[str(old.pid)], [str(new.pid)]]
+
+
+def test_quit_gives_back_what_runs_at_once(started, task, tmp_path, until):
+    old = started("old")
+    job = task(hold).submit(str(tmp_path), 0)
+    until(lambda: began(tmp_path))
+    old.send_signal(signal.SIGQUIT)
+    old.wait(15)
+    new = started("new")
+    until(lambda: len(began(tmp_path)[0]) == 2)
+    (tmp_path / "gate").touch()
+    assert job.result(20) == 0
+    assert began(tmp_path)[0] == [str(old.pid), str(new.pid)]
+
+
+def test_a_worker_that_is_told_to_shut_down_hands_on_too(started, task, tmp_path, until, client):
+    old = started("old")
+    job = task(hold, chunksize=20).map([str(tmp_path)] * 20, range(20))
+    until(lambda: began(tmp_path))
+    name = next(worker for worker in nq.workers().index if worker.startswith("old"))
+    client.app.control.shutdown(destination=[name])
+    new = started("new")
+    until(lambda: len(began(tmp_path)) == 2)
+    (tmp_path / "gate").touch()
+    assert job.result(30) == list(range(20))
+    assert old.wait(20) == 0
+    assert began(tmp_path)[1] == [str(new.pid)]
