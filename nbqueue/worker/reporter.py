@@ -333,7 +333,10 @@ class Reporter:
             return
         start, stop = runs[0][0], runs[-1][1]
         parts = splitting.FIRST_SPLIT_PARTS if message.whole else 2
-        for a, b in splitting.share_out(start, stop, parts, message.spec.chunksize):
+        spec = message.spec
+        if spec.limits.concurrency is not None and spec.chunksize is None:
+            parts = min(parts, spec.limits.concurrency)  # more would only wait for a slot
+        for a, b in splitting.share_out(start, stop, parts, spec.chunksize):
             self._place.publisher.send(
                 replace(
                     message, start=a, stop=b, whole=False, check=message.check or len(runs) > 1
