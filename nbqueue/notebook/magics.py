@@ -182,8 +182,8 @@ class QueueMagics(Magics):
             if len(words) > 1:
                 raise UsageError("%jobs takes one pattern: %jobs [-n N] [PATTERN]")
             frame = list_jobs()
-            for column in ("submitted", "finished"):
-                frame[column] = _by_the_clock(frame[column])
+            times = ("submitted", "finished")
+            frame = frame.assign(**{column: _by_the_clock(frame[column]) for column in times})
             if words:
                 pattern = words[0] if set(words[0]) & set("*?[") else f"*{words[0]}*"
                 frame = frame[[fnmatchcase(str(name), pattern) for name in frame["name"]]]
@@ -232,11 +232,13 @@ class QueueMagics(Magics):
 
 def _by_the_clock(times: pd.Series[Any]) -> pd.Series[Any]:
     """Give times (UTC) as the clock on the wall shows them, to the second."""
+    import numpy as np
+    import pandas as pd
+
     # One by one: each has its own daylight saving time.
-    shown = [t.to_pydatetime().astimezone() for t in times.dropna().dt.floor("s")]
-    local: pd.Series[Any] = times.dt.tz_localize(None)
-    local[times.notna()] = [t.replace(tzinfo=None) for t in shown]
-    return local
+    local = [None if pd.isna(t) else t.to_pydatetime().astimezone() for t in times]
+    shown = [None if t is None else t.replace(tzinfo=None, microsecond=0) for t in local]
+    return pd.Series(np.array(shown, dtype="datetime64[s]"), index=times.index)
 
 
 def _option(words: list[str], option: str) -> int | None:

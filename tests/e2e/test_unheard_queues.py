@@ -1,5 +1,7 @@
 """A job in a queue that no worker consumes says so, soon and once."""
 
+import concurrent.futures
+
 import pytest
 
 import nbqueue as nq
@@ -26,7 +28,9 @@ def f(x=0):
 def test_whoever_waits_is_told_once_and_the_repr_says_so(capfd, until, servers, wires):
     job = f.apply_async(queue="gpu")
     again = f.with_options(queue="gpu").map(range(3))
-    with pytest.raises(TimeoutError, match=r"goes on \(no worker consumes queue 'gpu'\)"):
+    with pytest.raises(
+        concurrent.futures.TimeoutError, match=r"goes on \(no worker consumes queue 'gpu'\)"
+    ):
         job.result(6)
     assert "PENDING, 1 item (PENDING 1); no worker consumes queue 'gpu'>" in repr(job)
     assert "; no worker consumes queue 'gpu'>" in repr(again)
