@@ -18,6 +18,7 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 
+from nbqueue.core.errors import UsageError
 from nbqueue.worker.tally import Tally
 
 _TERMINATED = -(256 - signal.SIGTERM)
@@ -37,6 +38,11 @@ class HandOn(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._tally: Tally = worker.app.nbqueue_tally
+        if getattr(worker, "pool_start_method", "fork") == "spawn":
+            raise UsageError(
+                "--pool-start-method spawn: the processes of a worker share memory with it, and "
+                "can only be forked; threads (-P threads) do without processes"
+            )
 
     def stop(self, worker: Any) -> None:
         """Tell them; Celery stops the pool after this step, since the step requires it."""

@@ -303,3 +303,8 @@ def test_reload_without_watchfiles_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     assert cli.main(["worker", "--reload"]) == 1
     assert "pip install 'nbqueue[reload]'" in capsys.readouterr().err
+
+
+def test_processes_that_are_spawned_are_refused_in_a_line(nbqueue):
+    said = nbqueue("worker", "--pool-start-method", "spawn", status=1)
+    assert "nbqueue: --pool-start-method spawn: the processes of a worker share memory" in said
