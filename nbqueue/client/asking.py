@@ -139,8 +139,8 @@ def _whom(client: Client, question: Question) -> tuple[frozenset[str], int | Non
     with store_translated(client.store_url):
         present = client.nodes.present(client.now())
     expected = client.roster.expected(present, time.monotonic())
-    if client.embedded:  # there is one worker, known or about to be
-        return expected, question.limit or (None if expected else 1), timeout_s
+    if client.embedded:  # one worker; another on the list has died, and been replaced
+        return expected, question.limit or 1, timeout_s
     # Once, everybody is waited for: workers of other programs are on no list.
     return (expected if client.roster.searched else frozenset()), question.limit, timeout_s
 
