@@ -314,3 +314,17 @@ def test_what_an_enqueued_cell_prints_and_draws_appears_under_it_and_stays(front
     page.wait_text(1, "drawn over there")
     assert page.output_area(1).locator("img").first.evaluate("img => img.naturalWidth") > 100
     assert says_nothing_of_errors(page)
+
+
+def test_a_cell_that_fails_with_wait_shows_its_traceback_once(lab, setup):
+    page = lab.open(setup, "%%enqueue bad --wait\nx = 1\ny = x / 0", "print('next')")
+    page.run_cell(0)
+    page.start_cell(1)
+    page.await_cell(1, 60)
+    page.wait_text(1, "ZeroDivisionError", "----> 2 y = x / 0")
+    page.run_cell(2)
+    shown = page.text_of(1)
+    page.screenshot("failed-with-wait", of=page.cell(1))
+    assert shown.count("----> 2 y = x / 0") == 1
+    assert "nbqueue/" not in shown
+    assert says_nothing_of_errors(page)
