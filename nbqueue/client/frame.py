@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from nbqueue.client import expansion
 from nbqueue.client.part import Part, block_of
 from nbqueue.core import states
+from nbqueue.core.columns import NOWHERE
 from nbqueue.core.errors import NbqueueError
-from nbqueue.core.fold import NOWHERE, JobState
+from nbqueue.core.fold import JobState
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,27 +9,23 @@ thing. Two rules make that so:
   (Progress alone is what was heard last.)
 - *Order of different items does not matter.* Each item's state depends on its own records only.
 
-A million items must not be a million objects: states and times are columns (30 bytes an item),
-and results stay in their batches as pickled bytes with an index into them.
+What it writes into are `columns`.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from math import inf
+from dataclasses import dataclass, replace
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any
 
 from nbqueue.core import states
-from nbqueue.core.plan import Take
+from nbqueue.core.columns import NAN, NEVER, NOWHERE, Columns, Waiting
 from nbqueue.core.records import (
     MOST_ROUNDS,
     Cancelled,
-    Error,
     Expanded,
-    JobSpec,
     Outcomes,
     Output,
     Planned,
@@ -38,15 +34,10 @@ from nbqueue.core.records import (
     Rejected,
     Retried,
     Retrying,
-    Stage,
     Started,
 )
 from nbqueue.core.splitting import Range, runs_of
 
-NOWHERE = 0xFFFF
-"""In `JobState.worker`, of items that no worker has run, or one too many to have a number."""
-
-_NAN = float("nan")
 _MOST_ITEMS = 100_000_000
 """A stage has no more items than this; a stranger's record may say anything."""
 _ECHO = 1000
@@ -67,166 +58,8 @@ class Changes:
 NOTHING = Changes()
 
 
-class Waiting(NamedTuple):
-    """The latest retry of an item in its round."""
-
-    retries: int
-    eta: float
-    """Seconds since the epoch, by the store's clock."""
-    error: Error
-    begun: float = 0.0
-    """The latest beginning of its attempts so far, as far as that is known."""
-
-
-_NEVER = Waiting(0, 0.0, Error("", "", ""))
-
-
-@dataclass
-class JobState:
-    """What is known of a job: a row of columns an item, as folded so far."""
-
-    spec: JobSpec
-    states: bytearray = field(init=False)
-    done: bytearray = field(init=False)
-    """1 where the item's current round has ended."""
-    round: bytearray = field(init=False)
-    attempts: bytearray = field(init=False)
-    """How often the item was run, retries included, capped at 255: runs to an outcome, and those
-    that lasted long enough to be noted (`Started`) and died with their worker."""
-    started: array[float] = field(init=False)
-    """Seconds since the epoch by the store's clock; NaN before it began."""
-    run_s: array[float] = field(init=False)
-    memory_mb: array[float] = field(init=False)
-    worker: array[int] = field(init=False)
-    """Index into ``workers``; `NOWHERE` where none."""
-    batch_of: array[int] = field(init=False)
-    """Index into ``batches``, plus one; 0 where there is no outcome."""
-    cached: bytearray = field(init=False)
-    """1 where the result came from the cache."""
-    place: array[int] = field(init=False)
-    """Position within the batch."""
-    workers: list[str] = field(default_factory=list)
-    batches: list[Outcomes] = field(default_factory=list)
-    rejections: dict[int, Rejected] = field(default_factory=dict)
-    progress: dict[int, Progressed] = field(default_factory=dict)
-    outputs: dict[int, list[Output]] = field(default_factory=dict)
-    running: dict[int, Started] = field(default_factory=dict)
-    retries: dict[int, Waiting] = field(default_factory=dict)
-    """Of the items that were told to run again later, in their present round."""
-    counts: list[int] = field(init=False)
-    """Items by state code."""
-    current_round: int = 1
-    task: str = ""
-    function: str = ""
-    submitted: list[float] = field(default_factory=list)
-    """When each round was asked for."""
-    cancelled_at: float | None = None
-    cancellations: set[Cancelled] = field(default_factory=set)
-    stages: list[Stage] = field(default_factory=list)
-    """Of a workflow: its stages, each with the items that it has by now."""
-    result: Take | None = None
-    """Of a workflow: what of its stages' results is its own."""
-    reasons: list[str] = field(default_factory=list)
-    """Why items were revoked, where a reason was given."""
-    _reason_of: bytearray = field(default_factory=bytearray, repr=False)
-    """Index into ``reasons``, plus one; empty while nobody has given a reason."""
-    _latest_end: float = field(default=-inf, repr=False)
-    """When the last item so far ended."""
-    _worker_at: dict[str, int] = field(default_factory=dict, repr=False)
-    """Positions in ``workers``."""
-
-    def __post_init__(self) -> None:
-        self.states, self.done, self.round = bytearray(), bytearray(), bytearray()
-        self.attempts, self.cached = bytearray(), bytearray()
-        self.started, self.run_s, self.memory_mb = array("d"), array("f"), array("f")
-        self.worker, self.batch_of, self.place = array("H"), array("I"), array("I")
-        self.counts = [0] * len(states.NAMES)
-        self._grow(self.spec.n)
-        self.task = self.spec.task
-        self.function = self.spec.function
-        self.submitted = [self.spec.submitted]
-
-    def _grow(self, n: int) -> None:
-        """Have ``n`` more items, of the current round."""
-        self.states += bytes(n)
-        self.done += bytes(n)
-        self.round += bytes([self.current_round]) * n
-        self.attempts += bytes(n)
-        self.cached += bytes(n)
-        self.started.extend(array("d", [_NAN]) * n)
-        self.run_s.extend(array("f", [_NAN]) * n)
-        self.memory_mb.extend(array("f", [_NAN]) * n)
-        self.worker.extend(array("H", [NOWHERE]) * n)
-        self.batch_of.extend(array("I", [0]) * n)
-        self.place.extend(array("I", [0]) * n)
-        self.counts[states.PENDING_CODE] += n
-
-    # -- what can be asked ---------------------------------------------------------------------
-
-    @property
-    def n(self) -> int:
-        """How many items the job has; of a workflow, as far as it is known."""
-        return len(self.states)
-
-    @property
-    def n_done(self) -> int:
-        """How many items have ended."""
-        return sum(self.counts[states.FIRST_DONE_CODE :])
-
-    @property
-    def finished(self) -> bool:
-        """Whether every item has ended."""
-        return self.n_done == self.n
-
-    @property
-    def ended_at(self) -> float | None:
-        """When the job ended, in seconds since the epoch by the store's clock; ``None`` before."""
-        if not self.finished:
-            return None
-        return max(self._latest_end, self.submitted[-1])  # nothing ran: empty, or all rejected
-
-    @property
-    def name(self) -> str:
-        """State of the whole job: its worst item's once all are done."""
-        if not self.finished:
-            begun = (
-                self.n_done or self.counts[states.STARTED_CODE] or self.counts[states.RETRY_CODE]
-            )
-            return states.STARTED if begun else states.PENDING
-        for code in (states.FAILURE_CODE, states.REVOKED_CODE):
-            if self.counts[code]:
-                return states.NAMES[code]
-        return states.SUCCESS
-
-    def error(self, i: int) -> Error | None:
-        """Why an item failed, or is to run again; ``None`` of any other."""
-        if self.states[i] == states.RETRY_CODE:
-            return self.retries[i].error
-        if self.states[i] != states.FAILURE_CODE or not self.batch_of[i]:
-            return None
-        batch = self.batches[self.batch_of[i] - 1]
-        return batch.error(i)
-
-    def stage_of(self, i: int) -> Stage | None:
-        """Give the stage that an item of a workflow belongs to."""
-        return next((stage for stage in self.stages if stage.start <= i < stage.stop), None)
-
-    def reason(self, i: int) -> str:
-        """Why an item was revoked; empty when it was not, or because somebody cancelled it."""
-        if self.states[i] != states.REVOKED_CODE or not self._reason_of:
-            return ""
-        place = self._reason_of[i]
-        return self.reasons[place - 1] if place else ""
-
-    def where(self, code: int) -> list[int]:
-        """List the items in a state, ascending."""
-        found, at = [], self.states.find(code)
-        while at != -1:
-            found.append(at)
-            at = self.states.find(code, at + 1)
-        return found
-
-    # -- what can happen -----------------------------------------------------------------------
+class JobState(Columns):
+    """What is known of a job, as folded so far."""
 
     def apply(self, record: Record) -> Changes:
         """Take one record of the log and say what it changed."""
@@ -310,21 +143,6 @@ class JobState:
                 self._died(i)
         self._stopped(start, stop)
 
-    def _died(self, i: int) -> None:
-        """Count a run that was noted and never heard of again."""
-        self.attempts[i] = min(self.attempts[i] + 1, 255)
-
-    def _stopped(self, start: int, stop: int) -> None:
-        """Have the items of a range run no longer."""
-        for i in [i for i in self.running if start <= i < stop]:
-            del self.running[i]
-
-    def _set_states(self, start: int, stop: int, new: bytes) -> None:
-        old = self.states[start:stop]
-        for code in range(len(states.NAMES)):
-            self.counts[code] += new.count(code) - old.count(code)
-        self.states[start:stop] = new
-
     def _started(self, record: Started) -> Changes:
         i = record.item
         # An item may be begun twice, when its first worker died: then the later one counts.
@@ -339,18 +157,18 @@ class JobState:
 
     def _begun(self, i: int) -> float:
         """Give when an item's latest attempt began, as far as that is known, or else 0."""
-        return max(self.retries.get(i, _NEVER).begun, self.started[i])  # a NaN does not count
+        return max(self.retries.get(i, NEVER).begun, self.started[i])  # a NaN does not count
 
     def _retrying(self, record: Retrying) -> Changes:
         for i, retries, eta, why in record.items:
             if not (0 <= i < self.n and self._open(i, record.round)):
                 continue
-            before = self.retries.get(i, _NEVER)
+            before = self.retries.get(i, NEVER)
             if retries > before.retries:
                 self._set_states(i, i + 1, bytes([states.RETRY_CODE]))
                 self.attempts[i] = min(self.attempts[i] + retries - before.retries, 255)
                 self.retries[i] = Waiting(retries, eta, record.errors[why], self._begun(i))
-                self.started[i], self.worker[i] = _NAN, NOWHERE
+                self.started[i], self.worker[i] = NAN, NOWHERE
                 self._stopped(i, i + 1)
         return NOTHING
 
@@ -399,9 +217,9 @@ class JobState:
             self.cached[start:stop] = bytes(k)
             self.round[start:stop] = bytes([record.round]) * k
             self.batch_of[start:stop] = array("I", [0]) * k
-            self.started[start:stop] = array("d", [_NAN]) * k
-            self.run_s[start:stop] = array("f", [_NAN]) * k
-            self.memory_mb[start:stop] = array("f", [_NAN]) * k
+            self.started[start:stop] = array("d", [NAN]) * k
+            self.run_s[start:stop] = array("f", [NAN]) * k
+            self.memory_mb[start:stop] = array("f", [NAN]) * k
             self.worker[start:stop] = array("H", [NOWHERE]) * k
             self._stopped(start, stop)
             for about in (self.rejections, self.progress, self.outputs, self.retries):
@@ -437,15 +255,6 @@ class JobState:
                 self.rejections.update(dict.fromkeys(range(a, b), record))
                 done.append((a, b))
         return self._ended(done)
-
-    def _worker_index(self, worker: str) -> int:
-        at = self._worker_at.get(worker)
-        if at is None:
-            if len(self.workers) == NOWHERE:  # workers of one task each, perhaps: no more names
-                return NOWHERE
-            at = self._worker_at[worker] = len(self.workers)
-            self.workers.append(worker)
-        return at
 
 
 _ONE_MORE = bytes(min(k + 1, 255) for k in range(256))

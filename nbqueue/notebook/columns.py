@@ -14,7 +14,7 @@ import numpy as np
 
 from nbqueue.client import expansion, frame
 from nbqueue.core import states
-from nbqueue.core.fold import NOWHERE
+from nbqueue.core.columns import NOWHERE
 from nbqueue.notebook import conditions, failures
 from nbqueue.notebook.brief import brief
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from nbqueue.client import expansion
 from nbqueue.core import states
-from nbqueue.core.fold import NOWHERE
+from nbqueue.core.columns import NOWHERE
 from nbqueue.notebook import failures
 from nbqueue.notebook.brief import brief, cut, full
 from nbqueue.notebook.columns import SEARCHED, Columns

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
-from nbqueue.core.fold import NOWHERE, JobState
+from nbqueue.core.columns import NOWHERE
+from nbqueue.core.fold import JobState
 
 if TYPE_CHECKING:
     import numpy as np

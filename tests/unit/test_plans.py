@@ -448,3 +448,12 @@ def test_a_strangers_expansion_is_taken_once_and_within_bounds():
     state.apply(Expanded(2, 3, 5))
     state.apply(Expanded(2, 3, 5))
     assert state.n == 5
+
+
+def test_items_that_come_later_have_no_reason_of_others():
+    state = JobState(make_spec(3, stages=4))
+    state.apply(Planned(growing(), One(3)))
+    state.apply(Cancelled(1004.0, ((0, 1),), 1, reason="expired"))
+    state.apply(Expanded(2, 3, 5))
+    state.apply(Cancelled(1005.0))
+    assert [state.reason(i) for i in range(5)] == ["expired", "", "", "", ""]

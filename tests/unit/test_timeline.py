@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nbqueue.core.fold import NOWHERE
+from nbqueue.core.columns import NOWHERE
 from nbqueue.core.records import Started
 from nbqueue.notebook import timeline
 from tests.unit.builders import make_outcomes, make_state
