@@ -78,7 +78,7 @@ def settings_of(config: Any) -> dict[str, Any]:
         except ImportError as exc:
             raise UsageError(f"there is no configuration {config!r} to import: {exc}") from exc
     found = config if isinstance(config, Mapping) else vars(config)
-    return {name: found[name] for name in SETTINGS if found.get(name) is not None}
+    return {name: found[name] for name in SETTINGS if name in found}
 
 
 def destination(

@@ -189,6 +189,11 @@ def test_a_queue_that_was_declared_without_priorities_is_used_as_it_is(
         return
     with Connection(wires.broker) as connection:
         Queue("old", Exchange("old"), routing_key="old")(connection.default_channel).declare()
+    client = connect(config={"task_queue_max_priority": None})
+    assert f.with_options(queue="plain").submit().cancel() == 1  # declared as Celery would
+    with Connection(wires.broker) as connection:
+        Queue("plain", Exchange("plain"), routing_key="plain")(connection.default_channel).declare()
+    client.close()
     connect()
     _, log = servers.worker(wires.broker, wires.key, "-c", "1", "-Q", "old", backend=wires.backend)
     task = f.with_options(queue="old")
