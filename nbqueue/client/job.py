@@ -94,8 +94,8 @@ class Job:
     def __repr__(self) -> str:
         shown = ", ".join(f"{k} {v:,}" for k, v in self.counts().items() if v)
         items = "1 item" if self.n == 1 else f"{self.n:,} items"
-        unheard = self._live.client.unheard.about(self._live)
-        shown = (f" ({shown})" if shown else "") + (f"; {unheard}" if unheard else "")
+        waits = self._live.waits_for()
+        shown = (f" ({shown})" if shown else "") + (f"; {waits}" if waits else "")
         return f"<Job {self.name!r}: {self.state}, {items}{shown}>"
 
     def __reduce__(self) -> NoReturn:
@@ -133,10 +133,10 @@ class Job:
         if errors not in ("raise", "return", "drop"):
             raise UsageError(f"errors must be 'raise', 'return' or 'drop', not {errors!r}")
         if not self.wait(timeout):
-            unheard = self._live.client.unheard.about(self._live)
+            waits = self._live.waits_for()
             raise concurrent.futures.TimeoutError(
                 f"job {self.name!r}: {self._live.state.n_done:,} of {self.n:,} items ended within "
-                f"{timeout:g} s; it goes on{f' ({unheard})' if unheard else ''}"
+                f"{timeout:g} s; it goes on{f' ({waits})' if waits else ''}"
             )
         return self._results(errors)
 

@@ -13,6 +13,7 @@ import reprlib
 import threading
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.follower import NOTHING_READ
@@ -79,6 +80,14 @@ class Live:
     def finished(self) -> bool:
         """Whether nothing more is to come."""
         return self._gone is not None or self.state.finished
+
+    def waits_for(self) -> str:
+        """Say why no item has begun, as far as that is known without asking anybody."""
+        eta = self.state.spec.route.eta
+        if eta is not None and eta > self.client.now() and self.state.name == states.PENDING:
+            moment = datetime.fromtimestamp(eta, timezone.utc).astimezone()
+            return f"begins at {moment:%Y-%m-%d %H:%M:%S %Z}"
+        return self.client.unheard.about(self)
 
     # -- waiting -------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ def test_a_call_begins_after_its_countdown():
     asked = time.time()
     job = when.apply_async(countdown=0.7)
     assert job.state == "PENDING"
+    assert f"; begins at {time.localtime().tm_year}-" in repr(job)
     assert 0.69 <= job.result(20) - asked < 5
 
 
