@@ -1,11 +1,16 @@
 """Celery's signals and events for functions by value: once an item, and by the function's name."""
 
 import json
+import os
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 import nbqueue as nq
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -304,3 +309,21 @@ def test_a_worker_that_ends_says_so(worker, until):
     process.terminate()
     process.wait(20)
     assert heard.all("worker_shutdown")
+
+
+def test_beat_sends_its_signals_to_a_projects_module(servers, wires, until):
+    text = (
+        "from celery import Celery, signals\n"
+        "from pathlib import Path\n"
+        f"app = Celery(broker={wires.broker!r})\n"
+        "@signals.beat_init.connect\n"
+        "def init(sender, **_):\n"
+        "    Path('beat-began').touch()\n"
+    )
+    (servers.folder / "beaten.py").write_text(text)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "NBQUEUE_KEY": wires.key}
+    code = "import sys; from nbqueue.cli import main; sys.exit(main())"
+    words = ("beat", "--app", "beaten:app", "--backend", wires.backend)
+    servers.start("beat", [sys.executable, "-c", code, *words], env=env)
+    until((servers.folder / "beat-began").exists)
+    (servers.folder / "beat-began").unlink()
