@@ -24,7 +24,7 @@ def wait(job: Job) -> None:
     Raises:
         Exception: what its first failed item raised; IPython shows it as the item did.
     """
-    job.wait()
+    until_over(job)
     live = job._live
     item = live.first_bad()
     exc = live.first_exception()
@@ -39,6 +39,16 @@ def wait(job: Job) -> None:
         lines += ["", text]
     exc._render_traceback_ = lambda: lines  # type: ignore[attr-defined]  # which IPython asks for
     raise exc
+
+
+def until_over(job: Job) -> None:
+    """Wait for a job's end; an interrupt (■) is shown without the frames of the waiting."""
+    try:
+        job.wait()
+    except KeyboardInterrupt as exc:
+        lines = ["KeyboardInterrupt"]
+        exc._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+        raise
 
 
 def shown(exc: BaseException, said: list[dict[str, Any]]) -> list[str]:

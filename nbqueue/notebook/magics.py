@@ -104,7 +104,7 @@ class QueueMagics(Magics):
         if request.name is not None:
             self._bind(request.name, job, pulled=request.names_out or found.assigns)
         if request.wait and modes.mode() == "text":
-            job.wait()  # text is shown once: as it ended
+            failing.until_over(job)  # text is shown once: as it ended
         display.show(job, raises=request.wait)
         if request.wait:
             failing.wait(job)
@@ -135,7 +135,7 @@ class QueueMagics(Magics):
             )
         job = self._send(request, source, found)
         if request.wait:
-            job.wait()
+            failing.until_over(job)
         return job  # which IPython displays, unless it is assigned
 
     def _send(self, request: Enqueue, source: str, found: Analysis) -> Job:

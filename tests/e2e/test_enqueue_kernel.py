@@ -100,6 +100,8 @@ def test_interrupting_wait_ends_the_waiting_and_not_the_job(kernel, gate, until)
     until(lambda: (nq.jobs()["name"] == "waited").any() and nq.job("waited").counts()["STARTED"])
     kernel.manager.interrupt_kernel()
     kernel.until(says("stopped waiting; job 'waited' goes on (job.cancel() ends it)"))
+    error = kernel.until(lambda m: is_of(m, cell) and m["msg_type"] == "error")["content"]
+    assert (error["ename"], error["traceback"]) == ("KeyboardInterrupt", ["KeyboardInterrupt"])
     kernel.ended(cell)
     assert nq.job("waited").state == "STARTED"
     gate.touch()
