@@ -49,7 +49,10 @@ def shell() -> CellShell:
     # A cell's `sys.exit` ends the item, not IPython, which would advise how to leave it.
     warnings.filterwarnings("ignore", "To exit: use", module=r"IPython\.")
     try:
-        return CellShell.instance(config=_CONFIG, loop_runner=greenlets.run)
+        made = CellShell.instance(config=_CONFIG, loop_runner=greenlets.run)
+        if greenlets.in_use():  # `!command` by a pseudo-terminal waits without letting others run
+            made.system = made.system_raw  # type: ignore[method-assign]
+        return made
     finally:
         sys.modules["__main__"] = main
 

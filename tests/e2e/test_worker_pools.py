@@ -6,7 +6,11 @@ The workers are `nbqueue worker` with Celery's options, a queue each on one Redi
 import pytest
 
 import nbqueue as nq
-from nbqueue.store import signing
+from nbqueue.client import dispatch
+from nbqueue.client.dispatch import Submission
+from nbqueue.client.options import TaskOptions
+from nbqueue.store import functions, signing
+from nbqueue.store.cell import Cell
 
 KEY = signing.generate()
 
@@ -180,3 +184,27 @@ def test_one_running_item_is_cancelled_and_the_others_go_on(task, pool, tmp_path
     assert job.counts()["REVOKED"] == 1
     assert job.result(errors="drop") == list(range(1, n))
     assert task(lambda: "on").submit().result(30) == "on"
+
+
+CELL = """
+import asyncio
+print("before")
+!echo from a shell
+await asyncio.sleep(0.05)
+found = 2 * x
+found
+"""
+
+
+def test_cells_run_as_in_a_notebook(client, pool):
+    cell = Cell(CELL, "<cell>", {"x": 21}, ("found",), ())
+    address = client.functions.put(functions.dump(cell, client.blobs))
+    sub = Submission("cell", address, (), TaskOptions(queue=pool))
+    jobs = [dispatch.submit_call(client, sub, (), {}) for _ in range(3)]
+    for job in jobs:
+        assert job.wait(30)
+        assert not job.exceptions()
+        shown = job.outputs[0]
+        said = "".join(output.get("text", "") for output in shown)
+        assert said.splitlines() == ["before", "from a shell"]
+        assert shown[-1]["data"]["text/plain"] == "42"
