@@ -251,6 +251,7 @@ class Client:
                 f"nq.job({running[0].name!r}) brings one back"
             )
         self.follower.close()
+        self.unheard.close()
         self.publisher.close()
         self.app.close()
         if self._keepalive is not None:

@@ -62,6 +62,11 @@ class Unheard:
             )
             self._thread.start()
 
+    def close(self) -> None:
+        """Wait for a question that is on its way, so that its connection is hung up in order."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(2.0)
+
     def _found(self, queue: str, listening: set[str]) -> None:
         """Take note of whether a queue is consumed, and say so if it is not; once."""
         with self._lock:
