@@ -109,14 +109,11 @@ def descriptors(run: RangeRun, reporter: Reporter, *, alone: bool = False) -> It
             latest = run.current
         reporter.printed(latest, name, text)
 
-    with made.leading_to(take):
-        for writer in _writers.values():
-            writer.before = made.drain
-        try:
-            yield
-        finally:
-            for writer in _writers.values():
-                writer.before = None
+    made.lead_to(take)
+    try:
+        yield
+    finally:
+        made.let_go()
 
 
 def complete() -> None:
@@ -136,6 +133,7 @@ def _made() -> Descriptors:
     if _descriptors is None:
         _descriptors = Descriptors()
         for name, writer in _writers.items():
+            writer.before = _descriptors.drain
             if _descriptor(writer.elsewhere) in (1, 2):
                 fd = _descriptors.elsewhere(name)
                 writer.elsewhere = open(fd, "w", buffering=1, closefd=False)  # noqa: SIM115
@@ -179,7 +177,8 @@ def begin_job(job_id: str) -> None:
     if job_id != _job_id and threading.current_thread() is threading.main_thread():
         _job_id = job_id
         logging.root.handlers.clear()
-        logging.root.setLevel(logging.WARNING)
+        if logging.root.level != logging.WARNING:  # to set it walks all loggers there are
+            logging.root.setLevel(logging.WARNING)
 
 
 def _give_back_root_logger() -> None:

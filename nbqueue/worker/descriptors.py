@@ -20,8 +20,8 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 _READ_BYTES = 65536
 _READS = 2
@@ -66,6 +66,8 @@ class Descriptors:
         self._filled = self._polling()
         self._lock = threading.RLock()
         self._take: Take | None = None
+        self._unfinished = False
+        """Whether a decoder may hold half a character."""
         self._libc = ctypes.CDLL(None)
         self._reader = threading.Thread(
             target=self._read_on, name="nbqueue-descriptors", daemon=True
@@ -77,19 +79,18 @@ class Descriptors:
         """Give a descriptor that leads to where one of the streams led before."""
         return next(pipe.elsewhere for pipe in self._pipes if pipe.name == name)
 
-    @contextmanager
-    def leading_to(self, take: Take) -> Iterator[None]:
-        """Have ``take`` called with all that is written to the descriptors within the block."""
+    def lead_to(self, take: Take) -> None:
+        """Have ``take`` called with all that is written to the descriptors from now on."""
         for pipe in self._pipes:
             pipe.lead()
         self._take = take
-        try:
-            yield
-        finally:
-            self._flush()
-            with self._lock:
-                self._end_texts()
-                self._take = None
+
+    def let_go(self) -> None:
+        """Call it no more, after what has been written until now."""
+        self._flush()
+        with self._lock:
+            self._end_texts()
+            self._take = None
 
     @property
     def are_leading(self) -> bool:
@@ -105,6 +106,9 @@ class Descriptors:
     def _end_texts(self) -> None:
         """Hand on everything, halves of characters too, whose other halves nobody will write."""
         self.drain()
+        if not self._unfinished:
+            return
+        self._unfinished = False
         for pipe in self._pipes:
             rest = pipe.decoder.decode(b"", final=True)
             pipe.decoder.reset()
@@ -127,7 +131,9 @@ class Descriptors:
         if self._take is None:  # a process that an item left behind: nobody's output any more
             with suppress(OSError):
                 os.write(pipe.elsewhere, data)
-        elif text := pipe.decoder.decode(data):
+            return
+        self._unfinished = True
+        if text := pipe.decoder.decode(data):
             self._take(pipe.name, text)
 
     def _polling(self) -> select.poll:
@@ -145,9 +151,11 @@ class Descriptors:
     def _flush(self) -> None:
         """Have C's and Python's own buffers of the descriptors written."""
         for stream in (sys.__stdout__, sys.__stderr__):
-            with suppress(OSError, ValueError):
+            try:
                 if stream is not None:
                     stream.flush()
+            except (OSError, ValueError):
+                pass  # an item has closed it (`suppress` would take three times as long)
         self._libc.fflush(None)
 
 
