@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbqueue._version import __version__
-    from nbqueue.client.canvas import (
+    from nbqueue.client.canvas.composing import (
         chain,
         chord,
         chunks,
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
         signature,
         starmap,
     )
+    from nbqueue.client.canvas.signature import Signature
     from nbqueue.client.client import Client, connect
     from nbqueue.client.futures import Future
     from nbqueue.client.job import Job
     from nbqueue.client.listening import on
     from nbqueue.client.local import LocalCluster
-    from nbqueue.client.project import AsyncResult, tasks
+    from nbqueue.client.projects.project import AsyncResult, tasks
     from nbqueue.client.reaching import (
         cluster,
         control,
@@ -54,8 +55,7 @@ if TYPE_CHECKING:
         schedules,
         workers,
     )
-    from nbqueue.client.schedule import Schedule
-    from nbqueue.client.signature import Signature
+    from nbqueue.client.schedules.schedule import Schedule
     from nbqueue.client.task import Task, task
     from nbqueue.client.waiting import as_completed, gather, wait
     from nbqueue.core.errors import (
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "nbqueue._version": ("__version__",),
-    "nbqueue.client.canvas": (
+    "nbqueue.client.canvas.composing": (
         "chain",
         "chord",
         "chunks",
@@ -98,7 +98,7 @@ _HOMES = {
     "nbqueue.client.job": ("Job",),
     "nbqueue.client.listening": ("on",),
     "nbqueue.client.local": ("LocalCluster",),
-    "nbqueue.client.project": ("AsyncResult", "tasks"),
+    "nbqueue.client.projects.project": ("AsyncResult", "tasks"),
     "nbqueue.client.reaching": (
         "cluster",
         "control",
@@ -110,8 +110,8 @@ _HOMES = {
         "schedules",
         "workers",
     ),
-    "nbqueue.client.schedule": ("Schedule",),
-    "nbqueue.client.signature": ("Signature",),
+    "nbqueue.client.schedules.schedule": ("Schedule",),
+    "nbqueue.client.canvas.signature": ("Signature",),
     "nbqueue.client.task": ("Task", "task"),
     "nbqueue.client.waiting": ("as_completed", "gather", "wait"),
     "nbqueue.core.errors": (

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from nbqueue.client import control
+from nbqueue.client.remote import control
 from nbqueue.core.errors import UsageError
 
 if TYPE_CHECKING:

@@ -15,15 +15,16 @@ from weakref import WeakValueDictionary
 
 from celery.utils.time import maybe_make_aware
 
-from nbqueue.client import control, listing
+from nbqueue.client import listing
 from nbqueue.client.code import CodeCache
 from nbqueue.client.expiry import expiry
 from nbqueue.client.follower import Follower
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
-from nbqueue.client.roster import Roster
+from nbqueue.client.remote import control
+from nbqueue.client.remote.roster import Roster
 from nbqueue.client.saying import say
-from nbqueue.client.scheduler import Scheduler
+from nbqueue.client.schedules.scheduler import Scheduler
 from nbqueue.client.unheard import Unheard
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError

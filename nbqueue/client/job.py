@@ -11,7 +11,8 @@ import concurrent.futures
 from collections.abc import Generator, Iterable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
-from nbqueue.client import cancelling, frame, gathering, loglines, pulling, retrying
+from nbqueue.client import cancelling, frame, loglines, pulling, retrying
+from nbqueue.client.canvas import gathering
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
 from nbqueue.client.live_frame import LiveFrame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.client.survey import Queue, Running, Worker
+from nbqueue.client.remote.survey import Queue, Running, Worker
 from nbqueue.core import states
 from nbqueue.store.catalogue import Summary
 from nbqueue.store.runs import EXPIRED, SKIPPED, Run
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from nbqueue.client.scheduler import Row
+    from nbqueue.client.schedules.scheduler import Row
 
 
 def jobs_frame(summaries: Sequence[Summary]) -> pd.DataFrame:

@@ -6,9 +6,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from nbqueue.client import control
 from nbqueue.client.client import Client, connect_address
 from nbqueue.client.options import check_count
+from nbqueue.client.remote import control
 from nbqueue.client.saying import say
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import ClusterError, InfrastructureError, UsageError

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.client import listing
 from nbqueue.client.client import Client, default_client
-from nbqueue.client.commands import Control
 from nbqueue.client.job import Job
-from nbqueue.client.schedule import Schedule
-from nbqueue.client.schedule import find as find_schedule
+from nbqueue.client.remote.commands import Control
+from nbqueue.client.schedules.schedule import Schedule
+from nbqueue.client.schedules.schedule import find as find_schedule
 from nbqueue.store import refs
 from nbqueue.store.refs import Ref
 

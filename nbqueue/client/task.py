@@ -7,15 +7,16 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from nbqueue.client import behaving, dispatch, schedule
+from nbqueue.client import behaving, dispatch
+from nbqueue.client.canvas.signature import Signature, call
 from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions, check_count, check_name
-from nbqueue.client.schedule import Schedule
-from nbqueue.client.signature import Signature, call
-from nbqueue.client.terms import Terms
-from nbqueue.client.timed import MakeRule, Timed
+from nbqueue.client.schedules import schedule
+from nbqueue.client.schedules.schedule import Schedule
+from nbqueue.client.schedules.terms import Terms
+from nbqueue.client.schedules.timed import MakeRule, Timed
 from nbqueue.core.errors import UsageError
 from nbqueue.store.identity import identity
 

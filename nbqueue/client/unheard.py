@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from nbqueue.client import control
+from nbqueue.client.remote import control
 from nbqueue.client.saying import say
 from nbqueue.core import states
 from nbqueue.core.errors import NbqueueError

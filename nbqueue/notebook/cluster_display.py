@@ -12,7 +12,7 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.client import control
+from nbqueue.client.remote import control
 from nbqueue.core.errors import NbqueueError
 from nbqueue.notebook import bundles, cluster_picture, life, modes
 from nbqueue.notebook.area import Area, Bundle

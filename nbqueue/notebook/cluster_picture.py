@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nbqueue.client.survey import Queue, Running, Survey, Worker
+from nbqueue.client.remote.survey import Queue, Running, Survey, Worker
 
 _RATE_S = 10.0
 """A rate is taken over this long. Shorter: slow items make it jump; longer: it lags."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from nbqueue.client import control
+from nbqueue.client.remote import control
 from nbqueue.core.errors import NbqueueError
 from nbqueue.notebook import bundles, cluster_picture, esm, looks
 from nbqueue.notebook.cluster_picture import ClusterPicture, as_message

@@ -11,11 +11,11 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from nbqueue.client import control
+from nbqueue.client.remote import control
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
-    from nbqueue.client.survey import Survey
+    from nbqueue.client.remote.survey import Survey
 
 PACE_S = 2.0
 """How often the cluster is asked. A look costs the kernel 5 ms, and every worker less."""

@@ -49,8 +49,8 @@ _HTML = (
     ("nbqueue.client.task", "Task", "task"),
     ("nbqueue.client.futures", "Future", "future"),
     ("nbqueue.client.client", "Client", "client"),
-    ("nbqueue.client.signature", "Workflow", "workflow"),
-    ("nbqueue.client.schedule", "Schedule", "schedule"),
+    ("nbqueue.client.canvas.signature", "Workflow", "workflow"),
+    ("nbqueue.client.schedules.schedule", "Schedule", "schedule"),
 )
 """Displayed as HTML: class, and the function of `views.things` that makes it."""
 

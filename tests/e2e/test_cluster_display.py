@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 
 import nbqueue as nq
-from nbqueue.client import control
+from nbqueue.client.remote import control
 from nbqueue.notebook import cluster_display, cluster_widget, looks
 from nbqueue.notebook.cluster_widget import ClusterWidget
 

@@ -12,7 +12,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue.client import client as clients
-from nbqueue.client import control
+from nbqueue.client.remote import control
 from nbqueue.store import signing
 from tests.e2e.gates import hold
 

@@ -3,7 +3,7 @@
 import pytest
 
 import nbqueue as nq
-from nbqueue.client import control
+from nbqueue.client.remote import control
 from nbqueue.store import signing
 from tests.e2e.gates import hold
 

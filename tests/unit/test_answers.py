@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from nbqueue.client import answers
+from nbqueue.client.remote import answers
 
 REQUEST = {
     "id": "m1",

@@ -7,8 +7,8 @@ import cloudpickle
 import pytest
 
 import nbqueue as nq
-from nbqueue.client.compiling import Given, draft
-from nbqueue.client.signature import Chain
+from nbqueue.client.canvas.compiling import Given, draft
+from nbqueue.client.canvas.signature import Chain
 from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread
 from nbqueue.notebook.views import things
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from nbqueue.client.survey import Queue, Running, Survey, Worker
+from nbqueue.client.remote.survey import Queue, Running, Survey, Worker
 from nbqueue.notebook import cluster_picture
 from nbqueue.notebook.cluster_picture import ClusterPicture, as_message
 from nbqueue.notebook.views import cluster as view

@@ -1,6 +1,6 @@
 """Whom a client waits for: known workers, but not those that have just been waited for in vain."""
 
-from nbqueue.client.roster import Roster
+from nbqueue.client.remote.roster import Roster
 
 
 def test_those_on_the_list_are_expected():

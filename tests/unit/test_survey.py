@@ -3,7 +3,7 @@
 import pytest
 
 from nbqueue.client import listing
-from nbqueue.client.survey import Queue, queues_of, read_workers
+from nbqueue.client.remote.survey import Queue, queues_of, read_workers
 
 
 def make_reply(**changes):

@@ -9,7 +9,7 @@ from celery.schedules import crontab
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbqueue.client import timing
+from nbqueue.client.schedules import timing
 from nbqueue.core.timetable import Cron, Every, Times, Timetable
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -10,7 +10,7 @@ from celery.schedules import crontab, schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbqueue.client import timing
+from nbqueue.client.schedules import timing
 from nbqueue.core.errors import UsageError
 from nbqueue.core.spans import exactly, seconds
 

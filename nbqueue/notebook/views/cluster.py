@@ -5,7 +5,7 @@ As in `views.html`: inline styles only, and colours that are right on light and 
 
 from __future__ import annotations
 
-from nbqueue.client.survey import Queue
+from nbqueue.client.remote.survey import Queue
 from nbqueue.core.spans import span
 from nbqueue.notebook.cluster_picture import MOST_RUNNING, ClusterPicture, WorkerPicture
 from nbqueue.notebook.views import sheet

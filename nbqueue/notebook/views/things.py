@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils.functional import maybe_list
 
-from nbqueue.client.composition import ERRBACK
-from nbqueue.client.written import written
+from nbqueue.client.canvas.composition import ERRBACK
+from nbqueue.client.canvas.written import written
 from nbqueue.core import states
 from nbqueue.notebook.brief import cut
 from nbqueue.notebook.views import palette
 from nbqueue.notebook.views.outputs import quoted
 
 if TYPE_CHECKING:
+    from nbqueue.client.canvas.signature import Workflow
     from nbqueue.client.client import Client
     from nbqueue.client.futures import Future
-    from nbqueue.client.schedule import Schedule
-    from nbqueue.client.signature import Workflow
+    from nbqueue.client.schedules.schedule import Schedule
     from nbqueue.client.task import Task
 
 

@@ -15,11 +15,20 @@ from typing import Any
 
 from celery import canvas
 
-from nbqueue.client import running
-from nbqueue.client.composition import checked
+from nbqueue.client.canvas import running
+from nbqueue.client.canvas.composition import checked
+from nbqueue.client.canvas.signature import (
+    Chord,
+    Chunks,
+    Group,
+    Map,
+    Signature,
+    Starmap,
+    Workflow,
+    adopt,
+)
 from nbqueue.client.job import Job
 from nbqueue.client.options import check_count
-from nbqueue.client.signature import Chord, Chunks, Group, Map, Signature, Starmap, Workflow, adopt
 from nbqueue.client.task import Task
 from nbqueue.core.errors import UsageError
 

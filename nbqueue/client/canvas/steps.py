@@ -1,6 +1,6 @@
 """A workflow before it is sent: steps in an order in which they could run, tasks and arguments.
 
-`canvas` makes a `Draft` of what a person has composed; `workflow` sends it. Numbers of stages in
+`compiling` makes a `Draft` of what a person has composed; `sending` sends it. Numbers of stages in
 takes are positions in ``steps`` here.
 """
 

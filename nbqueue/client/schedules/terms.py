@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from nbqueue.client import timing
+from nbqueue.client.schedules import timing
 from nbqueue.core.errors import UsageError
 from nbqueue.core.timetable import Rule, Timetable
 from nbqueue.store.schedules import Definition

@@ -16,14 +16,14 @@ from celery import result as celery_result
 from celery.app.task import Task as CeleryTask
 from celery.backends.base import DisabledBackend
 
-from nbqueue.client import composition
+from nbqueue.client.canvas import composition
 from nbqueue.client.client import Client, default_client
 from nbqueue.client.dispatch import Call, Submission, Upload, make_spec, new_id
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, check_name
-from nbqueue.client.project_step import ProjectStep
-from nbqueue.client.recorder import Recorder, message_id
+from nbqueue.client.projects.recorder import Recorder, message_id
+from nbqueue.client.projects.step import ProjectStep
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
 from nbqueue.core.records import JobSpec

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import redis
 
-from nbqueue.client import timing
 from nbqueue.client.saying import say
+from nbqueue.client.schedules import timing
 from nbqueue.core.errors import BadSignature, UnknownSchedule
 from nbqueue.core.timetable import Times, Timetable
 from nbqueue.store import arguments, beatsettings, functions, keys, runs, schedules

@@ -15,7 +15,7 @@ from celery.app.task import Context
 from celery.result import EagerResult
 from celery.states import FAILURE, SUCCESS
 
-from nbqueue.client.steps import Call, Draft, Step
+from nbqueue.client.canvas.steps import Call, Draft, Step
 from nbqueue.core.errors import UsageError
 from nbqueue.core.plan import All, Failed, Listed, One, Spread, Take, stages_of
 

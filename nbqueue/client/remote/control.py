@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.connection import Connection
 
-from nbqueue.client.asking import LOCAL_S, Question, ask, connected, tell
-from nbqueue.client.survey import Survey, queues_of, read_workers
+from nbqueue.client.remote.asking import LOCAL_S, Question, ask, connected, tell
+from nbqueue.client.remote.survey import Survey, queues_of, read_workers
 from nbqueue.core.description import described
 from nbqueue.core.errors import ClusterError, UsageError
 from nbqueue.core.splitting import runs_of

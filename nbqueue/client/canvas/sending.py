@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from nbqueue.client import dispatch
+from nbqueue.client.canvas.steps import Draft, Step
 from nbqueue.client.client import Client
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, check_name
-from nbqueue.client.steps import Draft, Step
 from nbqueue.core.plan import (
     Listed,
     Other,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from celery.schedules import crontab
 
-from nbqueue.client import timing
-from nbqueue.client.timing import Interval, When
+from nbqueue.client.schedules import timing
+from nbqueue.client.schedules.timing import Interval, When
 from nbqueue.core.timetable import Rule
 
 if TYPE_CHECKING:
-    from nbqueue.client.schedule import Schedule
+    from nbqueue.client.schedules.schedule import Schedule
 
 MakeRule = Callable[[str, float], Rule]
 """Makes a rule for a time zone and the time it is now."""
@@ -45,7 +45,7 @@ class Timed:
             args: Positional arguments of each run.
             kwargs: Keyword arguments of each run.
             **options: ``start``, ``end``, ``max_runs``, ``starting_deadline``, ``overlap``,
-                ``timezone`` (see `nbqueue.client.terms.Terms`), and the options of `nq.task`.
+                ``timezone`` (see `schedules.terms.Terms`), and the options of `nq.task`.
 
         Raises:
             UsageError: that is no interval, or an option is not possible.

@@ -5,7 +5,7 @@ and the rules by which ``group | task`` becomes a chord, are Celery's code. Thre
 
 - a signature of a task here carries the task itself (``by_value``), not only its name;
 - what Celery composes is given back in classes of ours (`adopt`), which run on nbqueue: nothing is
-  ever sent by Celery's canvas, `compiling` makes steps of the whole and `workflow` sends them;
+  ever sent by Celery's canvas, `compiling` makes steps of the whole and `sending` sends them;
 - an errback is one errback, however many tasks of a chain or group Celery hands it to.
 
 Not here: what a composed tree means (`compiling`), and how it is written and drawn (`written`,
@@ -25,11 +25,11 @@ from celery.utils.functional import maybe_list, regen
 # A chain that Celery composes is a `_chain`; the public `chain` only makes them.
 from celery.canvas import _chain  # isort: skip
 
-from nbqueue.client import compiling, eager, running
-from nbqueue.client.composition import ERRBACK, TASK
-from nbqueue.client.graph import Graph, graph_of
+from nbqueue.client.canvas import compiling, eager, running
+from nbqueue.client.canvas.composition import ERRBACK, TASK
+from nbqueue.client.canvas.graph import Graph, graph_of
+from nbqueue.client.canvas.written import written
 from nbqueue.client.job import Job
-from nbqueue.client.written import written
 from nbqueue.core.errors import UsageError
 
 if TYPE_CHECKING:

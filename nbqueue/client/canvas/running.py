@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from nbqueue.client import compiling, workflow
+from nbqueue.client.canvas import compiling
+from nbqueue.client.canvas import sending as workflow
+from nbqueue.client.canvas.compiling import Given
+from nbqueue.client.canvas.composition import checked
+from nbqueue.client.canvas.steps import Draft
 from nbqueue.client.client import default_client
-from nbqueue.client.compiling import Given
-from nbqueue.client.composition import checked
 from nbqueue.client.job import Job
-from nbqueue.client.steps import Draft
 from nbqueue.core.plan import One, Other
 
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbqueue.client import drawing
-from nbqueue.client.drawing import Edge, Node
-from nbqueue.client.steps import Draft, Step
-from nbqueue.client.written import called, iterable, value
+from nbqueue.client.canvas import drawing
+from nbqueue.client.canvas.drawing import Edge, Node
+from nbqueue.client.canvas.steps import Draft, Step
+from nbqueue.client.canvas.written import called, iterable, value
 from nbqueue.core.plan import Failed, Listed, Other, Spread, Take, stages_of
 from nbqueue.core.splitting import runs_of
 

@@ -24,8 +24,8 @@ from celery import canvas
 from celery.canvas import _chain, maybe_unroll_group
 from celery.utils.functional import maybe_list
 
-from nbqueue.client import fitting
-from nbqueue.client.composition import (
+from nbqueue.client.canvas import fitting
+from nbqueue.client.canvas.composition import (
     ERRBACK,
     checked,
     errbacks_on,
@@ -37,7 +37,7 @@ from nbqueue.client.composition import (
     runs,
     task_of,
 )
-from nbqueue.client.steps import Draft, Step
+from nbqueue.client.canvas.steps import Draft, Step
 from nbqueue.core.errors import UsageError
 from nbqueue.core.plan import All, Failed, Listed, One, Spread, Take, stages_of
 

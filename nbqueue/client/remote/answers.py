@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.client.survey import read_workers
+from nbqueue.client.remote.survey import read_workers
 from nbqueue.core.description import described
 
 if TYPE_CHECKING:

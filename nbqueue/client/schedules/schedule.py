@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from nbqueue.client import dispatch, listing, timing
+from nbqueue.client import dispatch, listing
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.saying import say
-from nbqueue.client.terms import Terms, retimed
+from nbqueue.client.schedules import timing
+from nbqueue.client.schedules.terms import Terms, retimed
 from nbqueue.core.errors import UnknownSchedule, UsageError
 from nbqueue.core.spans import span
 from nbqueue.core.timetable import Rule

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.client.asking import Question, ask, names, seconds, tell
-from nbqueue.client.inspecting import Destination, Inspecting
 from nbqueue.client.job import Job
+from nbqueue.client.remote.asking import Question, ask, names, seconds, tell
+from nbqueue.client.remote.inspecting import Destination, Inspecting
 from nbqueue.client.task import Task
 from nbqueue.core.errors import UsageError
 

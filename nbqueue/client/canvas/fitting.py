@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbqueue.core.plan import Failed, Take
 
 if TYPE_CHECKING:
-    from nbqueue.client.steps import Call
+    from nbqueue.client.canvas.steps import Call
     from nbqueue.client.task import AnyTask
 
 

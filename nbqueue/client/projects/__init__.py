@@ -1,0 +1,1 @@
+"""Existing Celery projects: their tasks as jobs, and as steps of workflows."""

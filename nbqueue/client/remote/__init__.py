@@ -1,0 +1,1 @@
+"""Celery's remote control: questions and orders to workers, and what they answer."""
