@@ -140,7 +140,7 @@ def progress_line(counts: dict[str, int], best: str, waited_s: float) -> str:
     """Give one line: a bar, counts, the best so far.
 
     >>> progress_line({"PENDING": 1, "STARTED": 1, "SUCCESS": 2, "FAILURE": 0, "REVOKED": 0}, "", 3)
-    '██████████░░░░░░░░░░  2/4  3.0 s  1 running'
+    '██████████░░░░░░░░░░  2/4  3 s  1 running'
     """
     n, done = sum(counts.values()), sum(counts.get(state, 0) for state in _ENDED)
     filled = _BAR * done // n

@@ -24,7 +24,8 @@ def retry(live: Live, task: AnyTask | None) -> None:
     """Open the next round for the failed items of a job and send them.
 
     Raises:
-        UsageError: another client opened a round in between.
+        UsageError: another client opened a round in between, or a job that this workflow follows
+            has not succeeded.
         TypeError: the other task does not take the items' arguments.
     """
     client, state = live.client, live.state
@@ -43,9 +44,13 @@ def retry(live: Live, task: AnyTask | None) -> None:
             "job can be; submit what fails as a new job"
         )
     name, function = state.task, state.function
+    if state.stages:
+        _check_followed(live)
     if task is None and not state.stages:
         live.function()  # (a Celery project's task has none here)
     if task is not None:
+        if not hasattr(task, "body"):
+            raise UsageError(f"job.retry() takes a task (@nq.task), not {task!r}")
         _check_fits(live, task, _causes(live, failed))
         function = client.code.address(task.body)
         name = name if state.stages else task.name
@@ -69,6 +74,19 @@ def retry(live: Live, task: AnyTask | None) -> None:
         client.sequels.release()
     else:
         _send(live, record, items[0], items[-1] + 1)
+
+
+def _check_followed(live: Live) -> None:
+    """Raise unless the jobs that a workflow follows have succeeded: it takes their results."""
+    for job_id in live.state.spec.after:
+        left, bad = live.client.joblog.left_and_bad(job_id)
+        if left or bad:
+            name = live.client.joblog.spec(job_id).name
+            what = f"has {left:,} item(s) that have not ended" if left else "did not succeed"
+            raise UsageError(
+                f"job {live.name!r} follows {name!r}, which {what}: retry that one first "
+                f"(nq.job({name!r}).retry()), and this one when it has succeeded"
+            )
 
 
 def _send(live: Live, record: Retried, start: int, stop: int) -> None:

@@ -344,6 +344,13 @@ class JobLog:
         (cancelled, gone), bitmap = pipe.execute()
         return cancelled == b"1" or gone is not None, undone(start, stop, bitmap, first)
 
+    def left_and_bad(self, job_id: str) -> tuple[int, int]:
+        """Give how many items of a job have not ended, and how many have, but not well."""
+        names = ("left", "failure", "revoked")
+        found = cast("list[bytes | None]", self._store.hmget(keys.meta(job_id), names))
+        left, failure, revoked = (int(value or 0) for value in found)
+        return left, failure + revoked
+
     def watch(self, job_id: str) -> None:
         """Have the bell of a job rung for others than the client that submitted it."""
         if self._store.hexists(keys.meta(job_id), "n"):

@@ -19,6 +19,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import nan
 from typing import Any, NamedTuple
 
 from nbqueue.core import states
@@ -145,29 +146,36 @@ class Plans:
         what = (
             f"{planned.stages[int(cause)].spec.task!r}, earlier in the workflow,"
             if cause.isdigit()
-            else cause
+            else self._called(cause)
         )
         text = (
-            f"not begun, because {what} did not succeed; once that is mended, job.retry() goes on "
-            "from there"
+            f"not begun, because {what} did not succeed; once that is mended, job.retry() of this "
+            "one goes on from there"
         )
         exc = UpstreamFailed(text)
         n = stage.stop - stage.start
-        zeros = array("f", bytes(4 * n))
+        never = array("f", [nan]) * n
         record = Outcomes(
             round=round_,
             worker=self._name,
             runs=((stage.start, stage.stop),),
             states=bytes([states.FAILURE_CODE]) * n,
             base=self._now(),
-            started=zeros,
-            run_s=zeros,
+            started=never,
+            run_s=never,
             memory_mb=0.0,
             results=b"",
             errors=(Error(type(exc).__name__, text, "", pack_native(exc, self._blobs)),),
         )
         reply = self._joblog.commit(job_id, record, self._now(), stage=stage.number)
         return bool(reply.ready)
+
+    def _called(self, cause: str) -> str:
+        """Name another job (``job ID``) as a person knows it."""
+        try:
+            return repr(self._joblog.spec(cause.rpartition(" ")[2]).name)
+        except Expired:
+            return cause
 
     def _plan(self, job_id: str) -> tuple[Opening, Planned]:
         if job_id not in self._known:

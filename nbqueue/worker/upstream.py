@@ -76,9 +76,16 @@ class _Results:
     def values(self) -> list[Any]:
         """Give the results, in order."""
         found: list[Any] = [None] * self._n
+        there = bytearray(self._n)
         for piece in self._pieces:
-            stop = piece.place + piece.stop - piece.start
-            found[piece.start : piece.stop] = piece.column.slice(piece.place, stop)
+            count = piece.stop - piece.start
+            found[piece.start : piece.stop] = piece.column.slice(piece.place, piece.place + count)
+            there[piece.start : piece.stop] = b"\x01" * count
+        if missing := there.count(0):
+            raise UpstreamFailed(
+                f"{missing:,} of the {self._n:,} results that this step takes are not there: what "
+                "it follows has not succeeded, or runs again"
+            )
         return found
 
 

@@ -69,3 +69,39 @@ def test_a_worker_process_that_dies_in_a_step_delays_the_workflow_and_no_more(tm
     job = nq.run(nq.map(double, range(10)) | dies_once.s(flag) | double.s())
     assert job.result(60) == 180
     assert job.counts()["SUCCESS"] == 12
+
+
+@nq.task
+def odd(x):
+    if x % 2:
+        raise ValueError(x)
+    return x
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_what_follows_a_failed_job_is_not_retried_before_that_one(single):
+    first = odd.submit(1) if single else odd.map(range(4), name="some are odd")
+    follower = first | nq.task(str, name="see").s()
+    assert follower.wait(30)
+    assert first.name in str(follower.exceptions()[0])
+    with pytest.raises(nq.UsageError, match="retry that one first"):
+        follower.retry()
+    assert follower.state == "FAILURE"
+    first.retry(nq.task(lambda x: x, name="mended"))
+    assert first.wait(30)
+    assert follower.retry().result(30) == ("1" if single else "[0, 1, 2, 3]")
+
+
+def test_a_step_that_never_began_has_no_times():
+    job = nq.run(odd.s(1) | double.s())
+    assert job.wait(30)
+    frame = job.to_frame()
+    assert frame["started"].isna().tolist() == [False, True]
+    assert frame["run_s"].isna().tolist() == [False, True]
+
+
+def test_only_a_task_can_take_the_place_of_another():
+    job = odd.submit(1)
+    assert job.wait(30)
+    with pytest.raises(nq.UsageError, match="takes a task"):
+        job.retry(5)

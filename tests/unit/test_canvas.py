@@ -510,3 +510,11 @@ def test_a_bound_task_may_be_replaced_here_too():
 
     assert outer(5) == 11
     assert (outer.s(1) | add.s(1)).apply().get() == 4
+
+
+@pytest.mark.parametrize(
+    "compose", [lambda: same.s(1) | same, lambda: nq.chain(same.s(1), same), lambda: nq.run(same)]
+)
+def test_a_task_without_arguments_is_told_how_to_become_a_signature(compose):
+    with pytest.raises(nq.UsageError, match=r"for a call of that task, write same\.s"):
+        compose()

@@ -157,3 +157,8 @@ def test_a_time_zone():
     for name in ("Mars/Base", "", 5, "../etc/passwd"):
         with pytest.raises(UsageError, match="timezone"):
             timing.check_zone(name)
+
+
+def test_an_interval_longer_than_ten_years_is_refused():
+    with pytest.raises(UsageError, match="at most ten years"):
+        timing.every(1e12, 0.0)

@@ -118,6 +118,8 @@ def chain(*tasks: Any, **options: Any) -> Workflow:
     >>> nq.chain(double.s(1), double.s(), double.s()).delay().result()  # doctest: +CLUSTER
     8
     """
+    if len(tasks) > 1:
+        tasks = tuple(checked(task) for task in tasks)  # no task without `.s`
     composed = adopt(canvas.chain(*tasks))
     if not isinstance(composed, Workflow):
         checked(composed)

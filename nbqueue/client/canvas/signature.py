@@ -26,7 +26,7 @@ from celery.utils.functional import maybe_list, regen
 from celery.canvas import _chain  # isort: skip
 
 from nbqueue.client.canvas import compiling, eager, running
-from nbqueue.client.canvas.composition import ERRBACK, TASK
+from nbqueue.client.canvas.composition import ERRBACK, TASK, checked
 from nbqueue.client.canvas.graph import Graph, graph_of
 from nbqueue.client.canvas.written import written
 from nbqueue.client.job import Job
@@ -57,6 +57,8 @@ class Workflow(Beside):
     # -- composing -----------------------------------------------------------------------------
 
     def __or__(self, other: Any) -> Any:
+        if callable(getattr(other, "misfit", None)):  # a task, without `.s`: `checked` says so
+            checked(other)
         return adopt(super().__or__(other))
 
     def __ror__(self, other: Any) -> Any:

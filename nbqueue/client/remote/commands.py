@@ -133,8 +133,9 @@ class Control(Inspecting):
     ) -> pd.DataFrame:
         """Have a task run at most so often: ``"10/s"``, ``"100/m"``; 0 lifts its limit.
 
-        A notebook's task on all workers together, at once and until told otherwise: ``None`` gives
-        it back its own limit. One of Celery's on each worker by itself, until that ends.
+        A notebook's task on all workers together, within a second and until told otherwise:
+        ``None`` gives it back its own limit. One of Celery's on each worker by itself, until that
+        ends.
         """
         arguments = {"task_name": _name(task), "rate_limit": rate}
         return self._order("rate_limit", arguments, destination, timeout)

@@ -22,6 +22,8 @@ from nbqueue.core import spans
 from nbqueue.core.errors import UsageError
 from nbqueue.core.timetable import Cron, Every, Rule, Times, Timetable
 
+_LONGEST_S = 10 * 366 * 24 * 3600.0
+
 _SHORTEST_S = 1.0
 """Beat looks twice a second: a task that is to run more often than that needs a loop of its own."""
 
@@ -87,6 +89,8 @@ def _interval(interval: Any) -> float:
         )
     if not isfinite(seconds) or seconds < _SHORTEST_S:
         raise UsageError(f"every() takes an interval of at least 1 second, not {interval!r}")
+    if seconds > _LONGEST_S:
+        raise UsageError(f"every() takes an interval of at most ten years, not {interval!r}")
     return seconds
 
 
