@@ -135,7 +135,11 @@ def results(state: JobState | Part, reader: Outcomes) -> Any:
         # Batch by batch, so that each is unpickled once however items and batches interleave.
         order = order[np.argsort(batches[order], kind="stable")]
         for items in np.split(order, np.flatnonzero(np.diff(batches[order])) + 1):
-            values = reader.column(int(batches[items[0]])).pick(places[items].tolist())
+            try:
+                values = reader.column(int(batches[items[0]])).pick(places[items].tolist())
+            except Exception:  # one of them cannot be loaded here: it says so in its place
+                numbers = items.tolist() if isinstance(state, JobState) else state.items(items)
+                values = [reader.readable(i) for i in numbers]
             pieces.append((items, expansion.numbers(values)))
     return expansion.scatter(state.n, pieces)
 

@@ -371,13 +371,5 @@ class Job:
                 raise bad
             if live.state.result is not None:
                 return gathering.gathered(live, live.state.result, errors)
-            found = []
-            if live.state.counts[states.SUCCESS_CODE] == self.n:
-                found = live.outcomes.values()
-            else:
-                for i, code in enumerate(live.state.states):
-                    if code == states.SUCCESS_CODE:
-                        found.append(live.outcomes.value(i))
-                    elif errors == "return":
-                        found.append(live.outcomes.exception(i))
+            found = gathering.items(live, errors)
         return (found[0] if found else None) if live.state.spec.block == 0 else found

@@ -7,7 +7,13 @@ from functools import lru_cache
 from typing import Any
 
 from nbqueue.core import states
-from nbqueue.core.errors import BadSignature, NbqueueError, RemoteError, RemoteTraceback
+from nbqueue.core.errors import (
+    BadSignature,
+    NbqueueError,
+    RemoteError,
+    RemoteTraceback,
+    ResultNotLoadable,
+)
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Error
 from nbqueue.store.packing import BlobStore, unpack
@@ -29,8 +35,29 @@ class Outcomes:
         return Column(self._state.batches[batch].results, self._blobs)
 
     def value(self, i: int) -> Any:
-        """Give what a successful item returned."""
-        return self._column(self._state.batch_of[i] - 1)[self._state.place[i]]
+        """Give what a successful item returned.
+
+        Raises:
+            ResultNotLoadable: it cannot be loaded here.
+        """
+        column = self._column(self._state.batch_of[i] - 1)
+        try:
+            return column[self._state.place[i]]
+        except NbqueueError:
+            raise  # a large value that has expired, say
+        except Exception as exc:  # its class is somebody's code: anything may come out
+            raise ResultNotLoadable(
+                f"what item {i} of job {self._state.spec.name!r} returned cannot be loaded here "
+                f"({type(exc).__name__}: {exc}): is a package missing that the workers have? "
+                'job.result(errors="drop") gives the others'
+            ) from exc
+
+    def readable(self, i: int) -> Any:
+        """Give what a successful item returned, or why that cannot be loaded here."""
+        try:
+            return self.value(i)
+        except ResultNotLoadable as exc:
+            return exc
 
     def values(self) -> list[Any]:
         """Give what all items returned, in order; all of them have succeeded."""

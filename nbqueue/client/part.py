@@ -7,7 +7,7 @@ the few rows that are seen.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from nbqueue.core.fold import JobState
@@ -52,6 +52,10 @@ class Part:
     def reason(self, k: int) -> str:
         """Why an item of the part was revoked; empty when it was not, or by a person."""
         return self._whole.reason(self._items[k])
+
+    def items(self, places: Iterable[int]) -> list[int]:
+        """Give the numbers in the job of the items at some places."""
+        return [self._items[k] for k in places]
 
     def where(self, code: int) -> list[int]:
         """List the places in the part of the items in a state."""

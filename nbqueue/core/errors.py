@@ -8,6 +8,7 @@
     ├── TaskError               the task itself
     │   ├── RemoteError         stands in for an exception that could not be pickled
     │   ├── ResultNotPicklable  the task ran, its result cannot travel back
+    │   ├── ResultNotLoadable   it did travel back, and cannot be loaded here
     │   ├── UpstreamFailed      a job that this one waited for did not succeed
     │   ├── FunctionNotLoadable the worker could not load the function or its arguments
     │   └── RemoteTraceback     the worker's traceback, as the ``__cause__`` of a task's exception
@@ -36,6 +37,7 @@ __all__ = [
     "NotPicklable",
     "RemoteError",
     "RemoteTraceback",
+    "ResultNotLoadable",
     "ResultNotPicklable",
     "StoreRefused",
     "TaskError",
@@ -117,6 +119,22 @@ class RemoteError(TaskError):
     Traceback (most recent call last):
     ...
     nbqueue.core.errors.RemoteError: ...Odd: too hot (the exception itself could not be pickled)
+    """
+
+
+class ResultNotLoadable(TaskError):
+    """The item ran to its end, but what it returned cannot be loaded here.
+
+    Its class is of a package that only the workers have, say, or raises as it is unpickled. With
+    ``errors="return"`` it stands in the result's place, and in the frame; others are not affected.
+
+    >>> class Strange:
+    ...     def __reduce__(self):
+    ...         return int, ("x",)
+    >>> nq.task(Strange).submit().result()                  # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.ResultNotLoadable: what item 0 of job ... returned cannot be loaded here ...
     """
 
 

@@ -437,3 +437,21 @@ def test_data_that_is_gone_says_so(cluster):
     # Another client: the one that sent the array may still have it at hand.
     with cluster.connect("other") as other, pytest.raises(nq.Expired, match="any more"):
         other.job(job.id).result(5)
+
+
+class Evil:
+    def __reduce__(self):
+        return (int, ("x",))
+
+
+def test_one_result_that_cannot_be_loaded_here_leaves_the_others_readable():
+    job = nq.task(lambda x: Evil() if x == 1 else x, name="evil").map([0, 1, 2])
+    assert job.wait(20)
+    with pytest.raises(nq.ResultNotLoadable, match=r"item 1 of job .* cannot be loaded here"):
+        job.result()
+    returned = job.result(errors="return")
+    assert (returned[0], returned[2]) == (0, 2)
+    assert isinstance(returned[1], nq.ResultNotLoadable)
+    assert job.result(errors="drop") == [0, 2]
+    assert isinstance(job.to_frame()["result"][1], nq.ResultNotLoadable)
+    assert job.to_frame()["result"][2] == 2

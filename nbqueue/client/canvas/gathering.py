@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
-from nbqueue.core.errors import UsageError
+from nbqueue.core.errors import ResultNotLoadable, UsageError
 from nbqueue.core.plan import Failed, Listed, One, Other, Spread, Take, stages_of
 
 if TYPE_CHECKING:
@@ -57,6 +57,19 @@ def lead_of(live: Live, i: int) -> tuple[Any, ...]:
         return (gathered(live, stage.takes, "return"),)
 
 
+def items(live: Live, errors: str) -> list[Any]:
+    """Give what the items of a job returned, in order; see ``Job.result`` for ``errors``."""
+    n = live.state.n
+    if live.state.counts[states.SUCCESS_CODE] == n:
+        try:
+            return live.outcomes.values()
+        except Exception:  # one of them: which, and what to do, is found out item by item
+            if errors == "raise":
+                return [live.outcomes.value(i) for i in range(n)]
+    found = [_item(live, i, drop=errors == "drop") for i in range(n)]
+    return [value for value in found if value is not _MISSING]
+
+
 def _made(live: Live, take: Take, *, drop: bool) -> Any:
     if isinstance(take, Listed):
         found: list[Any] = []
@@ -76,6 +89,7 @@ def _made(live: Live, take: Take, *, drop: bool) -> Any:
 
 
 def _item(live: Live, i: int, *, drop: bool) -> Any:
-    if live.state.states[i] == states.SUCCESS_CODE:
-        return live.outcomes.value(i)
-    return _MISSING if drop else live.outcomes.exception(i)
+    if live.state.states[i] != states.SUCCESS_CODE:
+        return _MISSING if drop else live.outcomes.exception(i)
+    found = live.outcomes.readable(i)
+    return _MISSING if drop and isinstance(found, ResultNotLoadable) else found
