@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-from celery.exceptions import TaskPredicate, TimeLimitExceeded
+from celery.exceptions import TaskPredicate, Terminated, TimeLimitExceeded
 
 from nbqueue.core import settings
 from nbqueue.core.errors import (
@@ -306,6 +306,11 @@ class Execution:
         """Hand in that an item has raised, and take the next one."""
         ended = time.perf_counter()
         self._give_back_at_the_end(item, exc)
+        if is_end_of_process(exc):  # as Celery calls it; the process goes on with its other items
+            exc = Terminated(
+                "the item was running when its message was terminated (nq.control.terminate, "
+                "`celery control terminate`); job.retry() runs it again"
+            )
         surroundings.bring_in()
         if isinstance(exc, TaskPredicate):
             message, reporter = self._message, self._reporter

@@ -184,3 +184,16 @@ def test_in_a_pool_of_greenlets_too(servers, tmp_path, until, gate):
         gate.touch()
         assert job.result(20, errors="drop") == [1]
         assert nq.task(lambda x: x).map(range(4)).result(10) == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_message_that_is_terminated_by_its_id_fails_its_item_and_says_why(tmp_path, until):
+    job = hold.map([tmp_path] * 2, [0, 1], [tmp_path / "gate"] * 2)
+    until(lambda: job.counts()["STARTED"] == 2)
+    ended = job._live.state.running[0]
+    nq.control.terminate(ended.message_id)
+    until(lambda: job.exceptions())
+    (tmp_path / "gate").touch()
+    assert job.wait(20)
+    assert [type(exc).__name__ for exc in job.exceptions().values()] == ["Terminated"]
+    assert job.counts()["SUCCESS"] == 1
