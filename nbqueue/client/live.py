@@ -161,11 +161,12 @@ class Live:
 
     def _first_cause(self) -> int | None:
         """Give the first item of a workflow that failed by itself, not because another did."""
-        for i in self.state.where(states.FAILURE_CODE):
-            error = self.state.error(i)
-            if error is None or error.type != UpstreamFailed.__name__:
-                return i
-        return None
+        return next(filter(self.is_cause, self.state.where(states.FAILURE_CODE)), None)
+
+    def is_cause(self, i: int) -> bool:
+        """Say whether a failed item failed by itself, and not because something before it did."""
+        error = self.state.error(i)
+        return error is None or error.type != UpstreamFailed.__name__
 
     # -- what it was called with ---------------------------------------------------------------
 

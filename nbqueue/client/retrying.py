@@ -10,7 +10,7 @@ import inspect
 from typing import TYPE_CHECKING
 
 from nbqueue.core import states
-from nbqueue.core.errors import BrokerUnreachable, UpstreamFailed, UsageError
+from nbqueue.core.errors import BrokerUnreachable, UsageError
 from nbqueue.core.records import MOST_ROUNDS, Cancelled, Retried
 from nbqueue.core.splitting import runs_of
 from nbqueue.store.message import Message
@@ -51,7 +51,7 @@ def retry(live: Live, task: AnyTask | None) -> None:
     if task is not None:
         if not hasattr(task, "body"):
             raise UsageError(f"job.retry() takes a task (@nq.task), not {task!r}")
-        _check_fits(live, task, _causes(live, failed))
+        _check_fits(live, task, list(filter(live.is_cause, failed)))
         function = client.code.address(task.body)
         name = name if state.stages else task.name
     items = sorted(failed + revoked)
@@ -109,16 +109,6 @@ def _send(live: Live, record: Retried, start: int, stop: int) -> None:
         raise
 
 
-def _causes(live: Live, failed: list[int]) -> list[int]:
-    """List the items that failed by themselves: not those of which something before has failed."""
-    found = []
-    for i in failed:
-        error = live.state.error(i)
-        if error is None or error.type != UpstreamFailed.__name__:
-            found.append(i)
-    return found
-
-
 def _check_fits(live: Live, task: AnyTask, items: list[int]) -> None:
     """Raise unless a task can take the place of the one that some items failed in."""
     if live.kind() != "function":
@@ -155,6 +145,6 @@ def _stages(live: Live, items: list[int], function: str) -> list[tuple[int, int,
         stage = live.state.stage_of(i)
         if stage is not None:
             counts[stage.number] = counts.get(stage.number, 0) + 1
-    failed = _causes(live, live.state.where(states.FAILURE_CODE)) if function else []
+    failed = filter(live.is_cause, live.state.where(states.FAILURE_CODE)) if function else []
     new = {stage.number for i in failed if (stage := live.state.stage_of(i)) is not None}
     return [(s, count, function if s in new else "") for s, count in sorted(counts.items())]

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import secrets
 import threading
-from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import nan
 from typing import Any, NamedTuple
 
-from nbqueue.core import states
 from nbqueue.core.errors import Expired, UnknownJob, UpstreamFailed
-from nbqueue.core.records import Error, JobSpec, Outcomes, Planned, Stage
+from nbqueue.core.failing import all_failed
+from nbqueue.core.records import Error, JobSpec, Planned, Stage
 from nbqueue.store.joblog import JobLog, Opening, opening_arguments
 from nbqueue.store.later import Later
 from nbqueue.store.message import Message
@@ -153,19 +152,14 @@ class Plans:
             "one goes on from there"
         )
         exc = UpstreamFailed(text)
-        n = stage.stop - stage.start
-        never = array("f", [nan]) * n
-        record = Outcomes(
-            round=round_,
+        error = Error(type(exc).__name__, text, "", pack_native(exc, self._blobs))
+        record = all_failed(
+            [(stage.start, stage.stop)],
+            error,
+            round_=round_,
             worker=self._name,
-            runs=((stage.start, stage.stop),),
-            states=bytes([states.FAILURE_CODE]) * n,
-            base=self._now(),
-            started=never,
-            run_s=never,
-            memory_mb=0.0,
-            results=b"",
-            errors=(Error(type(exc).__name__, text, "", pack_native(exc, self._blobs)),),
+            at=self._now(),
+            times=nan,
         )
         reply = self._joblog.commit(job_id, record, self._now(), stage=stage.number)
         return bool(reply.ready)

@@ -15,15 +15,14 @@ To look twice does no harm: a message that is sent twice is recorded once.
 from __future__ import annotations
 
 import logging
-from array import array
 from collections.abc import Callable
 from typing import cast
 
 import redis
 
-from nbqueue.core import states
 from nbqueue.core.errors import BrokerUnreachable, Expired, UpstreamFailed
-from nbqueue.core.records import Error, JobSpec, Outcomes
+from nbqueue.core.failing import all_failed
+from nbqueue.core.records import Error, JobSpec
 from nbqueue.store import keys, message
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
@@ -120,19 +119,7 @@ class Sequels:
         )
         exc = UpstreamFailed(text)
         error = Error(type(exc).__name__, text, "", pack_native(exc, self._blobs))
-        zeros = array("f", bytes(4 * spec.n))
-        record = Outcomes(
-            round=1,
-            worker=self._name,
-            runs=((0, spec.n),),
-            states=bytes([states.FAILURE_CODE]) * spec.n,
-            base=self._now(),
-            started=zeros,
-            run_s=zeros,
-            memory_mb=0.0,
-            results=b"",
-            errors=(error,),
-        )
+        record = all_failed([(0, spec.n)], error, round_=1, worker=self._name, at=self._now())
         reply = self._joblog.commit(spec.id, record, self._now())
         if reply.ready:
             self.release()  # others wait for this one

@@ -21,6 +21,7 @@ from typing import Any
 import redis
 
 from nbqueue.core import splitting, states
+from nbqueue.core.failing import all_failed
 from nbqueue.core.records import Error, Outcomes, Output, Progressed, Started
 from nbqueue.store import results
 from nbqueue.store.joblog import Reply
@@ -126,25 +127,18 @@ class Reporter:
 
     def fail_all(self, runs: list[splitting.Range], error: Error) -> None:
         """Record one error for all items of some ranges."""
-        n = splitting.count(runs)
-        if n == 0:
+        if not splitting.count(runs):
             return
-        zeros = array("f", bytes(4 * n))
+        record = all_failed(
+            runs,
+            error,
+            round_=self._message.round,
+            worker=self._place.name,
+            at=self._place.now(),
+            memory_mb=_memory_mb(),
+        )
         with self._lock:
-            self._in_hand.append(
-                Outcomes(
-                    round=self._message.round,
-                    worker=self._place.name,
-                    runs=tuple(runs),
-                    states=bytes([states.FAILURE_CODE]) * n,
-                    base=self._place.now(),
-                    started=zeros,
-                    run_s=zeros,
-                    memory_mb=_memory_mb(),
-                    results=b"",
-                    errors=(error,),
-                )
-            )
+            self._in_hand.append(record)
         self.flush_patiently()
 
     def _batch(self, box: Outbox) -> Outcomes:
