@@ -10,27 +10,24 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
-import redis
 
 import nbqueue as nq
 from nbqueue.client import client as clients
-from nbqueue.cluster import embedded, leftovers, redis_server
+from nbqueue.cluster import embedded, leftovers
 from nbqueue.cluster import folder as folders
-from tests.e2e.rabbit_node import rabbit, wires
+from tests.e2e.rabbit_node import rabbit, rabbit_node, wires
+from tests.e2e.servers import LIMIT_S, ROOT, Servers
+from tests.e2e.servers import processes_of as _processes_of
+from tests.e2e.servers import until as _until
 
-__all__ = ["rabbit", "wires"]
-
-LIMIT_S = 20.0
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["rabbit", "rabbit_node", "wires"]
 
 CONNECT = (
     "import nbqueue as nq; "
@@ -40,27 +37,6 @@ CONNECT = (
     "_c(_e(_P({folder!r})))\n"
 )
 """First line of a notebook that works on a test's cluster."""
-
-
-def _processes_of(folder):
-    """The command lines that name a folder or run in it (Linux; elsewhere none are found)."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            where = str((path / "cwd").readlink())
-            if int(path.name) != os.getpid() and (str(folder) in words or where == str(folder)):
-                found[int(path.name)] = words
-    return found
-
-
-def _until(condition, timeout_s=LIMIT_S, poll_s=0.01):
-    """The first truthy value of ``condition()``; fails when there is none in time."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"still {found!r} after {timeout_s:g} s"
-        time.sleep(poll_s)
-    return found
 
 
 @pytest.fixture
@@ -242,105 +218,6 @@ def notebook(tmp_path, cluster):
 
 
 # -- servers and workers of other kinds ----------------------------------------------------------
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Servers:
-    """Servers and workers that a module starts; all of them end with it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self._processes = []
-
-    def start(self, name, command, **options):
-        """Start a process, with its output in a log; gives the process and the log."""
-        log = self.folder / f"{name}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **{"cwd": self.folder, **options},
-            )
-        self._processes.append(process)
-        return process, log
-
-    def redis(self, password):
-        """A Redis on TCP with a password; gives its URL."""
-        port = _free_port()
-        folder = self.folder / f"redis-{port}"
-        folder.mkdir()
-        server = redis_server.find_server(folder)
-        command = [
-            server,
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-            folder,
-        ]
-        self.start(f"redis-{port}", [*map(str, command), "--requirepass", password])
-        url = f"redis://:{password}@127.0.0.1:{port}/0"
-
-        def answers():
-            with contextlib.suppress(redis.RedisError), redis.Redis.from_url(url) as client:
-                return client.ping()
-
-        _until(answers)
-        return url
-
-    def worker(
-        self, broker_url, key, *options, backend=None, ready=True, name="worker", folder=None
-    ):
-        """A worker by `nbqueue worker`; back when it takes messages."""
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "NBQUEUE_KEY": key,
-            "NBQUEUE_BROKER": broker_url,
-        }
-        if backend is not None:
-            env["NBQUEUE_BACKEND"] = backend
-        code = "import sys; from nbqueue.cli import main; sys.exit(main())"
-        name = f"{name}-{len(self._processes)}"
-        command = [sys.executable, "-c", code, "worker", "-l", "info", "-n", f"{name}@%h", *options]
-        process, log = self.start(name, command, env=env, cwd=folder or self.folder)
-        if ready:
-            _until(lambda: "ready." in log.read_text() or process.poll() is not None, 30)
-            assert process.poll() is None, log.read_text()
-        return process, log
-
-    def beat(self, *options, ready="beat: Acquired lock", folder=None):
-        """A beat by `nbqueue beat`, without a signing key; back when it says ``ready``."""
-        env = {name: value for name, value in os.environ.items() if name != "NBQUEUE_KEY"}
-        env["PYTHONPATH"] = os.pathsep.join(map(str, filter(None, [folder, ROOT])))
-        code = "import sys; from nbqueue.cli import main; sys.exit(main())"
-        command = [sys.executable, "-c", code, "beat", "-l", "info", *options]
-        process, log = self.start(f"beat-{len(self._processes)}", command, env=env)
-        _until(lambda: ready in log.read_text() or process.poll() is not None, 30)
-        assert process.poll() is None, log.read_text()
-        return process, log
-
-    def close(self):
-        """End everything, the latest first, and what it had started."""
-        for process in reversed(self._processes):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(8)
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ The node runs as its own user where the tests run as root, because RabbitMQ refu
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -14,17 +13,14 @@ from typing import NamedTuple
 import pytest
 
 from nbqueue.store import signing
+from tests.e2e.servers import free_port
 
 KEY = signing.generate()
 SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 SERVER = shutil.which("rabbitmq-server", path=SBIN)
 CONTROL = shutil.which("rabbitmqctl", path=SBIN)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+DEBIAN_SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+DEBIAN_CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 
 
 def node_environment(folder):
@@ -48,52 +44,82 @@ def node_environment(folder):
     }
 
 
+class Node:
+    """A node with a folder of its own, which can be stopped and started again where it was."""
+
+    def __init__(self):
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="nbq."))
+        for name in ("mnesia", "log"):
+            (folder / name).mkdir()
+        (folder / "rabbitmq.conf").write_text("")
+        (folder / "plugins").write_text("[].\n")
+        environment = node_environment(folder)
+        as_user = {}
+        self._server, control = SERVER, CONTROL
+        if os.getuid() == 0:
+            for path in [folder, *folder.iterdir()]:
+                shutil.chown(path, "rabbitmq", "rabbitmq")
+            folder.chmod(0o755)
+            as_user = {"user": "rabbitmq", "group": "rabbitmq", "extra_groups": []}
+            # Debian's wrapper would change to the folders of the system's own node.
+            self._server, control = DEBIAN_SERVER, DEBIAN_CONTROL
+            assert Path(DEBIAN_SERVER).exists()
+            assert Path(DEBIAN_CONTROL).exists()
+        self._options = {"env": environment, "cwd": folder, **as_user}
+        self._control = [control, "-n", environment["RABBITMQ_NODENAME"]]
+        self.port = int(environment["RABBITMQ_NODE_PORT"])
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self._process = None
+
+    def start(self):
+        """Start it; back when it serves."""
+        with (self.folder / "out").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._server], stdout=log, stderr=log, start_new_session=True, **self._options
+            )
+        waiting = self._ask("wait", "--timeout", "60", self.folder / "pid")
+        assert waiting.returncode == 0, waiting.stderr + (self.folder / "out").read_text()
+
+    def stop(self):
+        """Stop it well; queues and messages stay on its disk."""
+        self._ask("stop", self.folder / "pid")
+        self._process.wait(30)
+
+    def close(self):
+        """Stop it and delete everything."""
+        if self._process.poll() is None:
+            self.stop()
+        subprocess.run(
+            ["epmd", "-kill"], capture_output=True, check=True, timeout=20, **self._options
+        )
+        shutil.rmtree(self.folder)
+
+    def _ask(self, *words):
+        return subprocess.run(
+            [*self._control, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+            **self._options,
+        )
+
+
 @pytest.fixture(scope="module")
-def rabbit(servers):
-    """The URL of a private node."""
+def rabbit_node(servers):
+    """A private node of the module."""
     if SERVER is None:
         pytest.skip("rabbitmq-server is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="nbq."))
-    for name in ("mnesia", "log"):
-        (folder / name).mkdir()
-    (folder / "rabbitmq.conf").write_text("")
-    (folder / "plugins").write_text("[].\n")
-    environment = node_environment(folder)
-    as_user = {}
-    server, control = SERVER, CONTROL
-    if os.getuid() == 0:
-        for path in [folder, *folder.iterdir()]:
-            shutil.chown(path, "rabbitmq", "rabbitmq")
-        folder.chmod(0o755)
-        as_user = {"user": "rabbitmq", "group": "rabbitmq", "extra_groups": []}
-        # Debian's wrapper would change to the folders of the system's own node.
-        for name in ("server", "ctl"):
-            assert Path(
-                "/usr/lib/rabbitmq/bin", f"rabbitmq{'-' if name == 'server' else ''}{name}"
-            ).exists()
-        server, control = (
-            "/usr/lib/rabbitmq/bin/rabbitmq-server",
-            "/usr/lib/rabbitmq/bin/rabbitmqctl",
-        )
-    options = {"env": environment, "cwd": folder, **as_user}
-    log = (folder / "out").open("wb")
-    process = subprocess.Popen([server], stdout=log, stderr=log, start_new_session=True, **options)
-    ctl = [control, "-n", environment["RABBITMQ_NODENAME"]]
-    waiting = subprocess.run(
-        [*ctl, "wait", "--timeout", "60", folder / "pid"],
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
-    assert waiting.returncode == 0, waiting.stderr + (folder / "out").read_text()
-    yield f"amqp://guest:guest@127.0.0.1:{environment['RABBITMQ_NODE_PORT']}//"
-    stopping = [*ctl, "stop", folder / "pid"]
-    subprocess.run(stopping, capture_output=True, check=False, timeout=60, **options)
-    process.wait(30)
-    subprocess.run(["epmd", "-kill"], capture_output=True, check=True, timeout=20, **options)
-    log.close()
-    shutil.rmtree(folder)
+    node = Node()
+    node.start()
+    yield node
+    node.close()
+
+
+@pytest.fixture(scope="module")
+def rabbit(rabbit_node):
+    """The URL of the module's private node."""
+    return rabbit_node.url
 
 
 class Wires(NamedTuple):
