@@ -271,6 +271,7 @@ class Live:
                     del self._futures[i]
                 if changes.reset:
                     self._over.clear()
+                    self.client.follower.follow(self)  # its end, if it was read, had ended that
             for future in touched:
                 self._resolve(future)
             if changes.reset:

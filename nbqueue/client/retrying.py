@@ -29,14 +29,10 @@ def retry(live: Live, task: AnyTask | None) -> None:
         TypeError: the other task does not take the items' arguments.
     """
     client, state = live.client, live.state
-    # Followed from here on: the job may be running again already, on another client's behalf.
-    client.follower.follow(live)
-    client.follower.catch_up(live)
+    client.follower.catch_up(live)  # it may be running again already, on another client's behalf
     failed = state.where(states.FAILURE_CODE)
     revoked = state.where(states.REVOKED_CODE) if state.stages else []
     if not failed and not revoked:
-        if live.finished:
-            client.follower.unfollow(live)
         return
     if state.current_round >= MOST_ROUNDS:
         raise UsageError(

@@ -7,6 +7,7 @@ import time
 import pytest
 
 import nbqueue as nq
+from nbqueue.client.client import default_client
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -62,6 +63,16 @@ def occupy(folder, gate, until):
 
 
 # -- cancel --------------------------------------------------------------------------------------
+
+
+def test_a_job_is_retried_whose_end_was_not_read_here_before(tmp_path, until):
+    client = default_client()
+    job = needs.map([str(tmp_path / "gate")] * 2, [1, 2])
+    client.follower.unfollow(job._live)  # as if the word of its end were still on its way
+    until(lambda: client.joblog.left_and_bad(job.id) == (0, 1))
+    (tmp_path / "gate").touch()
+    job.retry()
+    assert job.result(30) == [1, 2]
 
 
 def test_cancelled_while_queued_nothing_runs(folder, gate, until):
