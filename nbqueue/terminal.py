@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
 from nbqueue.core.spans import span
@@ -24,6 +24,10 @@ NO_JOBS = "no jobs yet"
 
 _KINDS_OF_ERROR = 5
 """Different errors that a job's page lists. More would push the counts off the screen."""
+
+
+_MOST_ERRORS = 1000
+"""Of a job with a million failures, as many are enough for any program."""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> str:
@@ -175,6 +179,67 @@ def job_page(job: Job) -> str:
         ]
     page = pairs(rows)
     return f"{page}\n\n{_errors(job)}" if counts[states.FAILURE] else page
+
+
+def job_line(job: Job) -> str:
+    """Give one job in a line: its state, and how many items are in which."""
+    counts = ", ".join(f"{count:,} {state}" for state, count in job.counts().items() if count)
+    return f"{job.name}: {job.state}" + (f" ({counts})" if counts else "")
+
+
+def job_facts(job: Job) -> dict[str, Any]:
+    """Give one job as JSON has it; times in seconds, ``null`` where there is none."""
+    times = {name: value if value == value else None for name, value in job.timings().items()}
+    failed = {i: e for i, e in job.exceptions().items() if not isinstance(e, CancelledError)}
+    return {
+        "id": job.id,
+        "name": job.name,
+        "task": job.task,
+        "state": job.state,
+        "n": job.n,
+        "counts": job.counts(),
+        **times,
+        "errors": {i: f"{type(e).__name__}: {e}" for i, e in list(failed.items())[:_MOST_ERRORS]},
+    }
+
+
+def item_facts(job: Job, i: int) -> dict[str, Any]:
+    """Give one item as JSON has it."""
+    rows = dict(_item_rows(job, i))
+    return {"job": job.name, "id": job.id, "item": i, **rows, "output": _printed(job, i)}
+
+
+def item_page(job: Job, i: int, *, lines: int) -> str:
+    """Give one item: its state, its error, and the end of what it printed."""
+    page = pairs([("job", f"{job.name}  (id {job.id})"), ("item", f"{i:,}"), *_item_rows(job, i)])
+    printed = _printed(job, i).splitlines()
+    if not printed:
+        return f"{page}\n\n(it has printed nothing)"
+    more = len(printed) - lines
+    above = f"… {more:,} lines more (--lines)\n" if more > 0 else ""
+    return f"{page}\n\n{above}" + "\n".join(printed[-lines:])
+
+
+def _item_rows(job: Job, i: int) -> list[tuple[str, str]]:
+    found = job.to_frame(expand=False).iloc[i]
+    rows = [("state", str(found["state"])), ("worker", found["worker"]), ("error", found["error"])]
+    rows += [("ran", span(found["run_s"]) if found["run_s"] == found["run_s"] else None)]
+    rows += [("attempts", str(found["attempts"]))]
+    return [(name, value) for name, value in rows if isinstance(value, str)]
+
+
+def _printed(job: Job, i: int) -> str:
+    """Give an item's output as text; of what was displayed, its plainest form."""
+    parts = []
+    for output in job.outputs.get(i, ()):
+        kind = output["output_type"]
+        if kind == "stream":
+            parts.append(output["text"])
+        elif kind == "error":
+            parts.append("\n".join(output.get("traceback", ())) + "\n")
+        else:
+            parts.append(str(output.get("data", {}).get("text/plain", "")) + "\n")
+    return "".join(parts)
 
 
 def _errors(job: Job) -> str:

@@ -40,7 +40,8 @@ on a cluster:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status; wrong usage raises argparse's ``SystemExit(2)``."""
     parser = make_parser()
-    options, rest = parser.parse_known_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    options, rest = parser.parse_known_args(jobs.worded(given))
     if "command" not in options:
         parser.print_help()
         return 2
