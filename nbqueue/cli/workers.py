@@ -14,7 +14,7 @@ from nbqueue.core.errors import BrokerUnreachable, NbqueueError, UsageError
 if TYPE_CHECKING:
     from celery import Celery
 
-    from nbqueue.worker.workplace import Wiring
+    from nbqueue.store.wiring import Wiring
 
 AS_CELERY = ("-A", "nbqueue")
 """How Celery's own command line finds the app (`nbqueue.celery`)."""

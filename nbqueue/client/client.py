@@ -42,6 +42,7 @@ from nbqueue.store.plans import Plans
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
 from nbqueue.store.turns import Turns
+from nbqueue.store.wiring import own
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +83,7 @@ class Client:
         self.routed = not routing.ROUTES.isdisjoint(settings or ())
         """Whether Celery's router is asked where a job goes."""
         self.publisher = broker.Publisher(self.app, keyring)
+        self._folder = folder
         self._keepalive = keepalive
         self._pid = os.getpid()
         self._closed = False
@@ -104,14 +106,14 @@ class Client:
         """The jobs that somebody holds, by id: however often one is found, it is followed once."""
         probe(backend_url)
         with translated(backend_url):
-            store = connect_store(backend_url, client_name=f"nbqueue-client-{os.getpid()}")
+            store = connect_store(backend_url, client_name=f"{self._known_as()}-{os.getpid()}")
             self._clock_offset_s = clock_offset(store)
             self.joblog = JobLog(store, keyring)
             self.follower = Follower(store, self.joblog, self.id)
             self.follower.start()
         broker.ping(self.app, broker_url)
-        folder = private_folder(folder / "blobs") if folder else cache_folder()
-        self.blobs = Blobs(store, keyring, folder, remote=keepalive is None)
+        blobs = private_folder(folder / "blobs") if folder else cache_folder()
+        self.blobs = Blobs(store, keyring, blobs, remote=folder is None)
         self.functions = Functions(store, keyring, self.blobs, settles_in=False)
         self.cache = ResultCache(store, keyring)
         self.arguments = Arguments(store, keyring, self.blobs)
@@ -147,7 +149,11 @@ class Client:
     @property
     def embedded(self) -> bool:
         """Whether its cluster is a private one on this machine: one worker with many processes."""
-        return self._keepalive is not None
+        return self._folder is not None
+
+    def _known_as(self) -> str:
+        # (A private cluster stays while it has clients; what its own tasks send holds it anyway.)
+        return "nbqueue-client" if own() is None else "nbqueue-task"
 
     def cwd(self) -> str:
         """Folder that tasks run in: this process's, where the workers are on this machine."""
@@ -313,7 +319,7 @@ def connect(
     <Client 'default': connected, redis+socket://...>
     """
     global _default
-    broker = broker or os.environ.get("NBQUEUE_BROKER")
+    broker = broker or (None if own() else os.environ.get("NBQUEUE_BROKER"))
     settings = routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG"))
     given = {
         "task_routes": task_routes,
@@ -322,7 +328,17 @@ def connect(
         "task_send_sent_event": task_send_sent_event or None,
     }
     settings |= {name: value for name, value in given.items() if value is not None}
-    if broker is None:
+    home = own() if broker is None and backend is None else None
+    if home is not None:  # a task that sends more work
+        client = Client(
+            home.broker_url,
+            home.store_url,
+            home.keyring,
+            name=name,
+            folder=home.folder,
+            settings={**home.settings, **settings},
+        )
+    elif broker is None:
         client = connect_address(embedded.ensure(), name, settings)
     else:
         client = _remote(broker, backend, key, name, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nbqueue.client import behaving, dispatch
@@ -18,6 +18,7 @@ from nbqueue.client.schedules.schedule import Schedule
 from nbqueue.client.schedules.terms import Terms
 from nbqueue.client.schedules.timed import MakeRule, Timed
 from nbqueue.core.errors import UsageError
+from nbqueue.store.behaviour import Behaviour
 from nbqueue.store.identity import identity
 
 P = ParamSpec("P")
@@ -327,6 +328,18 @@ def task(
     if fn is None:
         return lambda function: Task(function, chosen)
     return Task(fn.function if isinstance(fn, Task) else fn, chosen)
+
+
+def of_behaviour(behaviour: Behaviour, options: Mapping[str, Any]) -> AnyTask:
+    """Give the task that a behaviour travelled for, with the options that its job was sent with.
+
+    For ``self.s`` and its like, in a worker, where only the behaviour has arrived.
+    """
+    function, name, bind, base, attributes = behaviour.parts
+    own = {"name": name, "bind": bind, "base": base, **attributes}
+    made = Task(function, TaskOptions().updated({**own, **options}))
+    made.body = behaviour
+    return made
 
 
 def _check_iterable(value: Any, where: str, hint: str) -> None:

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from typing import Any, ClassVar, NoReturn, Protocol
 
 from celery import Task as CeleryTask
+from celery import current_app
 from celery.app.task import Context
 from celery.exceptions import Ignore, MaxRetriesExceededError, Retry
 from celery.utils.serialization import raise_with_context
@@ -51,6 +53,9 @@ class Here(Protocol):
     def request(self) -> Context | None:
         """Give the item's request; ``None`` when this thread runs none."""
 
+    def options(self) -> Mapping[str, Any]:
+        """Give the options that the item's job was sent with, for more calls of its task."""
+
     def report(self, state: str, meta: Mapping[str, Any]) -> None:
         """Take what the item says of itself."""
 
@@ -66,6 +71,10 @@ class Nowhere:
     def request(self) -> None:
         """Give nothing."""
 
+    def options(self) -> Mapping[str, Any]:
+        """Give none."""
+        return {}
+
     def report(self, state: str, meta: Mapping[str, Any]) -> None:
         """Tell nobody."""
 
@@ -73,10 +82,19 @@ class Nowhere:
         """Do nothing: a task that is called directly is not retried."""
 
 
+_TASKS = "nbqueue.client.task"
+"""Where tasks are, loaded by a task that sends or composes more work, and by no other: a worker
+has no use for it."""
+
+_RESULTS = "nbqueue.client.results"
+
+
 class ItemTask:
     """What every ``self`` can do."""
 
     here: ClassVar[Here] = Nowhere()
+    behaviour: ClassVar[Behaviour | None] = None
+    """What it was made of."""
     name: str | None = None
     MaxRetriesExceededError = MaxRetriesExceededError
 
@@ -149,18 +167,72 @@ class ItemTask:
         """
         self.here.report(state or "", dict(meta or {}))
 
-    def apply_async(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse: what travels by value is in no worker's registry.
+    # -- more calls of the same task -----------------------------------------------------------
+
+    def s(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Give the signature of another call: ``self.s(n - 1)``, to be sent or composed.
+
+        It goes where the running item's job went: its queue, its limits.
+        """
+        return self._task().s(*args, **kwargs)
+
+    def si(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Give the signature of another call that takes nothing from the step before."""
+        return self._task().si(*args, **kwargs)
+
+    def signature(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        *starargs: Any,
+        **options: Any,
+    ) -> Any:
+        """Give the signature of another call, with options of its own: Celery's ``signature``."""
+        return self._task().signature(args, kwargs, *starargs, **options)
+
+    subtask = signature
+
+    def apply_async(
+        self, args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Send another call, with options of its own; give its job. The item does not wait."""
+        return self._task().apply_async(args, kwargs, **options)
+
+    def delay(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Send another call; give its job. The item does not wait for it."""
+        return self._task().submit(*args, **kwargs)
+
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Make another call here, now: Celery's ``apply``."""
+        return self.signature(args, kwargs, **options).apply()
+
+    def AsyncResult(self, task_id: str) -> Any:
+        """Give what is known of an item or a job by its id (`nbqueue.AsyncResult`)."""
+        return import_module(_RESULTS).ItemResult(task_id)
+
+    def add_to_chord(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: Celery's way to make a chord's header larger while it runs.
 
         Raises:
             UsageError: always; the message says what to do instead.
         """
         raise UsageError(
-            f"self of {self.name!r} is the running item and cannot be sent: retry() runs it again; "
-            "to send another call, submit the task by its own name"
+            f"{self.name!r} cannot add to the chord that it is in: have a step return what to go "
+            "over, plan.s() | nq.map(f) | total.s()"
         )
 
-    delay = add_to_chord = apply_async
+    def _task(self) -> Any:
+        if self.behaviour is None:
+            raise UsageError(
+                f"{self.name!r} is not bound: to compose more calls of it, make it with bind=True, "
+                "or name the task itself"
+            )
+        return import_module(_TASKS).of_behaviour(self.behaviour, self.here.options())
 
     def replace(self, sig: Any) -> NoReturn:
         """Have a workflow take this call's place: Celery's ``self.replace``.
@@ -182,6 +254,11 @@ class Hooks:
     max_retries = policy.max_retries
     default_retry_delay = policy.default_retry_delay
     throws: tuple[type[BaseException], ...] = ()
+
+    @property
+    def app(self) -> Any:
+        """The Celery app of the worker; elsewhere Celery's current one."""
+        return ItemTask.here.app or current_app
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task."""
@@ -263,6 +340,7 @@ class Behaviour:
         """The task's instance in this process: ``self``."""
         if self._made is None:
             self._made = _instance(*self.parts)
+            type(self._made).behaviour = self
         return self._made
 
     @property

@@ -19,8 +19,8 @@ from celery import Celery
 
 from nbqueue.store.signing import Keyring
 from nbqueue.store.transport import restore_all
+from nbqueue.store.wiring import Wiring
 from nbqueue.worker.app import make_worker_app
-from nbqueue.worker.workplace import Wiring
 
 log = logging.getLogger("nbqueue.worker")
 

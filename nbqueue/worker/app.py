@@ -18,6 +18,7 @@ from nbqueue.core.errors import BrokerUnreachable, NbqueueError
 from nbqueue.store import broker
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
+from nbqueue.store.wiring import Wiring
 from nbqueue.worker import executor, leaving, signalling
 from nbqueue.worker import limiting as limiting  # their commands are known to Celery by the import
 from nbqueue.worker import remote as remote
@@ -26,7 +27,7 @@ from nbqueue.worker.presence import Presence
 from nbqueue.worker.rangetask import RangeTask, speak_for_items
 from nbqueue.worker.releasing import Releaser
 from nbqueue.worker.tally import Tally
-from nbqueue.worker.workplace import Wiring, Workplace
+from nbqueue.worker.workplace import Workplace
 
 log = logging.getLogger("nbqueue.worker")
 

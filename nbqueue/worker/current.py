@@ -215,6 +215,27 @@ class _Here:
     def request(self) -> Request | None:
         return current()
 
+    def options(self) -> dict[str, Any]:
+        found = _found()
+        if found is None:
+            return {}
+        spec = found.message.spec
+        route, limits = spec.route, spec.limits
+        given = {
+            "queue": route.queue,
+            "exchange": route.exchange,
+            "routing_key": route.routing_key,
+            "priority": route.priority,
+            "soft_time_limit": limits.soft_time_limit,
+            "time_limit": limits.time_limit,
+            "rate_limit": limits.rate_limit,
+            "concurrency": limits.concurrency,
+            "ignore_result": spec.ignore_result or None,
+            "track_started": spec.track_started or None,
+            "cache": bool(spec.cache) or None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
     def report(self, state: str, meta: Mapping[str, Any]) -> None:
         found = _found()
         if found is None:

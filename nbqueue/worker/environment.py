@@ -8,7 +8,7 @@ from nbqueue.core.errors import UsageError
 from nbqueue.store import routing
 from nbqueue.store.connection import redact, store_url
 from nbqueue.store.signing import Keyring
-from nbqueue.worker.workplace import Wiring
+from nbqueue.store.wiring import Wiring
 
 _REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
 

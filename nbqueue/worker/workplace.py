@@ -10,12 +10,8 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
-from pathlib import Path
-from typing import Any
 
 import redis
 from billiard import current_process
@@ -33,8 +29,8 @@ from nbqueue.store.later import Later
 from nbqueue.store.plans import Plans
 from nbqueue.store.schedules import Schedules
 from nbqueue.store.sequels import Sequels
-from nbqueue.store.signing import Keyring
 from nbqueue.store.turns import Turns
+from nbqueue.store.wiring import Wiring, settle
 from nbqueue.worker.tally import Tally
 
 _BLOCKS = 4
@@ -46,23 +42,11 @@ _RATES_S = 0.5
 """How old the rates may be that were set from outside, where a task has none of its own."""
 
 
-@dataclass(frozen=True)
-class Wiring:
-    """Where a worker belongs: what the launcher was told."""
-
-    broker_url: str = field(repr=False)
-    store_url: str = field(repr=False)
-    keyring: Keyring
-    folder: Path | None = None
-    """The embedded cluster's folder, where blobs are files that its client shares."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Celery settings about queues (`routing.SETTINGS`)."""
-
-
 class Workplace:
     """One process's share of the wiring."""
 
     def __init__(self, wiring: Wiring, app: Celery, tally: Tally) -> None:
+        settle(wiring)  # for a task that sends more work
         self.tally = tally
         self.shared = getattr(current_process(), "index", None) is None
         """Whether items of other messages run in this process, too (threads, solo)."""

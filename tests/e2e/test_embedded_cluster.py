@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 
+import nbqueue as nq
 from nbqueue.cluster import embedded, redis_server
 from nbqueue.cluster.folder import FileLock, wait_until
 from nbqueue.cluster.state import mark_of
@@ -240,3 +241,13 @@ def test_an_enabled_schedule_keeps_a_cluster_and_brings_a_beat(bare):
         assert not wait_until(lambda: not bare.status.running, 2.0)
         nobody.zrem(redis_server.ENTRIES, "nbq:beat:x")
     bare.until(lambda s: not s.running)
+
+
+def test_a_task_sends_more_work_to_its_own_cluster_and_does_not_keep_it_open(local_cluster):
+    @nq.task
+    def sends(x):
+        return nq.task(lambda y: y + 1).map([x], name="more").id
+
+    with local_cluster(workers=1, keep_alive_s=0) as own:
+        own.connect()
+        assert nq.job(sends.submit(1).result(30)).result(30) == [2]

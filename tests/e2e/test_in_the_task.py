@@ -10,7 +10,7 @@ from celery.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry
 from celery.utils.log import get_task_logger
 
 import nbqueue as nq
-from nbqueue.core.errors import UsageError
+from nbqueue.core.errors import UnknownJob, UsageError
 
 pytestmark = pytest.mark.timeout(100)
 
@@ -115,6 +115,72 @@ def test_update_state_reports_progress(until, gate):
     assert (row["done"], row["total"], row["state"], row["file"]) == (3, 12, "LOADING", "a.csv")
     gate.touch()
     job.result(20)
+
+
+@nq.task(bind=True)
+def countdown(self, n):
+    return n and self.replace(self.s(n - 1) | nq.group(self.si(0), self.si(0)))
+
+
+@nq.task(bind=True, base=celery.Task)
+def factorial(self, n):
+    return 1 if n < 2 else n * self.apply((n - 1,)).result
+
+
+@nq.task(bind=True, queue=None, time_limit=60)
+def sends_another(self, n):
+    if n == 0:
+        return nq.current().time_limit
+    return self.delay(n - 1).id, self.apply_async((0,), name=f"another {nq.current().job_id}").name
+
+
+def found(id_or_name):
+    """A job that another process has just sent."""
+    try:
+        return nq.job(id_or_name)
+    except UnknownJob:
+        return None
+
+
+def test_self_is_composed_and_sent_from_inside(until):
+    assert countdown.submit(2).result(30) == [0, 0]
+    assert factorial.map([4, 5]).result(30) == [24, 120]
+    job = sends_another.submit(1)
+    sent, name = job.result(30)
+    assert until(lambda: found(sent)).result(30) == 60
+    assert until(lambda: found(name)).result(30) == 60
+    assert name == f"another {job.id}"
+
+
+def test_celerys_words_for_what_became_of_an_item(gate):
+    @nq.task(bind=True)
+    def looks(self, other, path=None):
+        found = self.AsyncResult(other)
+        while path and not Path(path).exists():
+            time.sleep(0.01)
+        return found.state, found.result, self.AsyncResult(self.request.id).state
+
+    job = nq.task(lambda x: 1 / x).map([2, 0])
+    assert job.wait(30)
+    well, badly = (nq.AsyncResult(f"{job.id}-{i}") for i in range(2))
+    assert (well.state, well.get(), well.ready(), well.failed()) == ("SUCCESS", 0.5, True, False)
+    assert (badly.status, badly.failed()) == ("FAILURE", True)
+    assert isinstance(badly.result, ZeroDivisionError)
+    assert "ZeroDivisionError" in badly.traceback
+    assert isinstance(badly.get(propagate=False), ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        badly.get(timeout=5)
+    assert nq.AsyncResult(job.id).state == "FAILURE"
+    assert looks.submit(well.id).result(30)[:2] == ("SUCCESS", 0.5)
+    assert nq.AsyncResult("0123456789abcdef-0").state == "PENDING"
+    waiting = looks.submit(well.id, str(gate))
+    result = nq.AsyncResult(waiting.id)
+    assert not result.ready()
+    assert result.result is None
+    result.revoke()
+    assert result.state == "REVOKED"
+    with pytest.raises(UnknownJob, match="there is none 7"):
+        nq.AsyncResult(f"{job.id}-7").get()
 
 
 # -- hooks -----------------------------------------------------------------------------------------

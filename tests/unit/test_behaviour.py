@@ -14,7 +14,7 @@ from celery.utils.log import get_task_logger, logger_isa, task_logger
 import nbqueue as nq
 from nbqueue.client.code import CodeCache, fingerprint
 from nbqueue.core.errors import NotPicklable, UsageError
-from nbqueue.store.behaviour import Behaviour, Hooks, ItemTask, Nowhere
+from nbqueue.store.behaviour import Behaviour, Hooks, ItemTask, Nowhere, PlainTask
 from nbqueue.store.functions import dump, load
 from nbqueue.store.packing import pack, unpack
 from nbqueue.store.retries import Again, Policy, policy_of
@@ -32,6 +32,9 @@ class Item:
 
     def request(self):
         return self.context
+
+    def options(self):
+        return {}
 
     def report(self, state, meta):
         self.said = state, meta
@@ -131,14 +134,44 @@ def test_called_directly_there_is_nothing_to_retry():
 
 
 @pytest.mark.parametrize("base", [None, celery.Task])
-def test_a_task_by_value_does_not_send_itself(base):
+def test_self_composes_more_calls_of_its_own_task(base):
+    def f(self, x, y=1):
+        return self.name, x, y
+
+    task = there(Behaviour(f, "f", bind=True, base=base, attributes={"max_retries": 7})).task
+    for made in (task.s(1, y=2), task.si(1, y=2), task.signature((1,), {"y": 2})):
+        assert repr(made) == "f(1, y=2)"
+        assert made() == ("f", 1, 2)
+        assert made.type.options.max_retries == 7
+        assert made.type.body.task is task
+    assert task.subtask((1,), immutable=True).immutable
+    assert task.signature((1,), queue="other").options["queue"] == "other"
+    assert task.apply((3,)).get() == ("f", 3, 1)
+
+
+def test_more_calls_go_where_the_item_went(running):
+    running().options = lambda: {"queue": "far", "time_limit": 5}
+    options = bound().task.s(1).type.options
+    assert (options.queue, options.time_limit) == ("far", 5)
+
+
+@pytest.mark.parametrize("base", [None, celery.Task])
+def test_self_has_an_app_and_cannot_add_to_a_chord(base):
     def f(self):
         pass
 
     task = Behaviour(f, "f", bind=True, base=base).task
-    for send in (task.delay, task.apply_async, task.add_to_chord):
-        with pytest.raises(UsageError, match="by its own name"):
-            send()
+    assert task.app.main == celery.current_app.main
+    with pytest.raises(UsageError, match="have a step return"):
+        task.add_to_chord()
+
+
+def test_the_current_task_of_an_unbound_one_says_how_to_compose():
+    class Plain(PlainTask):
+        name = "plain"
+
+    with pytest.raises(UsageError, match="bind=True"):
+        Plain().s(1)
 
 
 def test_hooks_do_nothing_by_default():

@@ -24,8 +24,9 @@ from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, check_name
 from nbqueue.client.projects.recorder import Recorder, message_id
 from nbqueue.client.projects.step import ProjectStep
+from nbqueue.client.results import ItemResult, is_id
 from nbqueue.core import states
-from nbqueue.core.errors import UsageError
+from nbqueue.core.errors import UnknownJob, UsageError
 from nbqueue.core.records import JobSpec
 from nbqueue.core.settings import INLINE_BYTES
 from nbqueue.store import arguments
@@ -278,23 +279,43 @@ def tasks(app: str | Celery) -> Tasks:
     return _latest
 
 
-def AsyncResult(id: str, app: Celery | None = None) -> celery_result.AsyncResult:
-    """Give Celery's result of any id: of the project that was last asked for, or of an app.
+def AsyncResult(id: str, app: Celery | None = None) -> celery_result.AsyncResult | ItemResult:
+    """Give what is known of any id, as Celery's ``AsyncResult`` does.
+
+    An item's (``self.request.id``) or a job's id gives an `ItemResult`, read from the job. Any
+    other is one of the project that was last asked for (`nq.tasks`), or of ``app``.
 
     Raises:
         UsageError: no project was asked for yet.
 
+    >>> job = double.map([1, 2])                            # doctest: +CLUSTER
+    >>> nq.AsyncResult(f"{job.id}-1").get(timeout=20)       # doctest: +CLUSTER
+    4
     >>> from celery import Celery
     >>> app = Celery("proj", backend="cache+memory://", set_as_current=False)
     >>> nq.AsyncResult("8f2c4d", app).state
     'PENDING'
     """
     known = app or (None if _latest is None else _latest.app)
+    if app is None and (found := _own_result(id)) is not None:
+        return found
     if known is None:
         raise UsageError(
             "whose result? nq.tasks('proj.celery:app') says which project, or pass app="
         )
     return known.AsyncResult(id)
+
+
+def _own_result(id: str) -> ItemResult | None:
+    """Give what the job log knows of an id; ``None`` when a project's result backend knows more."""
+    if not is_id(id):
+        return None
+    found = ItemResult(id)
+    try:
+        is_projects = _latest is not None and found.job.task in _latest
+    except UnknownJob:
+        is_projects = _latest is not None
+    return None if is_projects else found
 
 
 def _step_of(name: str) -> ProjectStep | None:
