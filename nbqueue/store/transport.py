@@ -1,4 +1,4 @@
-"""kombu's Redis transport with three things changed: two of them halve a call's latency.
+"""kombu's Redis transport with four things changed: three of them halve a call's latency.
 
 *It keeps its client.* kombu builds a new ``redis.Redis`` object for each command of a channel, on
 the same connection pool; with redis-py 5 and later that costs more than the command.
@@ -8,6 +8,10 @@ a worker holds into ``unacked`` and takes it out when it is acknowledged; waitin
 was 60 % of a worker's main process. Here the commands are sent just the same, and their replies
 read before the next ones are sent: once in the socket's buffer, they reach Redis even if this
 process dies the next instant.
+
+*It hands a message over before it writes it down.* What is done with a message the moment it has
+come (a worker gives it to a process of its pool, `Channel.on_delivery`) is done first: the process
+sets to work while this one tells Redis what it holds and asks for the next.
 
 *Higher priorities come first*, from 0 to 9, as on RabbitMQ. With kombu's own transport 0 comes
 first, and what has no priority goes before all that has one.
@@ -20,7 +24,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -46,6 +51,7 @@ _FITS = all(
         (kombu_redis.Channel, "_put"),
         (kombu_redis.Channel, "_q_for_pri"),
         (kombu_redis.Channel, "_get_message_priority"),
+        (kombu_redis.Channel, "_brpop_read"),
         (kombu_redis.Channel, "pool"),
         (kombu_redis.QoS, "unacked_key"),
         (kombu_redis.QoS, "unacked_index_key"),
@@ -61,30 +67,54 @@ class QoS(kombu_redis.QoS):
     _connection: Any = None
     _owed = 0
     """Replies that have not been read yet."""
+    _delivering = False
+    _delivered_now: tuple[Any, str] | None = None
+
+    @contextmanager
+    def delivering(self, then: Callable[[], None]) -> Iterator[None]:
+        """Record the message that arrives in this block at its end, when ``then`` is done with."""
+        self._delivering = True
+        try:
+            yield
+            then()
+        finally:
+            self._delivering = False
+            self._record_delivered()
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Record a message that this process holds from now on."""
+        self._delivered_now = message, delivery_tag
+        if not self._delivering:
+            self._record_delivered()
+        VirtualQoS.append(self, message, delivery_tag)
+
+    def _record_delivered(self) -> None:
+        if self._delivered_now is None:
+            return
+        (message, delivery_tag), self._delivered_now = self._delivered_now, None
         info = message.delivery_info
         raw = json.dumps([message._raw, info["exchange"], info["routing_key"]])
         self._write(
             ("ZADD", self.unacked_index_key, time.time(), delivery_tag),
             ("HSET", self.unacked_key, delivery_tag, raw),
         )
-        VirtualQoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Take out a message that is done."""
+        self._record_delivered()
         self._remove(delivery_tag)
         VirtualQoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Take out a message, or put it back into its queue."""
+        self._record_delivered()
         # The base class reads back over another connection what this one has written.
         self._settle()
         super().reject(delivery_tag, requeue=requeue)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Put back all messages that this process holds."""
+        self._record_delivered()
         self._settle()
         super().restore_unacked(client)
 
@@ -152,6 +182,14 @@ class Channel(OrderedChannel):
     _kept: Any = None
     _line: Line | None = None
     _caught: list[tuple[str, dict[str, Any]]] | None = None
+    on_delivery: Callable[[], None] | None = None
+    """What a worker does as soon as a message has come."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        if self.on_delivery is None:
+            return super()._brpop_read(**options)
+        with self.qos.delivering(self.on_delivery):
+            return super()._brpop_read(**options)
 
     def catch(self, publish: Callable[[], None]) -> tuple[str, dict[str, Any]] | None:
         """Give what publishing would have put where; ``None`` where more is to do than to put."""
