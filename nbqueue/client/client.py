@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from celery import Celery
 from celery.utils.time import maybe_make_aware
 
 from nbqueue.client import listing
@@ -21,6 +22,7 @@ from nbqueue.client.expiry import expiry
 from nbqueue.client.follower import Follower
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
+from nbqueue.client.projects.joining import Project, project_of
 from nbqueue.client.remote import control
 from nbqueue.client.remote.roster import Roster
 from nbqueue.client.saying import say
@@ -61,6 +63,10 @@ class Client:
     'name'
     """
 
+    project: Project | None = None
+    """The Celery project that it was made for."""
+    _closed = False
+
     def __init__(
         self,
         broker_url: str,
@@ -86,11 +92,10 @@ class Client:
         self._folder = folder
         self._keepalive = keepalive
         self._pid = os.getpid()
-        self._closed = False
 
         def make() -> Client:
             shared = connect_store(backend_url) if keepalive is not None else None
-            return Client(
+            made = Client(
                 broker_url,
                 backend_url,
                 keyring,
@@ -99,6 +104,8 @@ class Client:
                 keepalive=shared,
                 settings=settings,
             )
+            made.project = self.project
+            return made
 
         # A closure, because attributes get printed and URLs have passwords.
         self._make = make
@@ -279,6 +286,7 @@ class Client:
 def connect(
     broker: str | None = None,
     *,
+    app: Celery | str | None = None,
     backend: str | None = None,
     key: str | None = None,
     name: str = "default",
@@ -295,6 +303,10 @@ def connect(
             ``amqp://``, ``filesystem:///shared/folder`` …). Without one, ``$NBQUEUE_BROKER``;
             without that, the embedded cluster of this user and Python environment, which is started
             if it does not run.
+        app: A Celery project to share broker and Redis with: where its app is, as ``celery -A`` has
+            it (``"proj.celery:app"``), or the app itself. Its tasks are ``nq.tasks()`` then.
+            Functions of the notebook go to the queue ``nbqueue``, which the project's own workers
+            do not consume, and workers of ours do (``nbqueue worker -Q nbqueue``).
         backend: URL of the Redis that keeps jobs; by default the broker, if that is Redis.
         key: Signing key, the same as the workers'; by default ``$NBQUEUE_KEY``.
         name: A name for the connection.
@@ -311,7 +323,8 @@ def connect(
             ``nbqueue events``.
 
     Raises:
-        UsageError: no key, a broker other than Redis without ``backend``, or no such time.
+        UsageError: no key, a broker other than Redis without ``backend`` (of a project: neither
+            its broker nor its result backend is one), no such app, or no such time.
         BrokerUnreachable: within a few seconds, when broker or store do not answer.
         ClusterError: the embedded cluster could not be started.
 
@@ -319,7 +332,6 @@ def connect(
     <Client 'default': connected, redis+socket://...>
     """
     global _default
-    broker = broker or (None if own() else os.environ.get("NBQUEUE_BROKER"))
     settings = routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG"))
     given = {
         "task_routes": task_routes,
@@ -328,9 +340,28 @@ def connect(
         "task_send_sent_event": task_send_sent_event or None,
     }
     settings |= {name: value for name, value in given.items() if value is not None}
+    project = None if app is None else project_of(app)
+    if project is not None:
+        broker = broker or project.broker_url
+        backend = backend or os.environ.get("NBQUEUE_BACKEND") or project.store_url(broker)
+        settings = {**project.settings, **settings}
+    client = _connected(broker, backend, key, name, settings)
+    client.project = project
+    with _lock:
+        _default = client
+    return client
+
+
+def _connected(
+    broker: str | None,
+    backend: str | None,
+    key: str | None,
+    name: str,
+    settings: Mapping[str, Any],
+) -> Client:
     home = own() if broker is None and backend is None else None
     if home is not None:  # a task that sends more work
-        client = Client(
+        return Client(
             home.broker_url,
             home.store_url,
             home.keyring,
@@ -338,13 +369,10 @@ def connect(
             folder=home.folder,
             settings={**home.settings, **settings},
         )
-    elif broker is None:
-        client = connect_address(embedded.ensure(), name, settings)
-    else:
-        client = _remote(broker, backend, key, name, settings)
-    with _lock:
-        _default = client
-    return client
+    broker = broker or os.environ.get("NBQUEUE_BROKER")
+    if broker is None:
+        return connect_address(embedded.ensure(), name, settings)
+    return _remote(broker, backend, key, name, settings)
 
 
 def connect_address(
@@ -379,6 +407,11 @@ def default_client() -> Client:
             connect()
         assert _default is not None
         return _default
+
+
+def current_project() -> Project | None:
+    """Give the Celery project that the default client was connected for, if there is one."""
+    return None if _default is None else _default.project
 
 
 def _remote(

@@ -12,6 +12,8 @@ import textwrap
 
 import pytest
 
+from tests.e2e.rabbit_node import KEY
+
 pytestmark = pytest.mark.timeout(120)
 
 APP = """
@@ -74,6 +76,16 @@ def add(x):
 """
 
 
+JOINED = """
+import json, nbqueue as nq
+from nbqueue.core.errors import UsageError
+
+@nq.task
+def double(x):
+    return 2 * x
+"""
+
+
 class Project:
     """A project's folder, its worker, and notebooks that stand in the folder."""
 
@@ -86,6 +98,10 @@ class Project:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
+
+    def store(self, servers):
+        """A Redis for jobs, where the project has none."""
+        return None if self.redis else servers.redis("st0re")
 
     def worker(self, app="proj", queues="celery,more"):
         command = [sys.executable, "-m", "celery", "-A", app, "worker", "-c", "2", "-l", "info"]
@@ -106,6 +122,7 @@ def project(request, servers, until):
         broker, backend = request.getfixturevalue("rabbit"), "rpc://"
         serializer = "msgpack"
     made = Project(servers.folder / request.param, servers, until)
+    made.broker, made.redis = broker, request.param == "redis"
     made.write("proj/__init__.py", "")
     made.write("proj/celery.py", APP.format(broker=broker, backend=backend, serializer=serializer))
     made.write("proj/tasks.py", TASKS)
@@ -410,3 +427,62 @@ def test_a_project_that_workers_cannot_find_by_name_has_no_signatures(drive):
         """
     )
     assert "nq.tasks('proj.celery:app')" in out
+
+
+# -- connected to the project's own broker ---------------------------------------------------------
+
+
+@pytest.fixture
+def joined(project, notebook, servers, monkeypatch):
+    """Runs a script in the project's folder that connects to nothing but the project."""
+    notebook.folder = project.folder
+    notebook._connect = ""
+    monkeypatch.setenv("NBQUEUE_KEY", KEY)
+
+    def run(text, **env):
+        return json.loads(notebook.run(JOINED + textwrap.dedent(text) + SHOW, **env))
+
+    return run
+
+
+def test_a_connection_to_a_project_shares_its_broker_and_keeps_out_of_its_queues(
+    project, joined, servers
+):
+    store = project.store(servers)
+    where = {"backend": store or project.broker, "folder": project.folder}
+    servers.worker(project.broker, KEY, "-c", "1", "-Q", "nbqueue", **where)
+    out = joined(
+        f"""
+        client = nq.connect(app="proj.celery:app", backend={store!r})
+        tasks = nq.tasks()
+        job = double.map([1, 2])
+        mixed = nq.run(tasks.stats.s(3) | nq.task(lambda d: d["square"]).s() | double.s())
+        out = [job.result(30), tasks.stats.submit(2).result(30), mixed.result(60),
+               nq.AsyncResult(job.id + "-1").get(timeout=5), client.default_queue,
+               nq.tasks("proj").shout.name]
+        client.close()
+        """
+    )
+    assert out == [[2, 4], {"n": 2, "square": 4}, 18, 4, "nbqueue", "proj.tasks.shout"]
+
+
+def test_a_project_without_redis_says_that_jobs_need_one(project, joined):
+    if project.redis:
+        project.write("other.py", "from celery import Celery\napp = Celery('other')\n")
+        where, want = "other:app", "names no broker"
+    else:
+        where, want = "proj.celery:app", "neither is a Redis"
+    out = joined(
+        f"""
+        out = []
+        for make in (lambda: nq.connect(app={where!r}), lambda: nq.connect(app=3), nq.tasks):
+            try:
+                make()
+            except UsageError as exc:
+                out.append(str(exc))
+        """
+    )
+    assert want in out[0]
+    assert "'proj.celery:app'), not 3" in out[1]
+    assert "whose tasks?" in out[2]
+    assert "guest:guest" not in out[0]

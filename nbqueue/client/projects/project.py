@@ -17,11 +17,12 @@ from celery.app.task import Task as CeleryTask
 from celery.backends.base import DisabledBackend
 
 from nbqueue.client.canvas import composition
-from nbqueue.client.client import Client, default_client
+from nbqueue.client.client import Client, current_project, default_client
 from nbqueue.client.dispatch import Call, Submission, Upload, make_spec, new_id
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, check_name
+from nbqueue.client.projects.joining import Project, project_of
 from nbqueue.client.projects.recorder import Recorder, message_id
 from nbqueue.client.projects.step import ProjectStep
 from nbqueue.client.results import ItemResult, is_id
@@ -30,7 +31,7 @@ from nbqueue.core.errors import UnknownJob, UsageError
 from nbqueue.core.records import JobSpec
 from nbqueue.core.settings import INLINE_BYTES
 from nbqueue.store import arguments
-from nbqueue.store.byname import CallByName, load
+from nbqueue.store.byname import CallByName
 from nbqueue.store.joblog import Opening
 
 _latest: Tasks | None = None
@@ -246,15 +247,16 @@ class Tasks(Mapping[str, ProjectTask]):
             recorder.go_on(pending)
 
 
-def tasks(app: str | Celery) -> Tasks:
+def tasks(app: str | Celery | None = None) -> Tasks:
     """Give the tasks of an existing Celery project, run by its own workers.
 
     Args:
         app: Where its app is, as ``celery -A`` has it (``"proj"``, ``"proj.celery:app"``), from
-            this folder; or the app itself. Django projects are set up by it.
+            this folder; or the app itself. Django projects are set up by it. Without one, that of
+            ``nq.connect(app=…)``, or the one that was asked for last.
 
     Raises:
-        UsageError: there is no such module or app.
+        UsageError: there is no such module or app, or none was given yet.
 
     >>> from celery import Celery
     >>> app = Celery("proj", set_as_current=False)
@@ -270,12 +272,26 @@ def tasks(app: str | Celery) -> Tasks:
     [4, 6]
     """
     global _latest
-    if isinstance(app, Celery):
-        app.loader.import_default_modules()
-        app.finalize()
-        _latest = Tasks(app)
-    else:
-        _latest = Tasks(load(app), app)
+    if app is not None:
+        _latest = _tasks_of(project_of(app))
+        return _latest
+    found = _known()
+    if found is None:
+        raise UsageError(
+            "whose tasks? nq.tasks('proj.celery:app') says which project, or nq.connect(app=…)"
+        )
+    return found
+
+
+def _tasks_of(project: Project) -> Tasks:
+    return Tasks(project.app, project.name)
+
+
+def _known() -> Tasks | None:
+    """Give the project that was last asked for, or that the default client was connected for."""
+    global _latest
+    if _latest is None and (project := current_project()) is not None:
+        _latest = _tasks_of(project)
     return _latest
 
 
@@ -296,7 +312,7 @@ def AsyncResult(id: str, app: Celery | None = None) -> celery_result.AsyncResult
     >>> nq.AsyncResult("8f2c4d", app).state
     'PENDING'
     """
-    known = app or (None if _latest is None else _latest.app)
+    known = app or (None if (latest := _known()) is None else latest.app)
     if app is None and (found := _own_result(id)) is not None:
         return found
     if known is None:
@@ -312,15 +328,16 @@ def _own_result(id: str) -> ItemResult | None:
         return None
     found = ItemResult(id)
     try:
-        is_projects = _latest is not None and found.job.task in _latest
+        is_projects = (latest := _known()) is not None and found.job.task in latest
     except UnknownJob:
-        is_projects = _latest is not None
+        is_projects = _known() is not None
     return None if is_projects else found
 
 
 def _step_of(name: str) -> ProjectStep | None:
     """Give the task of a name, as a step, of the project that was last asked for."""
-    return None if _latest is None or name not in _latest else _latest[name].step()
+    latest = _known()
+    return None if latest is None or name not in latest else latest[name].step()
 
 
 composition.named = _step_of
