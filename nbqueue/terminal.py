@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from nbqueue.client.why import printed
 from nbqueue.core import states
 from nbqueue.core.spans import span
 
@@ -212,12 +213,12 @@ def item_facts(job: Job, i: int) -> dict[str, Any]:
 def item_page(job: Job, i: int, *, lines: int) -> str:
     """Give one item: its state, its error, and the end of what it printed."""
     page = pairs([("job", f"{job.name}  (id {job.id})"), ("item", f"{i:,}"), *_item_rows(job, i)])
-    printed = _printed(job, i).splitlines()
-    if not printed:
+    said = _printed(job, i).splitlines()
+    if not said:
         return f"{page}\n\n(it has printed nothing)"
-    more = len(printed) - lines
+    more = len(said) - lines
     above = f"… {more:,} lines more (--lines)\n" if more > 0 else ""
-    return f"{page}\n\n{above}" + "\n".join(printed[-lines:])
+    return f"{page}\n\n{above}" + "\n".join(said[-lines:])
 
 
 def _item_rows(job: Job, i: int) -> list[tuple[str, str]]:
@@ -229,17 +230,7 @@ def _item_rows(job: Job, i: int) -> list[tuple[str, str]]:
 
 
 def _printed(job: Job, i: int) -> str:
-    """Give an item's output as text; of what was displayed, its plainest form."""
-    parts = []
-    for output in job.outputs.get(i, ()):
-        kind = output["output_type"]
-        if kind == "stream":
-            parts.append(output["text"])
-        elif kind == "error":
-            parts.append("\n".join(output.get("traceback", ())) + "\n")
-        else:
-            parts.append(str(output.get("data", {}).get("text/plain", "")) + "\n")
-    return "".join(parts)
+    return printed.text(job.outputs.get(i, ()))
 
 
 def _errors(job: Job) -> str:

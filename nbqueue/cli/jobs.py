@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from nbqueue.core import states
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nbqueue.client.why.why import JobWhy, Why
+
 _EPILOG = """\
 A JOB is a job's id, or the name of the latest job of that name.
 
@@ -26,11 +29,12 @@ examples:
   nbqueue jobs --state failure --name 'grid*'  some of them
   nbqueue jobs grid                            one: counts, times, errors
   nbqueue jobs show grid -i 17                 one item of it, and the end of what it printed
+  nbqueue jobs why grid 17                     what it waits for, and all that became of it
   nbqueue jobs result grid -o grid.csv         what came of it
   nbqueue jobs cancel grid && nbqueue jobs delete --yes grid
 """
 
-_WORDS = ("list", "show", "cancel", "retry", "delete", "wait", "result")
+_WORDS = ("list", "show", "why", "cancel", "retry", "delete", "wait", "result")
 
 _LINES = 20
 """Of an item's output, as many lines from its end."""
@@ -56,6 +60,16 @@ def add(commands: Any) -> None:
         help="of the output, the last N (default: %(default)s)",
     )
     show.add_argument("--json", action="store_true", help="for programs")
+    why = parsing.add(words, "why", explained, "say why a job, or an item, is as it is")
+    why.add_argument("job", metavar="JOB")
+    why.add_argument(
+        "item",
+        nargs="?",
+        type=int,
+        metavar="I",
+        help="an item: its life so far, and what it waits for; without one, the whole job",
+    )
+    why.add_argument("--json", action="store_true", help="for programs")
     jobwork.add(words)
     for verb in words.choices.values():
         parsing.add_urls(verb, "default: $NBQUEUE_BROKER, else the private cluster")
@@ -158,6 +172,16 @@ def shown(options: argparse.Namespace) -> int:
             print(terminal.job_page(job))
         else:
             print(terminal.item_page(job, i, lines=options.lines))
+    return 0
+
+
+def explained(options: argparse.Namespace) -> int:
+    """Say why a job or an item is as it is."""
+    with jobwork.client_of(options) as client:
+        job = client.job(options.job)
+        i = None if options.item is None else jobwork.index(job, options.item)
+        found: Why | JobWhy = job.why() if i is None else job.why(i)
+        print(json.dumps(asdict(found), indent=2) if options.json else found)
     return 0
 
 

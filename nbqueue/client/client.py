@@ -114,6 +114,7 @@ class Client:
         probe(backend_url)
         with translated(backend_url):
             store = connect_store(backend_url, client_name=f"{self._known_as()}-{os.getpid()}")
+            self.store = store
             self._clock_offset_s = clock_offset(store)
             self.joblog = JobLog(store, keyring)
             self.follower = Follower(store, self.joblog, self.id)

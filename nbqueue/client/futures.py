@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.saying import say
+from nbqueue.client.why import why
 from nbqueue.core import states
 
 if TYPE_CHECKING:
@@ -75,6 +76,14 @@ class Future(concurrent.futures.Future[Any]):
         if self.running():
             return False
         return self.cancelled() or self._live.cancel_item(self.index)
+
+    def why(self) -> why.Why | why.JobWhy:
+        """Say why the item is as it is, as ``job.why(i)`` does.
+
+        >>> double.submit(21)[0].why().item                 # doctest: +CLUSTER
+        0
+        """
+        return why.ask(self._live, self.index)
 
     def _revoke(self) -> None:
         """Become cancelled: the log says so."""

@@ -17,6 +17,7 @@ from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
 from nbqueue.client.live_frame import LiveFrame
 from nbqueue.client.saying import waited_for
+from nbqueue.client.why import why
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
 from nbqueue.core.outputs import settle
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbqueue.client.task import AnyTask
+    from nbqueue.client.why.why import JobWhy, Why
 
 _AWAIT_S = 0.02
 """How often `await job` looks up. Higher: quick jobs come later; lower: the event loop is busy."""
@@ -354,6 +356,37 @@ class Job:
         client = self._live.client
         client.follower.open_now(self.id)
         return loglines.read(client.joblog, self.id, item)
+
+    @overload
+    def why(self, i: int) -> Why: ...
+    @overload
+    def why(self, i: None = None) -> JobWhy: ...
+    def why(self, i: int | None = None) -> Why | JobWhy:
+        """Say why an item, or the whole job, is as it is: what it waits for, or how it ended.
+
+        Of an item: when it was submitted and where to, each attempt and what became of it (retries,
+        processes that died, errors), the end of its output, and while it is not over what holds it
+        up now: its place in a queue, a limit of its task, a job before it, no worker. It asks the
+        store, the broker and the workers, which takes a second or so; what does not answer is told.
+
+        The answer is an object that is displayed as text or HTML, with fields (``kind``, ``text``,
+        ``advice``, ``events`` ...); an item's has ``to_frame()``, a row an event.
+
+        Args:
+            i: The item; without one, the job: why it is not done yet, what runs, what went wrong.
+
+        Raises:
+            IndexError: there is no such item.
+
+        >>> job = double.map([1, 2, 3])                     # doctest: +CLUSTER
+        >>> job.result()                                    # doctest: +CLUSTER
+        [2, 4, 6]
+        >>> job.why(1).kind                                 # doctest: +CLUSTER
+        'succeeded'
+        >>> job.why().text                                  # doctest: +CLUSTER
+        'all 3 items succeeded'
+        """
+        return why.ask(self._live, None if i is None else self._index(i))
 
     # -- inside --------------------------------------------------------------------------------
 

@@ -141,8 +141,12 @@ class Error:
     @property
     def brief(self) -> str:
         """What happened, with the class's name only: a table has no room for its module."""
-        name = self.type.rpartition(".")[2]
-        return f"{name}: {self.message}" if self.message else name
+        return f"{self.kind}: {self.message}" if self.message else self.kind
+
+    @property
+    def kind(self) -> str:
+        """Name of the exception's class, without its module."""
+        return self.type.rpartition(".")[2]
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ def register(shell: Any) -> None:
     """Register with an IPython; any number of times."""
     formatter = shell.display_formatter
     html = formatter.formatters["text/html"]
-    for module, name, view in _HTML:
-        html.for_type_by_name(module, name, _view(view))
+    for module, name, home, view in _HTML:
+        html.for_type_by_name(module, name, _view(home, view))
     formatter.formatters["text/plain"].for_type_by_name(*_FRAME, _frame_text)
     if getattr(shell, "kernel", None) is None:
         return
@@ -46,18 +46,20 @@ _LIVE = (
 """Displayed by themselves: class, and the function of this room that does it."""
 
 _HTML = (
-    ("nbqueue.client.task", "Task", "task"),
-    ("nbqueue.client.futures", "Future", "future"),
-    ("nbqueue.client.client", "Client", "client"),
-    ("nbqueue.client.canvas.signature", "Workflow", "workflow"),
-    ("nbqueue.client.schedules.schedule", "Schedule", "schedule"),
+    ("nbqueue.client.task", "Task", "things", "task"),
+    ("nbqueue.client.futures", "Future", "things", "future"),
+    ("nbqueue.client.client", "Client", "things", "client"),
+    ("nbqueue.client.canvas.signature", "Workflow", "things", "workflow"),
+    ("nbqueue.client.schedules.schedule", "Schedule", "things", "schedule"),
+    ("nbqueue.client.why.why", "Why", "why", "item"),
+    ("nbqueue.client.why.why", "JobWhy", "why", "job"),
 )
-"""Displayed as HTML: class, and the function of `views.things` that makes it."""
+"""Displayed as HTML: class, and the module of `views` and its function that makes it."""
 
 
-def _view(name: str) -> Callable[[Any], str]:
+def _view(home: str, name: str) -> Callable[[Any], str]:
     def view(shown: Any) -> str:
-        made: str = getattr(import_module("nbqueue.notebook.views.things"), name)(shown)
+        made: str = getattr(import_module(f"nbqueue.notebook.views.{home}"), name)(shown)
         return made
 
     return view

@@ -79,6 +79,12 @@ def summaries(store: redis.Redis) -> list[Summary]:
     return found
 
 
+def summary(store: redis.Redis, job_id: str) -> Summary | None:
+    """Give one job, if it is in the store."""
+    raw = cast("list[bytes | None]", store.hmget(keys.meta(job_id), _SUMMARY))
+    return None if raw[0] is None else _summary(job_id, raw)
+
+
 def _summary(job_id: str, raw: Sequence[bytes | None]) -> Summary:
     n, left, success, failure, revoked = (int(value or 0) for value in raw[:5])
     submitted, finished = (None if value is None else float(value) for value in raw[5:7])

@@ -75,6 +75,20 @@ def probe(url: str) -> None:
             first.ping()
 
 
+def impatient(store: redis.Redis) -> redis.Redis:
+    """Give a client for the same store that soon gives up: to ask whether it answers."""
+    pool = store.connection_pool
+    options = {
+        **pool.connection_kwargs,
+        "socket_timeout": CONNECT_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    return redis.Redis.from_pool(
+        redis.ConnectionPool(connection_class=pool.connection_class, **options)
+    )
+
+
 def clock_offset(store: redis.Redis) -> float:
     """Seconds to add to this machine's clock to get the store's.
 

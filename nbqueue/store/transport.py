@@ -174,6 +174,14 @@ class OrderedChannel(kombu_redis.Channel):
         """Give the list for a priority: each has its own, and a message without one has 0."""
         return max(PRIORITIES[0], min(int(n), PRIORITIES[-1]))
 
+    def lists(self, queue: str) -> list[str]:
+        """Give the keys of a queue's lists: that which is taken from first comes first.
+
+        Messages are taken from the end of a list.
+        """
+        names = [self._q_for_pri(queue, n) for n in self.priority_steps]
+        return [f"{self.global_keyprefix}{name}" for name in names]
+
 
 class Channel(OrderedChannel):
     """A channel that makes its synchronous client once."""

@@ -54,11 +54,12 @@ def test_the_names_of_the_promise_are_there():
         (
             "Job",
             "id name state n __len__ __getitem__ __iter__ result wait __await__ as_completed "
-            "exceptions cancel retry pull to_frame timings counts progress log rerun forget",
+            "exceptions cancel retry pull to_frame timings counts progress log rerun forget "
+            "why",
         ),
         ("Ref", "get"),
         ("LocalCluster", "connect close broker_url __enter__ __exit__"),
-        ("Future", "result exception cancel cancelled done running add_done_callback"),
+        ("Future", "result exception cancel cancelled done running add_done_callback why"),
     ],
 )
 def test_methods_of_the_promise_are_there_and_explained(owner, names):
