@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from nbqueue.client.canvas.signature import Signature
     from nbqueue.client.client import Client, connect
+    from nbqueue.client.doctor.examining import doctor
     from nbqueue.client.futures import Future
     from nbqueue.client.job import Job
     from nbqueue.client.listening import on
@@ -95,6 +96,7 @@ _HOMES = {
         "starmap",
     ),
     "nbqueue.client.client": ("Client", "connect"),
+    "nbqueue.client.doctor.examining": ("doctor",),
     "nbqueue.client.futures": ("Future",),
     "nbqueue.client.job": ("Job",),
     "nbqueue.client.listening": ("on",),
@@ -180,6 +182,7 @@ __all__ = [
     "connect",
     "control",
     "current",
+    "doctor",
     "gather",
     "group",
     "job",

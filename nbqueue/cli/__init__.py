@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from nbqueue._version import __version__
-from nbqueue.cli import beat, cluster, jobs, monitoring, workers
+from nbqueue.cli import beat, cluster, doctor, jobs, monitoring, workers
 from nbqueue.cli.parsing import Command, misused
 from nbqueue.core.errors import NbqueueError
 
@@ -28,6 +28,8 @@ examples:
   nbqueue demo                      a parameter search on this machine, from here
   nbqueue jobs                      what ran and what runs
   nbqueue jobs grid                 one job: counts, times, errors
+  nbqueue jobs why grid             why it is not done yet
+  nbqueue doctor                    what does not work, and what mends it
 
 on a cluster:
   export NBQUEUE_KEY=$(nbqueue keygen)          the same key for notebooks and workers
@@ -73,6 +75,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nbqueue {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (cluster, jobs, workers, beat, monitoring):
+    for module in (cluster, doctor, jobs, workers, beat, monitoring):
         module.add(commands)
     return parser

@@ -410,6 +410,23 @@ def default_client() -> Client:
         return _default
 
 
+def opened() -> Client | None:
+    """Give the default client if there is one and it is open; connects to nothing."""
+    return None if _default is None or _default.closed else _default
+
+
+def connect_aside(broker: str | None, backend: str | None, key: str | None) -> Client:
+    """Connect as ``nq.connect`` does, and leave the default client as it is."""
+    global _default
+    with _lock:
+        before = _default
+        try:
+            settings = routing.settings_of(os.environ.get("NBQUEUE_CONFIG"))
+            return _connected(broker, backend, key, "aside", settings)
+        finally:
+            _default = before
+
+
 def current_project() -> Project | None:
     """Give the Celery project that the default client was connected for, if there is one."""
     return None if _default is None else _default.project

@@ -53,6 +53,7 @@ _HTML = (
     ("nbqueue.client.schedules.schedule", "Schedule", "things", "schedule"),
     ("nbqueue.client.why.why", "Why", "why", "item"),
     ("nbqueue.client.why.why", "JobWhy", "why", "job"),
+    ("nbqueue.client.doctor.findings", "Report", "doctor", "report"),
 )
 """Displayed as HTML: class, and the module of `views` and its function that makes it."""
 

@@ -73,6 +73,11 @@ class Blobs:
         self._mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
         self._lock = threading.Lock()
 
+    @property
+    def folder(self) -> Path:
+        """Where this process has its files."""
+        return self._folder
+
     def put(self, value: Buffer) -> str:
         """Store bytes and give their address; nothing is sent when they are there already."""
         address = self._keyring.address(value)

@@ -75,13 +75,13 @@ def probe(url: str) -> None:
             first.ping()
 
 
-def impatient(store: redis.Redis) -> redis.Redis:
+def impatient(store: redis.Redis, timeout_s: float = CONNECT_TIMEOUT_S) -> redis.Redis:
     """Give a client for the same store that soon gives up: to ask whether it answers."""
     pool = store.connection_pool
     options = {
         **pool.connection_kwargs,
-        "socket_timeout": CONNECT_TIMEOUT_S,
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
     }
     return redis.Redis.from_pool(

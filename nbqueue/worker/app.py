@@ -20,6 +20,7 @@ from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
 from nbqueue.store.wiring import Wiring
 from nbqueue.worker import executor, leaving, signalling
+from nbqueue.worker import health as health
 from nbqueue.worker import limiting as limiting  # their commands are known to Celery by the import
 from nbqueue.worker import remote as remote
 from nbqueue.worker.bootsteps import Declarer, PoolKeeper

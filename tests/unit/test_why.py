@@ -248,7 +248,7 @@ def test_the_page_escapes_what_it_shows_and_brings_no_colours_of_its_own_backgro
 def test_a_job_is_told_in_a_sentence():
     why = JobWhy(
         "grid", "0123", "fit", "STARTED", "1 of 2 items ended", "wait", 1000.0,
-        {}, None, ("item 1 on w1 for 2 s",), ("item 0: ValueError: <x>",),
+        {}, None, None, ("item 1 on w1 for 2 s",), ("item 0: ValueError: <x>",),
     )  # fmt: skip
     assert repr(why).splitlines() == [
         "job 'grid', fit, STARTED: 1 of 2 items ended",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kombu.connection import Connection
 
 from nbqueue.client.remote.asking import LOCAL_S, Question, ask, connected, tell
-from nbqueue.client.remote.survey import Survey, queues_of, read_workers
+from nbqueue.client.remote.survey import Queue, Survey, queues_of, read_workers
 from nbqueue.core.description import described
 from nbqueue.core.errors import ClusterError, UsageError
 from nbqueue.core.splitting import runs_of
@@ -46,6 +46,16 @@ def look(client: Client, *, timeout_s: float | None = None) -> Survey:
         names = {*sent_to, *(name for worker in workers for name in worker.queues)}
         depths = {name: _depth(connection, name) for name in names}
     return Survey(time.monotonic(), workers, queues_of(workers, sent_to, depths), answers.silent)
+
+
+def queues(client: Client, names: Iterable[str]) -> list[Queue]:
+    """Give queues by name, as the broker knows them (Redis counts no consumers).
+
+    Raises:
+        BrokerUnreachable: the broker does not answer.
+    """
+    with connected(client) as connection:
+        return [Queue(name, *_depth(connection, name)) for name in names]
 
 
 def resize(client: Client, worker: str, processes: int) -> None:
@@ -103,6 +113,13 @@ def _tell(client: Client, worker: str, command: str, arguments: dict[str, Any]) 
         f"worker {worker} does not answer (it may have ended, or is busy with something long in a "
         "solo pool); nq.workers() shows those that do"
     )
+
+
+def latency(connection: Connection) -> float:
+    """Give how many seconds a broker takes to open a channel: a question and an answer."""
+    before = time.perf_counter()
+    with connection.channel():
+        return time.perf_counter() - before
 
 
 def _depth(connection: Connection, queue: str) -> tuple[int, int]:

@@ -94,6 +94,8 @@ class JobWhy:
     """Items by state."""
     waiting: Why | None
     """The first item that has not begun; ``None`` when there is none."""
+    oldest: Why | None
+    """Where none waits: the item that has been running for longest."""
     running: tuple[str, ...]
     """Items that run, in a line each: those that have been running for longest."""
     errors: tuple[str, ...]
@@ -199,14 +201,13 @@ def job(live: Live, seen: looking.Look) -> JobWhy:
             for each in running[:_MOST_RUNNING]
         )
         errors = _errors(live)
-    waiting = item(live, first, seen) if first >= 0 and not live.finished else None
-    if waiting is None and running and not live.finished:
-        longest = item(live, running[0].item, seen)
-        text, advice = f"item {longest.item} {longest.text}", longest.advice
-    elif waiting is not None:
-        text, advice = f"item {first} {waiting.text}", waiting.advice
-    else:
-        text, advice = "", "job.retry() runs what failed again" if errors else ""
+    waiting = oldest = None
+    if not live.finished:
+        waiting = item(live, first, seen) if first >= 0 else None
+        oldest = item(live, running[0].item, seen) if running and waiting is None else None
+    held = waiting or oldest
+    text = f"item {held.item} {held.text}" if held else ""
+    advice = held.advice if held else "job.retry() runs what failed again" if errors else ""
     return JobWhy(
         job=live.name,
         job_id=live.id,
@@ -217,6 +218,7 @@ def job(live: Live, seen: looking.Look) -> JobWhy:
         at=now,
         counts=counts,
         waiting=waiting,
+        oldest=oldest,
         running=lines,
         errors=errors,
     )
