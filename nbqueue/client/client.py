@@ -19,7 +19,7 @@ from celery.utils.time import maybe_make_aware
 from nbqueue.client import listing
 from nbqueue.client.code import CodeCache
 from nbqueue.client.expiry import expiry
-from nbqueue.client.follower import Follower
+from nbqueue.client.follower import UNREAD, Follower
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.projects.joining import Project, project_of
@@ -192,7 +192,8 @@ class Client:
             job_id = self.joblog.find(id_or_name)
             known = self.lives.get(job_id)
             live = known or Live(self, self.joblog.spec(job_id))
-            live.replays = known is None
+            if known is None:
+                live.replays, live.cursor = True, UNREAD
             self.follower.follow(live, elsewhere=True)
             self.follower.catch_up(live)
             live.replays = False

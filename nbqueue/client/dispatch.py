@@ -24,6 +24,7 @@ from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
 from nbqueue.store import arguments
 from nbqueue.store.functions import PYTHON
 from nbqueue.store.message import Message
+from nbqueue.store.packing import BlobStore
 
 _PROBE = 32
 """Items that are packed first to see how large items are."""
@@ -169,15 +170,19 @@ class Upload:
         *,
         first: int = 0,
         kept: dict[int, bytes] | None = None,
+        blobs: BlobStore | None = None,
     ) -> None:
         self._first = first
         self._client = client
+        self._blobs = blobs or client.blobs
         self._job_id = job_id
         self._params = params
         self.n = 0
         self.block = 0
         self.kept: dict[int, bytes] = {} if kept is None else kept
         """Packed blocks, by number, as far as they are kept here."""
+        self.numbers: list[int] = []
+        """Numbers of all blocks."""
         self._kept_bytes = 0
         self._bare = False
 
@@ -209,22 +214,23 @@ class Upload:
         self.block = BLOCK_ITEMS
         for start in range(0, len(found), self.block):
             some = found[start : start + self.block]
-            packed = arguments.pack_calls(some, self._client.blobs, self._params, self.n)
+            packed = arguments.pack_calls(some, self._blobs, self._params, self.n)
             self._put(packed, len(some))
 
     def _put(self, packed: bytes, n: int) -> None:
         number = self._first + self.n // self.block
         self._client.arguments.put(self._job_id, number, packed)
+        self.numbers.append(number)
         self._keep(number, packed)
         self.n += n
 
     def _pack(self, rows: Sequence[Any]) -> bytes:
         if self._bare:
-            return arguments.pack_columns([rows], self._client.blobs, self._params, self.n)
+            return arguments.pack_columns([rows], self._blobs, self._params, self.n)
         if len({len(row) for row in rows}) == 1 and rows[0]:
             columns = [list(column) for column in zip(*rows, strict=True)]
-            return arguments.pack_columns(columns, self._client.blobs, self._params, self.n)
-        return arguments.pack_rows(rows, self._client.blobs, self._params, self.n)
+            return arguments.pack_columns(columns, self._blobs, self._params, self.n)
+        return arguments.pack_rows(rows, self._blobs, self._params, self.n)
 
     def _keep(self, number: int, packed: bytes) -> None:
         self._kept_bytes += len(packed)

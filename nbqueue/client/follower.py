@@ -34,7 +34,11 @@ _LISTEN_S = 0.25
 _LOOK_S = 0.4
 
 NOTHING_READ = "0-0"
-"""The cursor of a job of which no record has been applied."""
+"""The cursor of a job of which no record has been applied; what its client made of it is known."""
+
+UNREAD = "-"
+"""The cursor of a job that was found: no ring follows on from there, for the first records ring no
+bell, and a workflow's plan is among them."""
 
 
 class Followed(Protocol):

@@ -13,7 +13,7 @@ from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions, check_count, check_name
-from nbqueue.client.schedules import schedule
+from nbqueue.client.schedules import making
 from nbqueue.client.schedules.schedule import Schedule
 from nbqueue.client.schedules.terms import Terms
 from nbqueue.client.schedules.timed import MakeRule, Timed
@@ -241,7 +241,7 @@ class Task(Timed, Generic[P, R]):
         if why := task.misfit(args, kwargs):
             raise TypeError(f"{why}; nothing was sent")
         sub = task.submission(name if name is not None else task.name)
-        return schedule.make(default_client(), sub, task.body, args, kwargs, make_rule, terms)
+        return making.make(default_client(), sub, task.body, args, kwargs, make_rule, terms)
 
     def _submit_rows(self, rows: Iterable[Any], name: str | None, *, bare: bool = False) -> Job:
         client = default_client()

@@ -6,6 +6,7 @@ timetable to Celery's beat, and `client.timing` makes one of what a person write
     rule      `Every`   each so many seconds, counted from an anchor: it does not drift
               `Cron`    minutes of the clock on a wall, in a time zone
               `Times`   these moments
+              `Solar`   when the sun rises, sets and so on at a place   (`store.sun` knows when)
     bounds    none before ``start``, none after ``end``, at most ``max_runs``
 
 A run that could not be sent in time (beat was down) is sent once, late, however many were missed;
@@ -19,7 +20,7 @@ crontab leaves an hour out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from math import floor
@@ -156,7 +157,37 @@ class Times:
         return f"at {len(self.moments)} times from {first} ({self.zone})"
 
 
-Rule = Every | Cron | Times
+@dataclass(frozen=True)
+class Solar:
+    """When something happens to the sun, seen from a place."""
+
+    kind: ClassVar[str] = "solar"
+
+    event: str
+    """By Celery's names: ``sunset`` and so on."""
+    lat: float
+    """Degrees; positive is north."""
+    lon: float
+    """Degrees; positive is east."""
+
+    step_s: ClassVar[float] = 1
+
+    def next_after(self, t: float) -> float | None:
+        """Give the first of its moments after ``t``."""
+        return sun(self.event, self.lat, self.lon, t)
+
+    def __str__(self) -> str:
+        return f"solar {self.event} at {self.lat:g}, {self.lon:g}"
+
+
+def _unknown(event: str, lat: float, lon: float, t: float) -> float:
+    raise LookupError("nobody here knows about the sun")
+
+
+sun: Callable[[str, float, float, float], float] = _unknown
+"""Says when an event comes next; set by `store.sun`, which needs a library."""
+
+Rule = Every | Cron | Times | Solar
 
 
 @dataclass(frozen=True)
@@ -223,4 +254,4 @@ class Timetable:
         return Timetable(**{**plain, "rule": kind(**tuples)})
 
 
-_RULES: dict[str, Any] = {kind.kind: kind for kind in (Every, Cron, Times)}
+_RULES: dict[str, Any] = {kind.kind: kind for kind in (Every, Cron, Times, Solar)}

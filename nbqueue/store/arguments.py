@@ -200,12 +200,23 @@ class Arguments:
             Expired: the job is not in the store any more.
             BadSignature: the block was changed, or signed with another key.
         """
+        return read(self._packed(job_id, number), self._blobs)
+
+    def copy(self, source: str, job_id: str, number: int) -> None:
+        """Give a job a block of another's.
+
+        Raises:
+            Expired, BadSignature: as `get`.
+        """
+        self.put(job_id, number, bytes(self._packed(source, number)))
+
+    def _packed(self, job_id: str, number: int) -> bytes | memoryview:
         sealed = cast("bytes | None", self._store.hget(keys.args(job_id), str(number)))
         if sealed is None and number == 0:
             sealed = cast("bytes | None", self._store.hget(keys.meta(job_id), "call"))
         if sealed is None:
             raise Expired(f"the arguments of job {job_id!r} are not in the store any more")
-        return read(self._keyring.unseal(_context(job_id, number), sealed), self._blobs)
+        return self._keyring.unseal(_context(job_id, number), sealed)
 
 
 def _context(job_id: str, number: int) -> str:

@@ -12,6 +12,7 @@ come is all that the embedded cluster's supervisor needs to know.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -23,9 +24,13 @@ from redbeat.decoder import RedBeatJSONDecoder, RedBeatJSONEncoder
 from redbeat.schedulers import RedBeatSchedulerEntry, ensure_conf, get_redis
 from redbeat.schedules import rrule
 
+from nbqueue.core.errors import UsageError
 from nbqueue.core.records import Route
 from nbqueue.core.timetable import Timetable
+from nbqueue.store import sun as sun  # it tells timetables about the sun
 from nbqueue.store.schedules import SCHEDULED_TASK
+
+log = logging.getLogger("nbqueue.store")
 
 _ENTRY = "nbqueue "
 """In front of a schedule's name, so that a project's own entries have others."""
@@ -39,10 +44,14 @@ class Due(BaseSchedule):
         self.timetable = timetable
 
     def moment(self, last_run_at: datetime, runs: int = 0) -> float | None:
-        """Give when it is due next, or was."""
-        return self.timetable.next_after(
-            last_run_at.timestamp(), runs=runs, now=self.now().timestamp()
-        )
+        """Give when it is due next, or was; ``None`` for one that cannot be told here."""
+        try:
+            return self.timetable.next_after(
+                last_run_at.timestamp(), runs=runs, now=self.now().timestamp()
+            )
+        except UsageError as exc:  # ephem is not installed where beat runs: the others go on
+            log.error("%s is not run: %s", self.timetable, exc)
+            return None
 
     def remaining_estimate(self, last_run_at: datetime) -> timedelta | None:
         """Give the time until it is due; None when it has ended."""

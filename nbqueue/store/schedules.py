@@ -3,7 +3,8 @@
 A schedule keeps the spec of a job as a template, its packed arguments, and copies of the function
 and of the large values that they refer to: those expire after some days, and a schedule may wait
 for months. When it is due, beat sends `SCHEDULED_TASK` with its name, and a worker submits a job
-from the template (`Schedules.submit`), through the same message and log as any other.
+from the template (`Schedules.submit`), through the same message and log as any other. Of a workflow
+the template is its plan, and its argument blocks are kept under an id that no job has.
 
 The times are in RedBeat's hands (`store.beat`) while the schedule is enabled, and only then; this
 module knows neither Celery's beat nor its clock. The definition is signed. Runs are for listings:
@@ -25,7 +26,7 @@ import redis
 
 from nbqueue.core import states, wire
 from nbqueue.core.errors import UnknownSchedule
-from nbqueue.core.records import JobSpec, Limits
+from nbqueue.core.records import JobSpec, Limits, Planned, Route, Stage
 from nbqueue.core.settings import INLINE_BYTES, KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.core.timetable import Timetable
 from nbqueue.store import keys, runs
@@ -33,6 +34,7 @@ from nbqueue.store.arguments import Arguments
 from nbqueue.store.broker import Publisher
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.message import Message
+from nbqueue.store.plans import Plans
 from nbqueue.store.signing import Keyring
 
 SCHEDULED_TASK = "nbqueue.scheduled"
@@ -43,6 +45,25 @@ _LATEST = 20
 
 _TTL_S = RESULT_EXPIRES_S + KEEP_EXTRA_S
 _LENGTHS = struct.Struct("<II")
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The template of a workflow."""
+
+    planned: Planned
+    blocks: tuple[int, ...]
+    """Numbers of its argument blocks, which are those of the id in the template."""
+
+    @property
+    def first(self) -> JobSpec:
+        """The spec of its first stage."""
+        return self.planned.stages[0].spec
+
+    @property
+    def functions(self) -> set[str]:
+        """Addresses of what its stages call."""
+        return {stage.spec.function for stage in self.planned.stages}
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,13 @@ class Definition:
     """Addresses of the large values that the function refers to."""
     call_blobs: tuple[str, ...] = ()
     """Addresses of those that the arguments refer to."""
+    workflow: Workflow | None = None
+    """What is run instead of a call."""
+
+    @property
+    def route(self) -> Route:
+        """Where its jobs go; of a workflow, its first step."""
+        return self.spec.route if self.workflow is None else self.workflow.first.route
 
 
 class Schedules:
@@ -77,6 +105,8 @@ class Schedules:
         arguments: Arguments,
         publisher: Publisher,
         *,
+        plans: Plans,
+        release: Callable[[], object],
         now: Callable[[], float],
     ) -> None:
         self._store = store
@@ -84,6 +114,8 @@ class Schedules:
         self._joblog = joblog
         self._arguments = arguments
         self._publisher = publisher
+        self._plans = plans
+        self._release = release
         self._now = now
 
     # -- definitions -------------------------------------------------------------------------------
@@ -162,14 +194,33 @@ class Schedules:
             submitted=now,
             limits=_later(definition.spec.limits, now - definition.spec.submitted),
         )
+        if definition.workflow is None:
+            self._send(definition, spec)
+        else:
+            self._begin(definition, definition.workflow, spec)
+        runs.note(self._store, name, job_id, at)
+        return spec
+
+    def _send(self, definition: Definition, spec: JobSpec) -> None:
         inline = definition.call if len(definition.call) <= INLINE_BYTES else b""
         if not inline:
-            self._arguments.put(job_id, 0, definition.call)
+            self._arguments.put(spec.id, 0, definition.call)
         opening = self._joblog.opening(spec, inline)
         self._publisher.send(Message(opening, 0, 1, whole=True))
         self._joblog.open(opening)
-        runs.note(self._store, name, job_id, at)
-        return spec
+
+    def _begin(self, definition: Definition, workflow: Workflow, spec: JobSpec) -> None:
+        for number in workflow.blocks:
+            self._arguments.copy(definition.spec.id, spec.id, number)
+        later_s = spec.submitted - definition.spec.submitted
+
+        def of_this_run(stage: Stage) -> Stage:
+            own = replace(stage.spec, id=spec.id, name=spec.name, submitted=spec.submitted)
+            return replace(stage, spec=replace(own, limits=_later(own.limits, later_s)))
+
+        planned = replace(workflow.planned, stages=tuple(map(of_this_run, workflow.planned.stages)))
+        if self._plans.open(self._joblog.opening(spec), planned):
+            self._release()
 
     def _is_over(self, name: str, job_id: str) -> bool:
         left = self._store.hget(keys.meta(job_id), "left")
@@ -224,10 +275,14 @@ def _encode(definition: Definition) -> bytes:
             "created": definition.created,
             "blobs": definition.blobs,
             "call_blobs": definition.call_blobs,
+            "blocks": None if definition.workflow is None else definition.workflow.blocks,
         }
     ).encode()
     spec = wire.encode(definition.spec)
-    return _LENGTHS.pack(len(head), len(spec)) + head + spec + definition.call
+    what = definition.call
+    if definition.workflow is not None:
+        what = wire.encode(definition.workflow.planned)
+    return _LENGTHS.pack(len(head), len(spec)) + head + spec + what
 
 
 def _decode(body: bytes) -> Definition:
@@ -236,10 +291,17 @@ def _decode(body: bytes) -> Definition:
     head = json.loads(body[_LENGTHS.size : start])
     spec = wire.decode(JobSpec.kind, body[start : start + spec_size])
     assert isinstance(spec, JobSpec)
+    what = body[start + spec_size :]
+    workflow = None
+    if (blocks := head.get("blocks")) is not None:
+        planned = wire.decode(Planned.kind, what)
+        assert isinstance(planned, Planned)
+        workflow, what = Workflow(planned, tuple(blocks)), b""
     return Definition(
         name=head["name"],
         spec=spec,
-        call=body[start + spec_size :],
+        call=what,
+        workflow=workflow,
         timetable=Timetable.from_plain(head["timetable"]),
         zone=head["zone"],
         overlap=head["overlap"],
@@ -251,8 +313,12 @@ def _decode(body: bytes) -> Definition:
 
 def _sources(definition: Definition) -> list[str]:
     """Name the keys that a schedule keeps copies of. (Blobs that are files do not expire.)"""
-    blobs = {*definition.blobs, *definition.call_blobs}
-    return [keys.function(definition.spec.function), *map(keys.blob, sorted(blobs))]
+    blobs = map(keys.blob, sorted({*definition.blobs, *definition.call_blobs}))
+    workflow = definition.workflow
+    if workflow is None:
+        return [keys.function(definition.spec.function), *blobs]
+    blocks = [keys.args(definition.spec.id)] if workflow.blocks else []
+    return [*map(keys.function, sorted(workflow.functions)), *blocks, *blobs]
 
 
 def _kept(store: redis.Redis, name: str) -> list[str]:

@@ -115,7 +115,14 @@ class Workplace:
     def schedules(self) -> Schedules:
         """The store's schedules; most processes never submit one."""
         return Schedules(
-            self.store, self.keyring, self.joblog, self.arguments, self.publisher, now=self.now
+            self.store,
+            self.keyring,
+            self.joblog,
+            self.arguments,
+            self.publisher,
+            plans=self.plans,
+            release=self.sequels.release,
+            now=self.now,
         )
 
     @cached_property

@@ -486,3 +486,16 @@ def test_a_project_without_redis_says_that_jobs_need_one(project, joined):
     assert "'proj.celery:app'), not 3" in out[1]
     assert "whose tasks?" in out[2]
     assert "guest:guest" not in out[0]
+
+
+def test_its_tasks_and_workflows_with_them_run_on_a_schedule(drive):
+    out = drive(
+        """
+        schedule = tasks["proj.tasks.add"].every("1h", args=[2], kwargs={"y": 5})
+        flow = (tasks.stats.s(3) | nq.task(lambda d: d["square"]).s()).every("1h", name="flow")
+        out = [schedule.name, schedule.run_now().result(40), flow.run_now().result(40)]
+        for made in (schedule, flow):
+            made.remove()
+        """
+    )
+    assert out == ["proj.tasks.add", 7, 9]

@@ -13,6 +13,8 @@ import pytest
 
 import nbqueue as nq
 from nbqueue.client import client as clients
+from nbqueue.client.bell import Ring
+from nbqueue.client.follower import NOTHING_READ
 from nbqueue.cluster import embedded
 from tests.e2e.gates import wait_for
 
@@ -38,7 +40,31 @@ def script(text):
     return textwrap.dedent(text)
 
 
+@nq.task
+def fails(x):
+    raise ValueError(x)
+
+
 # -- by name or id -------------------------------------------------------------------------------
+
+
+def test_a_ring_that_comes_before_a_found_workflow_is_read_takes_nothing_from_it(monkeypatch):
+    job = nq.run(fails.si(1).on_error(double.si(2)))
+    assert job.wait(20)
+    with clients.default_client().again() as other:
+        follow, sealed = other.follower.follow, other.joblog.sealed
+        entries = other.joblog.read(job.id, "-")
+        expanded = next(entry for entry in entries if entry.record.kind == "expanded")
+
+        def and_at_once(live, **how):
+            follow(live, **how)
+            body, signature = sealed(job.id, expanded.record)
+            ring = Ring(job.id, NOTHING_READ, expanded.id, "expanded", signature, body)
+            other.follower._take(ring)
+
+        monkeypatch.setattr(other.follower, "follow", and_at_once)
+        found = other.job(job.id)
+        assert (found.n, found.counts()["SUCCESS"]) == (2, 1)
 
 
 def test_a_job_is_found_by_id_and_by_name():

@@ -13,7 +13,13 @@ from nbqueue.client.canvas.composition import checked
 from nbqueue.client.canvas.steps import Draft
 from nbqueue.client.client import default_client
 from nbqueue.client.job import Job
+from nbqueue.client.options import check_name
+from nbqueue.client.schedules import making
+from nbqueue.client.schedules.schedule import Schedule
+from nbqueue.client.schedules.terms import Terms
+from nbqueue.client.schedules.timed import MakeRule
 from nbqueue.core.plan import One, Other
+from nbqueue.store.schedules import Definition
 
 
 def start(
@@ -43,6 +49,41 @@ def drafted(
             for other in found if isinstance(found, (list, tuple)) else [found]:
                 getattr(signature, key)(other)
     return compiling.draft(signature, given)
+
+
+def scheduled(
+    signature: Any,
+    make_rule: MakeRule,
+    name: str | None,
+    args: Iterable[Any],
+    kwargs: dict[str, Any] | None,
+    options: dict[str, Any],
+) -> Schedule:
+    """Schedule a composed signature, with more arguments and options for its runs."""
+    terms, rest = Terms.split(options)
+    draft = drafted(signature, args, kwargs, rest)
+    step = draft.steps[0] if len(draft.steps) == 1 else None
+    if step is not None and len(step.calls) == 1:  # a call is a call, however it was written
+        own = {key: value for key, value in options.items() if key not in rest}
+        return step.task._schedule(make_rule, name, *step.calls[0], own)
+    client = default_client()
+    timetable, zone = making.times(client, make_rule, terms)
+    spec, template, blobs, call_blobs = workflow.template(client, draft, check_name(name))
+    return making.add(
+        client,
+        Definition(
+            name or spec.task,
+            spec,
+            b"",
+            timetable,
+            zone,
+            terms.overlap,
+            client.now(),
+            blobs,
+            call_blobs,
+            template,
+        ),
+    )
 
 
 def go_on(job: Job, signature: Any) -> Job:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 from nbqueue.client import dispatch
 from nbqueue.client.canvas.steps import Draft, Step
@@ -17,6 +18,9 @@ from nbqueue.client.dispatch import Submission
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, check_name
+from nbqueue.client.schedules import making
+from nbqueue.client.schedules.scheduler import Noted
+from nbqueue.core.errors import UsageError
 from nbqueue.core.plan import (
     Listed,
     Other,
@@ -27,6 +31,7 @@ from nbqueue.core.plan import (
 )
 from nbqueue.core.records import NO_LIMITS, JobSpec, Planned, Route, Stage
 from nbqueue.core.settings import BLOCK_ITEMS
+from nbqueue.store.schedules import Workflow
 
 PARAMS = ("node", "args")
 """What stands for the parameters of a workflow's items, which have no parameters in common."""
@@ -70,12 +75,51 @@ def submit(client: Client, draft: Draft, name: str | None = None) -> Job:
     return Job(live)
 
 
-class _Stages:
-    """Makes stages of steps, and stores their arguments."""
+def template(client: Client, draft: Draft, name: str | None) -> Template:
+    """Store a workflow that is to be run again and again, instead of sending it.
 
-    def __init__(self, client: Client, name: str | None) -> None:
+    Raises:
+        UsageError: it follows other jobs, has an option that is good for one run, or is empty.
+        NotPicklable: an argument, or something that a function uses, cannot travel.
+    """
+    if not draft.steps:
+        raise UsageError("an empty group has nothing to run")
+    if next(iter(_others(draft)), None) is not None:
+        raise UsageError("what goes on from a job cannot be run again and again")
+    made = _Stages(client, name, lasting=True)
+    for step in draft.steps:
+        making.check(replace(step.task.options, countdown=None))
+        made.add(step)
+    planned = Planned(tuple(made.stages), renumbered(draft.result, made.numbers))
+    return Template(
+        made.spec(draft),
+        Workflow(planned, tuple(made.blocks)),
+        tuple(dict.fromkeys(made.noted)),
+        tuple(dict.fromkeys(made.blobs.addresses)),
+    )
+
+
+class Template(NamedTuple):
+    """A workflow as a schedule keeps it."""
+
+    spec: JobSpec
+    workflow: Workflow
+    blobs: tuple[str, ...]
+    call_blobs: tuple[str, ...]
+
+
+class _Stages:
+    """Makes stages of steps, and stores their arguments; ``lasting`` those of a schedule."""
+
+    def __init__(self, client: Client, name: str | None, *, lasting: bool = False) -> None:
         self._client = client
         self._name = name
+        self._lasting = lasting
+        self.blobs = Noted(client.blobs)
+        """What is put there is noted, for those who keep it."""
+        self.noted: list[str] = []
+        """Addresses of large values that functions refer to."""
+        self.blocks: list[int] = []
         self.job_id = dispatch.new_id()
         self.stages: list[Stage] = []
         self.numbers: dict[int, int] = {}
@@ -136,6 +180,10 @@ class _Stages:
         number = len(self.stages)
         self._name = self._name or f"{step.task.name}-{self.job_id[:6]}"
         submission = step.task.submission(self._name)
+        if self._lasting:
+            address, blobs = self._client.schedules.put(step.task.body)
+            self.noted += blobs
+            submission = replace(submission, function=address)
         spec = dispatch.make_spec(
             self._client, submission, n=n, block=block or 1, job_id=self.job_id
         )
@@ -157,6 +205,7 @@ class _Stages:
             upload.all(
                 step.task.checked(step.values) if step.star else step.values, bare=not step.star
             )
+            self.blocks += upload.numbers
         else:
             upload = self._upload(step.calls, step)
         return upload.n, upload.block
@@ -164,12 +213,20 @@ class _Stages:
     def _upload(self, calls: Iterable[dispatch.Call], step: Step) -> dispatch.Upload:
         upload = self._uploader(step)
         upload.calls(calls)
+        self.blocks += upload.numbers
         return upload
 
     def _uploader(self, step: Step) -> dispatch.Upload:
         params = step.task.submission(None).params
         first = block_number(len(self.stages), 0)
-        return dispatch.Upload(self._client, self.job_id, params, first=first, kept=self.kept)
+        return dispatch.Upload(
+            self._client,
+            self.job_id,
+            params,
+            first=first,
+            kept=self.kept,
+            blobs=self.blobs if self._lasting else None,
+        )
 
 
 def _others(draft: Draft) -> Iterable[str]:

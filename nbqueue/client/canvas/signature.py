@@ -30,6 +30,8 @@ from nbqueue.client.canvas.composition import ERRBACK, TASK, checked
 from nbqueue.client.canvas.graph import Graph, graph_of
 from nbqueue.client.canvas.written import written
 from nbqueue.client.job import Job
+from nbqueue.client.schedules.schedule import Schedule
+from nbqueue.client.schedules.timed import MakeRule, Timed
 from nbqueue.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ _OURS: dict[type, Kind] = {}
 """Celery's classes, and those of ours that take their place."""
 
 
-class Workflow(Beside):
+class Workflow(Timed, Beside):
     """What can be composed and run: a signature, a chain, a group, a chord, a map.
 
     The methods that Celery's signatures have are there: ``set``, ``clone``, ``link``,
@@ -136,6 +138,16 @@ class Workflow(Beside):
         8
         """
         return eager.applied(running.drafted(self, args or (), kwargs, options))
+
+    def _schedule(
+        self,
+        make_rule: MakeRule,
+        name: str | None,
+        args: Iterable[Any],
+        kwargs: dict[str, Any] | None,
+        options: dict[str, Any],
+    ) -> Schedule:
+        return running.scheduled(self, make_rule, name, args, kwargs, options)
 
     def __invert__(self) -> Any:
         return self.apply_async().result()

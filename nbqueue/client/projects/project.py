@@ -26,6 +26,8 @@ from nbqueue.client.projects.joining import Project, project_of
 from nbqueue.client.projects.recorder import Recorder, message_id
 from nbqueue.client.projects.step import ProjectStep
 from nbqueue.client.results import ItemResult, is_id
+from nbqueue.client.schedules.schedule import Schedule
+from nbqueue.client.schedules.timed import MakeRule, Timed
 from nbqueue.core import states
 from nbqueue.core.errors import UnknownJob, UsageError
 from nbqueue.core.records import JobSpec
@@ -38,7 +40,7 @@ _latest: Tasks | None = None
 """The last project that was asked for."""
 
 
-class ProjectTask:
+class ProjectTask(Timed):
     """A task of a Celery project, whose calls are jobs.
 
     ``task`` is Celery's own task, with all that it has (``s``, ``delay_on_commit`` …).
@@ -123,6 +125,16 @@ class ProjectTask:
             )
         call = CallByName(self._project, self.name, {})
         return ProjectStep(call, self.__signature__, TaskOptions())
+
+    def _schedule(
+        self,
+        make_rule: MakeRule,
+        name: str | None,
+        args: Iterable[Any],
+        kwargs: dict[str, Any] | None,
+        options: dict[str, Any],
+    ) -> Schedule:
+        return self.step()._schedule(make_rule, name, args, kwargs, options)
 
     def _send(self, calls: list[Call], name: str | None, options: dict[str, Any]) -> Job:
         self._check(calls, name, options)

@@ -7,20 +7,16 @@ the store is a method, but for `next_run`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from nbqueue.client import dispatch, listing
-from nbqueue.client.dispatch import Submission
-from nbqueue.client.saying import say
-from nbqueue.client.schedules import timing
+from nbqueue.client import listing
 from nbqueue.client.schedules.terms import Terms, retimed
-from nbqueue.core.errors import UnknownSchedule, UsageError
+from nbqueue.core.errors import UsageError
 from nbqueue.core.spans import span
-from nbqueue.core.timetable import Rule
 from nbqueue.store.schedules import Definition
 
 if TYPE_CHECKING:
@@ -196,6 +192,11 @@ class Schedule:
         if unknown:
             raise TypeError(f"change() has no option {', '.join(map(repr, sorted(unknown)))}")
         definition = self._client.schedules.load(self.name)
+        if definition.workflow is not None and (args is not None or kwargs is not None):
+            raise UsageError(
+                f"schedule {self.name!r} runs a workflow, whose arguments are those of its calls: "
+                f"make it anew, with name={self.name!r}"
+            )
         if rules or terms:
             definition = retimed(definition, rules, new, terms, self._client.now())
         if args is not None or kwargs is not None:
@@ -219,47 +220,6 @@ def _shown(moment: float | None, zone: ZoneInfo) -> str:
     if moment is None:
         return ""
     return datetime.fromtimestamp(moment, zone).strftime(f"%Y-%m-%d %H:%M:%S ({zone.key})")
-
-
-def make(
-    client: Client,
-    sub: Submission,
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    make_rule: Callable[[str, float], Rule],
-    terms: Terms,
-) -> Schedule:
-    """Schedule a call, in the place of any schedule of that name.
-
-    Raises:
-        UsageError: a time or an option is not possible; nothing was changed.
-        NotPicklable: something cannot travel; nothing was changed.
-    """
-    name = str(sub.name)
-    if sub.options.countdown is not None or sub.options.eta is not None:
-        raise UsageError("countdown and eta say when one job begins; a schedule has start=")
-    if isinstance(sub.options.expires, datetime):
-        raise UsageError("expires is a time after each run's own, in seconds; a schedule has end=")
-    now = client.now()
-    told = client.app.conf.timezone if terms.timezone is None else terms.timezone
-    zone = timing.check_zone(told)
-    timetable = terms.timetable(make_rule(zone, now), zone, now)
-    address, blobs = client.schedules.put(function)
-    spec = dispatch.make_spec(
-        client, replace(sub, function=address), n=1, block=0, args=args, kwargs=kwargs
-    )
-    call, call_blobs = client.schedules.pack(sub.params, args, kwargs)
-    wanted = Definition(name, spec, call, timetable, zone, terms.overlap, now, blobs, call_blobs)
-    try:
-        old = client.schedules.load(name)
-    except UnknownSchedule:
-        client.schedules.add(wanted, None)
-    else:
-        client.schedules.add(wanted, old)
-        if old.spec.task != spec.task:
-            say(f"schedule {name!r} runs {spec.task} now, and no longer {old.spec.task}")
-    return find(client, name)
 
 
 def find(client: Client, name: str) -> Schedule:

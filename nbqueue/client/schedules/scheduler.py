@@ -58,6 +58,8 @@ class Scheduler:
             client.joblog,
             client.arguments,
             client.publisher,
+            plans=client.plans,
+            release=client.sequels.release,
             now=client.now,
         )
 
@@ -237,7 +239,7 @@ class Scheduler:
             definition.name,
             definition.timetable,
             sent or beat.Sent(self._client.now(), 0),
-            definition.spec.route,
+            definition.route,
         )
         if not self._client.embedded and not beat.is_running(self._client.app):
             say(

@@ -1,4 +1,4 @@
-"""The ways in which a task is run at certain times: ``every``, ``cron``, ``at``."""
+"""The ways in which something is run at certain times: ``every``, ``cron``, ``at``, ``solar``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ MakeRule = Callable[[str, float], Rule]
 
 
 class Timed:
-    """What can be run at certain times: a `Task`."""
+    """What can be run at certain times: a `Task`, a signature, a workflow, a project's task.
+
+    Of a signature or a workflow, ``args`` and ``kwargs`` are added to its own, as in
+    ``apply_async``, and each run is a job of all of its calls.
+    """
 
     def every(
         self,
@@ -40,8 +44,8 @@ class Timed:
         Args:
             interval: ``"10m"``, ``"1h30m"``, ``"90s"``, seconds, or a timedelta; at least 1 s.
                 A day is 24 hours: for a time of the clock there is `cron`.
-            name: The schedule's name, by default the task's. Runs are named after it:
-                ``NAME @ 2030-01-31 08:00``.
+            name: The schedule's name, by default the task's (or the tasks'). Runs are named after
+                it: ``NAME @ 2030-01-31 08:00``.
             args: Positional arguments of each run.
             kwargs: Keyword arguments of each run.
             **options: ``start``, ``end``, ``max_runs``, ``starting_deadline``, ``overlap``,
@@ -128,6 +132,44 @@ class Timed:
         """
         return self._schedule(
             lambda zone, now: timing.at(when, zone, now), name, args, kwargs, options
+        )
+
+    def solar(
+        self,
+        event: str,
+        lat: float,
+        lon: float,
+        *,
+        name: str | None = None,
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Schedule:
+        """Run the task when the sun rises, sets and so on at a place: Celery's ``solar``.
+
+        As `every`, but for the times. Needs the package ephem (``pip install 'nbqueue[solar]'``),
+        here and where beat runs.
+
+        Args:
+            event: ``sunrise``, ``sunset``, ``solar_noon``, or ``dawn_`` or ``dusk_`` with
+                ``civil``, ``nautical`` or ``astronomical``.
+            lat: Degrees of latitude; positive is north.
+            lon: Degrees of longitude; positive is east.
+            name: As in `every`.
+            args: As in `every`.
+            kwargs: As in `every`.
+            **options: As in `every`.
+
+        Raises:
+            UsageError: there is no such event or place, or ephem is missing.
+
+        >>> double.solar("sunset", 52.5, 13.4, args=[4])    # doctest: +CLUSTER
+        <Schedule 'double': double solar sunset at 52.5, 13.4>
+        >>> nq.schedule("double").remove()                  # doctest: +CLUSTER
+        True
+        """
+        return self._schedule(
+            lambda _, now: timing.solar(event, lat, lon, now), name, args, kwargs, options
         )
 
     def _schedule(

@@ -20,7 +20,8 @@ from celery.schedules import schedule as celery_interval
 
 from nbqueue.core import spans
 from nbqueue.core.errors import UsageError
-from nbqueue.core.timetable import Cron, Every, Rule, Times, Timetable
+from nbqueue.core.timetable import Cron, Every, Rule, Solar, Times, Timetable
+from nbqueue.store import sun as sun  # it tells timetables about the sun
 
 _LONGEST_S = 10 * 366 * 24 * 3600.0
 
@@ -156,6 +157,16 @@ def _fields_of(spec: crontab) -> list[str]:
 
 def _listed(field: Any) -> list[int]:
     return sorted(field) if isinstance(field, Iterable) else [field]
+
+
+def solar(event: Any, lat: Any, lon: Any, now: float) -> Solar:
+    """Read an event of the sun, by Celery's name, and a place in degrees."""
+    for name, value in (("lat", lat), ("lon", lon)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UsageError(f"solar(): {name} must be a number of degrees, not {value!r}")
+    made = Solar(str(event), float(lat), float(lon))
+    made.next_after(now)  # raises what there is to raise
+    return made
 
 
 def at(when: Any, zone: str, now: float) -> Times:
