@@ -10,6 +10,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from nbqueue.core.settings import LEASE_S
+
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -52,6 +54,16 @@ def add_config(sub: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="Celery settings, of which those about queues and time zones are heeded; default: "
         "$NBQUEUE_CONFIG",
+    )
+
+
+def add_lease(sub: argparse.ArgumentParser) -> None:
+    """Add ``--lease``."""
+    sub.add_argument(
+        "--lease",
+        metavar="SECONDS",
+        help="on Redis: how long after its death what a worker held is another's (default: "
+        f"$NBQUEUE_LEASE, else {LEASE_S:g})",
     )
 
 

@@ -37,6 +37,7 @@ environment:
   NBQUEUE_BROKER   the broker, when --broker is not given
   NBQUEUE_BACKEND  the store, when --backend is not given
   NBQUEUE_CONFIG   a module with Celery settings about queues, when --config is not given
+  NBQUEUE_LEASE    seconds, when --lease is not given
 
 examples:
   nbqueue worker --broker redis://queue-host:6379/0 -c 8
@@ -70,6 +71,7 @@ def add(commands: Any) -> None:
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
     parsing.add_config(sub)
+    parsing.add_lease(sub)
     sub.add_argument(
         "--reload",
         action="store_true",
@@ -94,6 +96,7 @@ def add(commands: Any) -> None:
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
     parsing.add_config(sub)
+    parsing.add_lease(sub)
     parsing.add(commands, "keygen", keygen, "print a new signing key, for $NBQUEUE_KEY")
 
 
@@ -112,6 +115,7 @@ def worker(options: argparse.Namespace) -> int:
 
         _hand_down(options)
         return reloading.supervise(options.rest, options.reload_dir)
+    _hand_down(options)
     from celery import maybe_patch_concurrency
 
     # First of all: gevent replaces what other modules take from the standard library.
@@ -154,6 +158,7 @@ def _hand_down(options: argparse.Namespace) -> None:
         ("NBQUEUE_BROKER", options.broker),
         ("NBQUEUE_BACKEND", options.backend),
         ("NBQUEUE_CONFIG", options.config),
+        ("NBQUEUE_LEASE", options.lease),
     ):
         if value:
             os.environ[name] = value

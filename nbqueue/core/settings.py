@@ -39,3 +39,8 @@ POLL_S: Final = 0.1
 
 CONNECT_TIMEOUT_S: Final = 3.0
 """Longest wait for a broker or store that does not answer."""
+
+LEASE_S: Final = 10.0
+"""How long a worker on Redis holds a message without renewing that (which it does three times as
+often). Shorter: a worker that stands still for a moment loses what it runs, and it runs twice;
+longer: what a dead worker held waits."""

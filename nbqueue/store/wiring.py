@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nbqueue.core.settings import LEASE_S
 from nbqueue.store.signing import Keyring
 
 
@@ -25,6 +26,8 @@ class Wiring:
     """The embedded cluster's folder, where blobs are files that its client shares."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Celery settings about queues (`routing.SETTINGS`)."""
+    lease_s: float = LEASE_S
+    """How long the worker holds a message on Redis without renewing that."""
 
 
 _own: list[Wiring] = []

@@ -19,7 +19,7 @@ from nbqueue.store import broker
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
 from nbqueue.store.wiring import Wiring
-from nbqueue.worker import executor, leaving, signalling
+from nbqueue.worker import executor, leases, leaving, signalling
 from nbqueue.worker import health as health
 from nbqueue.worker import limiting as limiting  # their commands are known to Celery by the import
 from nbqueue.worker import remote as remote
@@ -36,6 +36,7 @@ log = logging.getLogger("nbqueue.worker")
 def make_worker_app(wiring: Wiring) -> Celery:
     """Make the app that a worker serves."""
     app = broker.make_app(wiring.broker_url, settings=wiring.settings)
+    leases.prepare(app, wiring.lease_s)
     # Celery's command line sets up the log, of each process its own where a file is named so (%I);
     # the embedded cluster's launcher has set up its own already.
     app.conf.worker_hijack_root_logger = wiring.folder is None

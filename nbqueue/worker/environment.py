@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from nbqueue.core.errors import UsageError
+from nbqueue.core.settings import LEASE_S
 from nbqueue.store import routing
 from nbqueue.store.connection import redact, store_url
 from nbqueue.store.signing import Keyring
@@ -27,7 +28,7 @@ def wiring(
 
     Raises:
         NotSaid: there is no broker, or one that cannot keep jobs and no store beside it.
-        UsageError: ``$NBQUEUE_KEY`` is missing, or a URL is not usable.
+        UsageError: ``$NBQUEUE_KEY`` is missing, or a URL or ``$NBQUEUE_LEASE`` not usable.
     """
     broker_url, kept_at = urls(broker, backend)
     return Wiring(
@@ -35,7 +36,21 @@ def wiring(
         store_url=kept_at,
         keyring=Keyring.from_environment(),
         settings=routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG")),
+        lease_s=_lease_s(),
     )
+
+
+def _lease_s() -> float:
+    said = os.environ.get("NBQUEUE_LEASE") or str(LEASE_S)
+    try:
+        found = float(said)
+    except ValueError:
+        found = 0.0
+    if not 1 <= found <= 3600:
+        raise UsageError(
+            f"$NBQUEUE_LEASE is {said!r}: give seconds, from 1 to 3600 ({LEASE_S:g} if you don't)"
+        )
+    return found
 
 
 def urls(broker: str | None = None, backend: str | None = None) -> tuple[str, str]:

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import redis
-from celery import bootsteps
-from celery.worker import state as worker_state
+from celery import bootsteps, signals
 
 from nbqueue.core.errors import BrokerUnreachable
 from nbqueue.store import keys
 from nbqueue.store.turns import LEASE_S
+from nbqueue.worker.leases import active_requests
 
 if TYPE_CHECKING:
     from nbqueue.worker.workplace import Workplace
@@ -38,25 +38,19 @@ _AGAIN_S = 1.0
 
 
 class Releaser(bootsteps.StartStopStep):
-    """Starts and stops the thread with the worker."""
+    """Starts the thread with the worker; it ends when all else has, slots being held until then."""
 
     requires = ("celery.worker.components:Pool",)  # which forks: before there is a thread
 
-    def __init__(self, worker: Any, **options: Any) -> None:
-        super().__init__(worker, **options)
-        self._thread: ReleasingThread | None = None
-
     def start(self, worker: Any) -> None:
         """Begin to release messages."""
-        self._thread = ReleasingThread(worker.app.nbqueue_place)
-        self._thread.start()
+        thread = ReleasingThread(worker.app.nbqueue_place)
 
-    def stop(self, worker: Any) -> None:
-        """Release no more."""
-        if self._thread is not None:
-            self._thread.stop()
+        def stop(**_: Any) -> None:
+            thread.stop()
 
-    terminate = stop
+        signals.worker_shutdown.connect(stop, weak=False, dispatch_uid="nbqueue-releaser")
+        thread.start()
 
 
 class ReleasingThread(threading.Thread):
@@ -95,16 +89,7 @@ class ReleasingThread(threading.Thread):
             place.later.wait(wait_s)
 
     def _look_after(self, place: Workplace) -> None:
-        place.turns.renew(_active())
+        place.turns.renew([request.id for request in active_requests()])
         place.sequels.release()  # what a process was about to begin that has died since
         place.tally.rates_are_set = bool(place.store.exists(keys.RATES))
         self._looked_after = time.monotonic()
-
-
-def _active() -> list[str]:
-    """Give the ids of the messages that are being worked on."""
-    while True:
-        try:
-            return [request.id for request in tuple(worker_state.active_requests)]
-        except RuntimeError:  # it has grown meanwhile: another thread's
-            continue
