@@ -8,17 +8,20 @@ A function that raises is logged; one that is slow keeps later calls waiting, an
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import functools
+import inspect
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
 from nbqueue.client import live as lives
+from nbqueue.client import place
 from nbqueue.client.happenings import KINDS, Happening, happenings
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
@@ -82,7 +85,15 @@ class Subscription:
         self.kinds = kinds
         self._task = task
         self._job = job
+        found = place.cell()
+        self.home = None if found is None else place.home_of(function, found)
+        """The cell that it is made in, and the function's name."""
+        self.run = None if found is None else found.run
         _hub.add(self)
+
+    def is_again(self, other: Subscription) -> bool:
+        """Say whether this one is made by an earlier one's cell, run again."""
+        return self.home is not None and self.home == other.home and self.run != other.run
 
     def __call__(self, event: Event) -> Any:
         """Call the function."""
@@ -96,7 +107,7 @@ class Subscription:
         """Say whether an event is one of those that it was made for."""
         return (
             event.kind in self.kinds
-            and self._task in (None, event.task)
+            and (self._task is None or self._task in _tasks_of(event.job._live, event.item))
             and self._job in (None, event.job.id, event.job.name)
         )
 
@@ -122,13 +133,16 @@ def on(
 
     Those are the jobs that it submitted, and those that it found by ``nq.job``. What had happened
     before is not told. The function runs in a thread of its own, one call after the other, in the
-    order in which things happened to a job. If it raises, that is logged.
+    order in which things happened to a job. If it raises, that is logged. An ``async`` function is
+    run to its end in that thread. In a notebook, a cell that is run again replaces the functions
+    that it had registered, by their names.
 
     Args:
         *kinds: Of what happens to an item, ``"started"`` (and has run for a tenth of a second: not
             of quicker ones), ``"retry"``, ``"success"``, ``"failure"``, ``"revoked"``; and
             ``"finished"`` when a job is over.
-        task: Only of this task, or of all with this name.
+        task: Only of this task, or of all with this name; ``"finished"`` of a workflow, if it has
+            a step of it.
         job: Only of this job, or of all with this name.
         call: The function, called with an `Event` (``kind``, ``job``, ``item``, ``task``,
             ``result``, ``exception``, ``retries``). Without it ``on`` is a decorator.
@@ -172,7 +186,8 @@ class _Hub:
 
     def add(self, subscription: Subscription) -> None:
         with self._lock:
-            self._set((*self._subscriptions, subscription))
+            others = (one for one in self._subscriptions if not subscription.is_again(one))
+            self._set((*others, subscription))
             if self._thread is None or self._pid != os.getpid():  # a fork has no threads
                 self._pid = os.getpid()
                 self._queue = SimpleQueue()
@@ -224,13 +239,26 @@ class _Hub:
         for subscription in self._subscriptions:
             try:
                 if subscription.wants(event):
-                    subscription(event)
+                    given = subscription(event)
+                    if inspect.isawaitable(given):
+                        asyncio.run(_awaited(given))
             except Exception:
                 log.exception("%r raised on %s of job %r", subscription, event.kind, event.job.name)
 
 
 _hub = _Hub()
 atexit.register(_hub.drain)
+
+
+async def _awaited(given: Awaitable[Any]) -> None:
+    await given
+
+
+def _tasks_of(live: Live, item: int | None) -> set[str]:
+    """Name the task of an item, or of a whole job all that it calls."""
+    if item is None and live.state.stages:
+        return {live.state.task, *(stage.spec.task for stage in live.state.stages)}
+    return {_task_of(live, item)}
 
 
 def _task_of(live: Live, item: int | None) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from nbqueue.client import place
+
 
 def register_here() -> None:
     """Register with the IPython that runs, if one does."""
@@ -32,8 +34,16 @@ def register(shell: Any) -> None:
     formatter.formatters["text/plain"].for_type_by_name(*_FRAME, _frame_text)
     if getattr(shell, "kernel", None) is None:
         return
+    place.cell = lambda: _cell(shell)
     for module, name, home, way in _LIVE:
         formatter.ipython_display_formatter.for_type_by_name(module, name, _live(home, way))
+
+
+def _cell(shell: Any) -> place.Cell | None:
+    parent = shell.kernel.get_parent("shell") or {}
+    run = (parent.get("header") or {}).get("msg_id")
+    cell_id = (parent.get("metadata") or {}).get("cellId")  # as JupyterLab and VS Code send it
+    return None if run is None else place.Cell(str(cell_id or ""), str(run))
 
 
 _FRAME = ("nbqueue.client.live_frame", "LiveFrame")

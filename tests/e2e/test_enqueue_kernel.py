@@ -106,3 +106,10 @@ def test_interrupting_wait_ends_the_waiting_and_not_the_job(kernel, gate, until)
     assert nq.job("waited").state == "STARTED"
     gate.touch()
     assert kernel.value("job.pull()['z']") == "1"
+
+
+def test_a_cell_that_listens_is_run_again_and_listens_once(kernel):
+    kernel.run("import nbqueue as nq\nfrom nbqueue.client import listening\nheard = []")
+    for _ in range(3):
+        kernel.run("@nq.on('success')\ndef _(event): heard.append(event)\n")
+    assert kernel.value("len(listening._hub._subscriptions)") == "1"

@@ -1,11 +1,13 @@
 """``nq.on``: what happens to jobs is told to the notebook's functions, whatever those do."""
 
+import asyncio
 import logging
 import threading
 
 import pytest
 
 import nbqueue as nq
+from nbqueue.client import listening, place
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("cluster")]
 
@@ -95,6 +97,56 @@ def test_filters_by_task_and_job():
         nq.gather(odd.map([1], name="mine"), other.map([2], name="yours"))
     assert [event.task for event in by_task] == ["other"]
     assert [event.job.name for event in by_job] == ["mine"]
+
+
+def test_the_end_of_a_workflow_is_told_to_who_listens_to_one_of_its_tasks():
+    other = nq.task(lambda x: x, name="other")
+    ends, one = listened("finished", task=odd)
+    strange, two = listened("finished", task="third")
+    with one, two:
+        job = nq.run(other.s(1) | odd.s() | other.s())
+        assert job.result(20) == 1
+    assert [event.job.id for event in ends] == [job.id]
+    assert ends[0].result == 1
+    assert strange == []
+
+
+def test_an_async_function_is_run_to_its_end(caplog):
+    heard = []
+
+    @nq.on("success", "finished")
+    async def later(event):
+        await asyncio.sleep(0)
+        heard.append(event.kind)
+        if event.kind == "finished":
+            raise RuntimeError("in the coroutine")
+
+    with later, caplog.at_level(logging.ERROR, "nbqueue.client"):
+        odd.submit(1).result(20)
+    assert heard == ["success", "finished"]
+    assert "in the coroutine" in caplog.text
+
+
+@pytest.mark.parametrize("cell_id", ["a-cell", ""])
+def test_a_cell_that_is_run_again_replaces_what_it_had_registered(monkeypatch, cell_id):
+    heard = []
+
+    def run(run, where=cell_id):
+        monkeypatch.setattr(place, "cell", lambda: place.Cell(where, run))
+        text = "@nq.on('success')\ndef _(event): heard.append(run)\nlist(map(add, '12'))\nmade = _"
+        add = lambda x: nq.on("success", call=lambda event: heard.append(run + x))  # noqa: E731
+        scope = {"nq": nq, "heard": heard, "run": run, "add": add}
+        exec(compile(text, "<cell>", "exec"), scope)
+        return scope["made"]
+
+    run("first")
+    again = run("second")
+    elsewhere = run("elsewhere", "another")
+    with again, elsewhere:
+        odd.submit(1).result(20)
+    kinds = set(heard)
+    listening._hub._set(())
+    assert kinds == {"second", "second1", "second2", "elsewhere", "elsewhere1", "elsewhere2"}
 
 
 def test_a_function_that_raises_is_logged_and_breaks_nothing(caplog):
