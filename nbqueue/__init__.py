@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nbqueue.client.canvas.signature import Signature
     from nbqueue.client.client import Client, connect
     from nbqueue.client.doctor.examining import doctor
+    from nbqueue.client.executor import Executor
     from nbqueue.client.futures import Future
     from nbqueue.client.job import Job
     from nbqueue.client.listening import on
@@ -97,6 +98,7 @@ _HOMES = {
     ),
     "nbqueue.client.client": ("Client", "connect"),
     "nbqueue.client.doctor.examining": ("doctor",),
+    "nbqueue.client.executor": ("Executor",),
     "nbqueue.client.futures": ("Future",),
     "nbqueue.client.job": ("Job",),
     "nbqueue.client.listening": ("on",),
@@ -150,6 +152,7 @@ __all__ = [
     "BrokerUnreachable",
     "Client",
     "ClusterError",
+    "Executor",
     "Expired",
     "FunctionNotLoadable",
     "Future",
@@ -255,6 +258,8 @@ def unload_ipython_extension(shell: Any) -> None:
 
     unload(shell)
 
+
+import_module("nbqueue.joblib").watch()
 
 if "IPython" in sys.modules:  # nobody else has anything to display
     import_module("nbqueue.notebook.register").register_here()

@@ -26,6 +26,8 @@ message, so each one survives pickling.
 
 from __future__ import annotations
 
+from concurrent.futures import BrokenExecutor
+
 __all__ = [
     "BadSignature",
     "BrokerUnreachable",
@@ -185,7 +187,7 @@ class RemoteTraceback(TaskError):
         return "\n\n" + "".join(str(arg) for arg in self.args).rstrip("\n")
 
 
-class WorkerLost(NbqueueError):
+class WorkerLost(NbqueueError, BrokenExecutor):
     """The worker process died while it ran the item, more often than is worth another try.
 
     >>> import os

@@ -35,7 +35,7 @@ def test_the_names_of_the_promise_are_there():
     promised = {
         "connect", "LocalCluster", "task", "gather", "wait", "as_completed", "jobs", "job",
         "track", "progress", "current", "workers", "queues", "cluster", "control",
-        "put", "Ref",
+        "put", "Ref", "Executor",
     }  # fmt: skip
     assert promised <= set(nq.__all__)
     assert set(nq.__all__) <= set(dir(nq))
@@ -58,6 +58,7 @@ def test_the_names_of_the_promise_are_there():
             "why",
         ),
         ("Ref", "get"),
+        ("Executor", "submit map shutdown __enter__ __exit__"),
         ("LocalCluster", "connect close broker_url __enter__ __exit__"),
         ("Future", "result exception cancel cancelled done running add_done_callback why"),
     ],
