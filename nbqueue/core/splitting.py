@@ -20,6 +20,18 @@ FIRST_SPLIT_PARTS = 8
 worker's main process); fewer leave workers idle for the first doublings."""
 
 
+def parts_of_rest(*, whole: bool, waiting: int) -> int:
+    """Say into how many ranges a rest is divided that goes back to the queue.
+
+    Into one if other messages are ``waiting`` there: then no worker is idle that could use another
+    range, and each would only take the turn of somebody's job. So a job has as many ranges in the
+    queue as it takes to keep the workers busy, however long it is, and jobs take turns.
+    """
+    if waiting:
+        return 1
+    return FIRST_SPLIT_PARTS if whole else 2
+
+
 def divide(start: int, stop: int, parts: int) -> list[Range]:
     """Divide a range into at most ``parts`` ranges whose sizes differ by at most one, in order."""
     count = stop - start
@@ -70,6 +82,11 @@ def first_of(runs: Sequence[Range], n: int) -> tuple[list[Range], list[Range]]:
         first.append((a, b))
         n -= b - a
     return first, []
+
+
+def below(runs: Iterable[Range], stop: int) -> list[Range]:
+    """Give what of some ranges comes before ``stop``."""
+    return [(a, min(b, stop)) for a, b in runs if a < stop]
 
 
 def indices(runs: Iterable[Range]) -> Iterator[int]:

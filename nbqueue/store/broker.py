@@ -22,6 +22,7 @@ from kombu.utils.uuid import uuid
 
 from nbqueue.core.description import describe
 from nbqueue.core.errors import BrokerUnreachable, NbqueueError, UsageError
+from nbqueue.core.records import Route
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
 from nbqueue.store import announcing, brokers, message, routing, transport
 from nbqueue.store.announcing import Address
@@ -144,6 +145,36 @@ class Publisher:
             queue = route.queue or (None if route.exchange else self._default_queue)
             self._offer(words, Address(queue, route.priority, route.exchange, route.routing_key))
 
+    def waiting(self, route: Route) -> int:
+        """Count the messages that wait in a route's queue and come before another one sent there.
+
+        0 where that cannot be told: an exchange of RabbitMQ may lead anywhere, and of a queue with
+        priorities it counts all.
+
+        Raises:
+            BrokerUnreachable: the broker does not answer.
+        """
+        if route.queue is None and route.exchange:
+            return 0
+        queue = route.queue or self._default_queue
+        to = Address(queue, route.priority, None, None)
+        with self._lock, translated(self._app):
+            try:
+                return self._waiting(queue, to)
+            except self._errors():
+                self._hang_up()
+                return 0  # whoever sends next connects again
+
+    def _waiting(self, queue: str, to: Address) -> int:
+        producer = self._ready(to)
+        mould = self._mould_for(producer, to)
+        if mould is not None:
+            return int(producer.channel.length(mould.key))
+        if to.priority:
+            return 0
+        # By declaring it only if it is there, which is how AMQP asks about a queue.
+        return int(producer.channel.queue_declare(queue=queue, passive=True).message_count)
+
     def queue_behind(self, exchange: str, routing_key: str | None) -> str | None:
         """Give the queue that an exchange leads to, where kombu plays the broker; else ``None``.
 
@@ -188,9 +219,7 @@ class Publisher:
 
     def _publish(self, words: Words, to: Address) -> None:
         producer = self._ready(to)
-        if to not in self._moulds:
-            self._moulds[to] = self._mould(producer, to)
-        mould = self._moulds[to]
+        mould = self._mould_for(producer, to)
         if self._sends_events or announcing.wanted():
             headers = self._headers_of(words)
             with announcing.announced(words.shadow, headers, self._body(words), to):
@@ -209,6 +238,11 @@ class Publisher:
         if self._returned:
             self._returned = False
             raise _unroutable(to)
+
+    def _mould_for(self, producer: Producer, to: Address) -> Mould | None:
+        if to not in self._moulds:
+            self._moulds[to] = self._mould(producer, to)
+        return self._moulds[to]
 
     def _mould(self, producer: Producer, to: Address) -> Mould | None:
         if to.exchange or not isinstance(producer.channel, transport.Channel):

@@ -10,8 +10,8 @@ r"""The Redis schema, whole.
     nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died;
                                expires by itself
     nbq:{id}:retries:R hash    item -> how often it was put off in round R; expires by itself
-    nbq:{id}:over      set     ids of messages whose process passed on their rest before it killed
-                               itself; expires by itself
+    nbq:{id}:passed    hash    id of a message that is being worked on -> from which of its items on
+                               it was passed on; expires by itself
     nbq:{id}:held      string  the message of a job that waits for others, until they have ended
     nbq:{id}:then      set     ids of the jobs that wait for this one   (meta ``then``)
     nbq:{id}:claim     string  some process is sending what is held or ready; expires in seconds
@@ -103,9 +103,9 @@ def retries(job_id: str, round_: int) -> str:
     return f"{base(job_id)}:retries:{round_}"
 
 
-def handed_over(job_id: str) -> str:
-    """Key of the ids of messages whose process passed on their rest and killed itself."""
-    return f"{base(job_id)}:over"
+def passed_on(job_id: str) -> str:
+    """Key of what messages that are being worked on have passed on."""
+    return f"{base(job_id)}:passed"
 
 
 def held(job_id: str) -> str:

@@ -101,6 +101,12 @@ class Channel(OrderedChannel, holding.LeasedChannel):
             self._line = Line(self._create_client())
         self._line.ask("LPUSH", key, text)
 
+    def length(self, key: str) -> int:
+        """Count the messages in a queue's list."""
+        if self._line is None:
+            self._line = Line(self._create_client())
+        return int(self._line.ask("LLEN", key))
+
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
         if self._caught is None:
             super()._put(queue, message, **options)

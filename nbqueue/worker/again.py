@@ -63,7 +63,7 @@ def _together(found: Sequence[PutOff]) -> Iterator[list[PutOff]]:
         yield group
 
 
-def parts(message: Message, runs: Sequence[Range]) -> list[Message]:
-    """Divide what is left of a message of retries in two."""
+def parts(message: Message, runs: Sequence[Range], n: int) -> list[Message]:
+    """Divide what is left of a message of retries into at most ``n``."""
     attempts = message.among(runs).again
-    return [message.of_attempts(attempts[a:b]) for a, b in splitting.divide(0, len(attempts), 2)]
+    return [message.of_attempts(attempts[a:b]) for a, b in splitting.divide(0, len(attempts), n)]

@@ -40,6 +40,7 @@ from nbqueue.worker import (
     current,
     ending,
     interrupts,
+    passing,
     signalling,
     surroundings,
 )
@@ -129,8 +130,9 @@ def _run(
     if message.again:
         run.retried.update((attempt.item, attempt.retries) for attempt in message.again)
     reporter = Reporter(place, message, message_id, run)
+    execution = Execution(place, message, run, reporter, careful=careful)
     try:
-        Execution(place, message, run, reporter, careful=careful).perform()
+        execution.perform()
     except redis.RedisError:
         raise  # the store is away: the caller gives the message back to the broker
     except Exception as exc:
@@ -139,6 +141,8 @@ def _run(
             log.exception("job %s: the executor failed", message.spec.name)
         reporter.fail_all(run.abandon(), describe(exc, place.blobs))
     reporter.flush_patiently()
+    if execution.passed_on:
+        passing.take_back(place, message, message_id)
 
 
 class Execution:
@@ -164,6 +168,9 @@ class Execution:
         )
         self._expires = message.spec.limits.expires is not None
         self._calls = Calls(place, message)
+        self._begun = 0.0
+        self.passed_on = False
+        """Whether some of the message is in other messages now."""
         self.due = 0.0
         self._ticking = threading.Lock()
         self._over = False
@@ -175,15 +182,15 @@ class Execution:
             NbqueueError: the function or the arguments cannot be loaded.
         """
         message = self._message
+        self._begun = time.perf_counter()
         if message.spec.chunksize is not None and self._may_split:
-            self._reporter.send_rest(self._run.give_away())  # divide at once: sizes are fixed
-            return
+            self._keep_a_chunk(message.spec.chunksize)
         surroundings.settle_in(message.spec.id)
         _enter(message.spec.cwd)
         function, task = callee(self._place, message, self._run, self._reporter)
         budget_s = settings.FIRST_SPLIT_S if message.whole else settings.COMMIT_INTERVAL_S
         soon = message.whole and message.stop - message.start > 1
-        self.due = time.perf_counter() + (budget_s if soon else _TICK_S)
+        self.due = self._begun + (budget_s if soon else _TICK_S)
         ticker.watch(self, soon=soon)
         with (
             current.running(self._message, self._run, self._reporter, task, self._calls.of),
@@ -239,17 +246,35 @@ class Execution:
 
     def _pass_on_rest(self) -> None:
         # A worker that leaves hands on a chunk too: its size is a wish, and a promise to nobody.
-        if not self._may_split and not self._place.tally.leaving:
+        leaving = self._place.tally.leaving
+        if (not self._may_split and not leaving) or not self._run.n_rest:
             return
-        rest = self._run.give_away()
+        waiting = self._reporter.waiting()
+        if waiting and not leaving:
+            spent_s = time.perf_counter() - self._begun
+            if spent_s < settings.COMMIT_INTERVAL_S:
+                return  # nobody is idle: a short job is done before its turn is over
+        self._send(self._run.give_away(), waiting)
+
+    def _keep_a_chunk(self, chunksize: int) -> None:
+        """Pass on all but the first chunk at once: its neighbours need not wait for it."""
+        first = self._run.upcoming
+        end = (first // chunksize + 1) * chunksize
+        self._may_split = False
+        self._send(self._run.give_away(end), self._reporter.waiting())
+
+    def _send(self, rest: list[Range], waiting: int) -> None:
         if not rest or self._reporter.cancelled:
             return
         try:
-            self._reporter.send_rest(rest)
+            self._reporter.send_rest(rest, waiting)
         except BrokerUnreachable as exc:
             # What was sent already is run twice and recorded once; the rest must not be lost.
             log.warning("job %s: %s; running on alone", self._message.spec.name, exc)
             self._run.take_back(rest)
+            return
+        passing.note(self._place, self._message, self._reporter.message_id, rest[0][0])
+        self.passed_on = True
 
     def _loop(self, function: Callable[..., Any], budget_s: float) -> None:
         clock = time.perf_counter
@@ -355,10 +380,10 @@ class Execution:
 def _its_own(place: Workplace, message: Message, runs: list[Range], died: str) -> list[Range]:
     """Leave the items that this message is to run: not those whose next attempt another will.
 
-    Nor any, when it is ``died``, the id of a message whose process has handed it over and ended.
+    Nor those that were passed on, when ``died`` is its id, and a process has died that had it.
     """
-    if died and runs and ending.was_handed_over(place, message, died):
-        return []
+    if died and runs:
+        runs = passing.own(place, message, died, runs)
     retried = {attempt.item: attempt.retries for attempt in message.again}
     if message.again:
         runs = runs_of(i for i in indices(runs) if i in retried)

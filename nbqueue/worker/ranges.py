@@ -15,7 +15,7 @@ from math import inf
 from typing import Any
 
 from nbqueue.core.records import Error
-from nbqueue.core.splitting import Range, count
+from nbqueue.core.splitting import Range, below, count
 from nbqueue.store.results import NO_RESULT
 
 NO_ITEM = -1
@@ -102,14 +102,15 @@ class RangeRun:
             box, self._outbox = self._outbox, Outbox()
             return box
 
-    def give_away(self) -> list[Range]:
-        """Take away the items that nobody has begun, as ascending ranges."""
+    def give_away(self, start: int = 0) -> list[Range]:
+        """Take away the items from ``start`` on that nobody has begun, as ascending ranges."""
         with self._lock:
             rest = [(self._next, self._stop)] if self._next < self._stop else []
             rest.extend(reversed(self._later))
-            self._later = []
-            self._stop = self._next
-            return rest
+            kept = below(rest, start)
+            self._next, self._stop = kept.pop(0) if kept else (self._next, self._next)
+            self._later = kept[::-1]
+            return [(max(a, start), b) for a, b in rest if b > start]
 
     def take_back(self, rest: Sequence[Range]) -> None:
         """Put back what `give_away` gave, because nobody would have it."""
@@ -121,6 +122,14 @@ class RangeRun:
         rest = self.give_away()
         begun, self.current = self.current, NO_ITEM
         return rest if begun == NO_ITEM else [(begun, begun + 1), *rest]
+
+    @property
+    def upcoming(self) -> int:
+        """The item that `first` will take; `NO_ITEM` when there is none."""
+        with self._lock:
+            if self._next < self._stop:
+                return self._next
+            return self._later[-1][0] if self._later else NO_ITEM
 
     @property
     def n_rest(self) -> int:

@@ -318,15 +318,19 @@ class Reporter:
 
     # -- the rest ------------------------------------------------------------------------------
 
-    def send_rest(self, runs: list[splitting.Range]) -> None:
-        """Publish items that this message is not going to run."""
+    def waiting(self) -> int:
+        """Count the messages that wait in the queue; 0 where the broker does not say."""
+        return self._place.publisher.waiting(self._message.spec.route)
+
+    def send_rest(self, runs: list[splitting.Range], waiting: int) -> None:
+        """Publish items that this message is not going to run, behind those ``waiting``."""
         message = self._message
+        parts = splitting.parts_of_rest(whole=message.whole, waiting=waiting)
         if message.again:
-            for part in again.parts(message, runs):
+            for part in again.parts(message, runs, parts):
                 self._place.publisher.send(part)
             return
         start, stop = runs[0][0], runs[-1][1]
-        parts = splitting.FIRST_SPLIT_PARTS if message.whole else 2
         spec = message.spec
         if spec.limits.concurrency is not None and spec.chunksize is None:
             parts = min(parts, spec.limits.concurrency)  # more would only wait for a slot
