@@ -11,7 +11,7 @@ r"""The Redis schema, whole.
                                expires by itself
     nbq:{id}:retries:R hash    item -> how often it was put off in round R; expires by itself
     nbq:{id}:passed    hash    id of a message that is being worked on -> from which of its items on
-                               it was passed on; expires by itself
+                               it was passed on
     nbq:{id}:held      string  the message of a job that waits for others, until they have ended
     nbq:{id}:then      set     ids of the jobs that wait for this one   (meta ``then``)
     nbq:{id}:claim     string  some process is sending what is held or ready; expires in seconds

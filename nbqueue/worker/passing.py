@@ -9,8 +9,8 @@ item on, once that is with the broker, and takes the note back when its message 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-from nbqueue.core import settings
 from nbqueue.core.splitting import Range, below
 from nbqueue.store import keys
 from nbqueue.store.message import Message
@@ -19,19 +19,15 @@ from nbqueue.worker.workplace import Workplace
 
 def note(place: Workplace, message: Message, message_id: str, stop: int) -> None:
     """Note that a message's items from ``stop`` on are somebody else's now."""
-    key = keys.passed_on(message.spec.id)
-    with place.store.pipeline() as pipe:
-        pipe.hset(key, message_id, stop)
-        pipe.expire(key, int(settings.RESULT_EXPIRES_S + settings.KEEP_EXTRA_S))
-        pipe.execute()
+    place.line.ask("HSET", keys.passed_on(message.spec.id), message_id, stop)
 
 
 def take_back(place: Workplace, message: Message, message_id: str) -> None:
     """Forget the note: the message is over, and is not going to come again."""
-    place.store.hdel(keys.passed_on(message.spec.id), message_id)
+    place.line.ask("HDEL", keys.passed_on(message.spec.id), message_id)
 
 
 def own(place: Workplace, message: Message, message_id: str, runs: Sequence[Range]) -> list[Range]:
     """Leave the items that a message which comes again has not passed on."""
-    stop = place.store.hget(keys.passed_on(message.spec.id), message_id)
+    stop = cast("bytes | None", place.store.hget(keys.passed_on(message.spec.id), message_id))
     return list(runs) if stop is None else below(runs, int(stop))

@@ -26,6 +26,7 @@ from nbqueue.store.connection import clock_offset, connect
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
+from nbqueue.store.line import Line
 from nbqueue.store.plans import Plans
 from nbqueue.store.schedules import Schedules
 from nbqueue.store.sequels import Sequels
@@ -56,6 +57,8 @@ class Workplace:
         self.store: redis.Redis = connect(
             wiring.store_url, client_name=f"nbqueue-worker-{os.getpid()}"
         )
+        self.line = Line(self.store)
+        """For a range's own small commands."""
         self.blobs = Blobs(
             self.store,
             wiring.keyring,

@@ -54,7 +54,7 @@ local function append(kind, body, sig, quiet)
 end
 
 local function each_key(f)
-  f(meta); f(log)
+  f(meta); f(log); f(base .. ':passed')
   if M.blocks then f(args) end
   if M.held then f(held) end
   if M.plan then f(plan) f(ready) end

@@ -2,7 +2,7 @@
 if not load() then return 0 end
 local name = redis.call('HGET', meta, 'name')
 each_key(function(key) redis.call('DEL', key) end)
-redis.call('DEL', base .. ':tries', base .. ':passed')
+redis.call('DEL', base .. ':tries')
 for round = 1, tonumber(M.round) do redis.call('DEL', base .. ':retries:' .. round) end
 hand_over()
 redis.call('ZREM', 'nbq:jobs', job)
