@@ -11,6 +11,7 @@ is raised right after, or it would leave half a reply in the connection and half
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -19,6 +20,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import redis
+
+log = logging.getLogger("nbqueue.client")
 
 _HANDOVER_S = 0.01
 """For so long after a waiting thread has read the bell, the follower's leaves it alone: most likely
@@ -104,11 +107,7 @@ class Bell:
 
     def _read(self, timeout_s: float) -> Ring | None:
         said = self._hear(timeout_s)
-        if said is None:
-            return None
-        head, _, rest = said.partition(b"\n")
-        job_id, before, entry_id, kind, size = head.decode().split(" ")
-        return Ring(job_id, before, entry_id, kind, rest[: int(size)], rest[int(size) :])
+        return None if said is None else _ring(said)
 
     def _hear(self, timeout_s: float) -> bytes | None:
         """Give what was said on a channel.
@@ -128,6 +127,17 @@ class Bell:
                 said = connection.read_response(disconnect_on_error=False, push_request=True)
             self._broken = False
         return said[2] if said is not None and said[0] == b"message" else None
+
+
+def _ring(said: bytes) -> Ring | None:
+    """Take apart what was said; ``None`` when it is no ring: anybody may have said it."""
+    head, _, rest = said.partition(b"\n")
+    try:
+        job_id, before, entry_id, kind, size = head.decode().split(" ")
+        return Ring(job_id, before, entry_id, kind, rest[: int(size)], rest[int(size) :])
+    except ValueError:
+        log.warning("what was said on the bell is no ring (%d bytes)", len(said))
+        return None
 
 
 @contextmanager

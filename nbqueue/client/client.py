@@ -30,7 +30,7 @@ from nbqueue.client.schedules.scheduler import Scheduler
 from nbqueue.client.unheard import Unheard
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
-from nbqueue.store import arguments, broker, routing
+from nbqueue.store import arguments, broker, rejections, routing
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
 from nbqueue.store.cache import ResultCache
@@ -113,8 +113,9 @@ class Client:
         """The jobs that somebody holds, by id: however often one is found, it is followed once."""
         probe(backend_url)
         with translated(backend_url):
-            store = connect_store(backend_url, client_name=f"{self._known_as()}-{os.getpid()}")
-            self.store = store
+            store = self.store = connect_store(
+                backend_url, client_name=f"{self._known_as()}-{os.getpid()}"
+            )
             self._clock_offset_s = clock_offset(store)
             self.joblog = JobLog(store, keyring)
             self.follower = Follower(store, self.joblog, self.id)
@@ -127,6 +128,7 @@ class Client:
         self.arguments = Arguments(store, keyring, self.blobs)
         self.turns = Turns(store)
         me = f"client {self.id}"
+        keyring.on_refusal = rejections.counter(store, me)
         self.later = Later(store, keyring, self.joblog, self.publisher, now=self.now, name=me)
         self.plans = Plans(self.joblog, self.later, self.blobs, now=self.now, name=me)
         self.sequels = Sequels(

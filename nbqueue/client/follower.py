@@ -14,14 +14,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import redis
 
 from nbqueue.client.bell import Bell, Ring
 from nbqueue.core.records import Record
 from nbqueue.store import keys
-from nbqueue.store.joblog import JobLog, Opening
+from nbqueue.store.joblog import REFUSED, JobLog, Opening
 
 log = logging.getLogger("nbqueue.client")
 
@@ -68,6 +68,9 @@ class Followed(Protocol):
 
     def vanished(self) -> None:
         """The log is no longer in the store."""
+
+    def unreadable(self) -> None:
+        """The job has ended, by the store's account, and what is read does not say how."""
 
 
 class Follower:
@@ -190,21 +193,46 @@ class Follower:
             if not ring.body or job.cursor != ring.before:
                 self.catch_up(job)
                 return
+            record = self._joblog.verified(ring.job_id, ring.kind, ring.body, ring.signature)
+            if record is REFUSED:  # then nothing that the ring says is to be believed
+                self.catch_up(job)
+                return
             job.cursor = ring.entry_id
-            job.apply(self._joblog.verified(ring.job_id, ring.kind, ring.body, ring.signature))
+            job.apply(record)
 
     def _sweep(self) -> None:
         with self._lock:
             jobs = list(self._jobs.values())
         for job in jobs:
             before = job.cursor
+            if not _is_id(before):
+                before = job.cursor = NOTHING_READ
             self.catch_up(job)
             if job.cursor != before or before == NOTHING_READ:
                 continue  # it grows, or its worker is going to open it
-            if not self._store.exists(keys.log(job.id)):
+            last = cast("list[Any]", self._store.xrevrange(keys.log(job.id), count=1))
+            if not last:
                 job.vanished()
+            elif _place(last[0][0].decode()) < _place(before):
+                # A ring has told of an entry that is not there. To read all again does no harm.
+                log.warning("job %s: somebody rang for nothing; its log is read again", job.name)
+                job.cursor = NOTHING_READ
+                self.catch_up(job)
+            elif self._joblog.is_over(job.id) and not job.finished:
+                job.unreadable()
         self.on_sweep()
         self._swept = time.monotonic()
+
+
+def _is_id(entry: str) -> bool:
+    ms, dash, seq = entry.partition("-")
+    return bool(dash) and ms.isdecimal() and seq.isdecimal()
+
+
+def _place(entry: str) -> tuple[int, int]:
+    """Give what the ids of entries are ordered by."""
+    ms, _, seq = entry.partition("-")
+    return int(ms), int(seq)
 
 
 def _nothing() -> None:

@@ -280,13 +280,17 @@ class Live:
             if changes.finished:
                 self._end()
             elif unread:
-                self._give_up(
-                    BadSignature(
-                        f"job {self.name!r} has ended, but the outcomes of some items are not "
-                        "signed with a key of this client; give it all keys that the workers use "
-                        "($NBQUEUE_KEY takes several, separated by commas)"
-                    )
-                )
+                self.unreadable()
+
+    def unreadable(self) -> None:
+        """Take it that the job has ended, and that how is not to be read here."""
+        self._give_up(
+            BadSignature(
+                f"job {self.name!r} has ended, but the outcomes of some items are not signed with "
+                "a key of this client; give it all keys that the workers use ($NBQUEUE_KEY takes "
+                "several, separated by commas)"
+            )
+        )
 
     def vanished(self) -> None:
         """Take it that the log is gone and nothing more will come."""

@@ -94,10 +94,15 @@ class Outcomes:
 
     def _rejected(self, i: int) -> BadSignature:
         record = self._state.rejections[i]
+        refused = f"worker {record.worker} refused item {i} of job {self._state.spec.name!r}"
+        if record.reason == "Malformed":
+            return BadSignature(
+                f"{refused}: it cannot read the message. Give workers and clients the same version "
+                "of nbqueue, then job.retry()"
+            )
         return BadSignature(
-            f"worker {record.worker} refused item {i} of job {self._state.spec.name!r}: its "
-            "message is not signed with the worker's key. Start workers and clients with the same "
-            "$NBQUEUE_KEY, then job.retry()"
+            f"{refused}: its message is not signed with the worker's key. Start workers and "
+            "clients with the same $NBQUEUE_KEY, then job.retry()"
         )
 
     def _revived(self, i: int, error: Error) -> BaseException:

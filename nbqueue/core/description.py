@@ -14,6 +14,9 @@ from typing import NamedTuple
 _TEXT = re.compile(r"(?P<job>.*)\[(?P<start>\d+):(?P<stop>\d+)\] of job (?P<id>\S+)\Z", re.DOTALL)
 
 
+_SOMEWHERE = re.compile(r"\[(?P<start>\d{1,9}):(?P<stop>\d{1,9})\] of job (?P<id>[0-9a-z-]{1,64})")
+
+
 class Described(NamedTuple):
     """A message, as its description has it."""
 
@@ -45,3 +48,15 @@ def described(text: object) -> Described | None:
     if match is None:
         return None
     return Described(match["job"], int(match["start"]), int(match["stop"]), match["id"])
+
+
+def found_in(text: str) -> Described | None:
+    """Find a description in what is left of a message, without the job's name.
+
+    >>> found_in('{"headers": {"argsrepr": "grid[10:20] of job 5f0c", "la')
+    Described(job='', start=10, stop=20, job_id='5f0c')
+    """
+    match = _SOMEWHERE.search(text)
+    if match is None:
+        return None
+    return Described("", int(match["start"]), int(match["stop"]), match["id"])

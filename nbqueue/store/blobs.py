@@ -21,7 +21,7 @@ from typing import cast
 
 import redis
 
-from nbqueue.core.errors import BadSignature, Expired, InfrastructureError
+from nbqueue.core.errors import Expired, InfrastructureError
 from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys
 from nbqueue.store.signing import Keyring
@@ -80,7 +80,7 @@ class Blobs:
 
     def put(self, value: Buffer) -> str:
         """Store bytes and give their address; nothing is sent when they are there already."""
-        address = self._keyring.address(value)
+        address = self._keyring.address(value, "blob")
         if self._remote:
             self._upload(address, value)
         else:
@@ -124,11 +124,8 @@ class Blobs:
         if file is None:
             raise Expired(f"blob {address[:12]}… was deleted from {self._folder} just now")
         content = mmap.mmap(file.fd, 0, access=mmap.ACCESS_READ) if file.size else b""
-        if not self._keyring.matches(address, memoryview(content)):
-            raise BadSignature(
-                f"blob {address[:12]}… in {self._folder} is damaged or was written with another "
-                "key; delete the file and send the value again"
-            )
+        to_do = f"delete its file in {self._folder} and send the value again"
+        self._keyring.check(address, memoryview(content), "blob", to_do)
         return file
 
     def _open(self, address: str) -> _File | None:

@@ -27,7 +27,6 @@ from typing import Any, Literal, TypeVar, cast
 import redis
 
 from nbqueue.core.errors import (
-    BadSignature,
     Expired,
     FunctionNotLoadable,
     NbqueueError,
@@ -178,7 +177,7 @@ class Functions:
 
     def put(self, stored: bytes) -> str:
         """Store a dumped function and give its address."""
-        address = self._keyring.address(stored)
+        address = self._keyring.address(stored, "function")
         key = keys.function(address)
         if not self._store.expire(key, _TTL_S):
             self._store.set(key, stored, ex=_TTL_S)
@@ -224,11 +223,7 @@ class Functions:
         stored = cast("bytes | None", self._store.get(keys.function(address)))
         if stored is None:
             raise Expired(f"function {address[:12]}… is not in the store any more: submit it again")
-        if not self._keyring.matches(address, stored):
-            raise BadSignature(
-                f"function {address[:12]}… is not signed with this process's key; clients and "
-                "workers need the same $NBQUEUE_KEY"
-            )
+        self._keyring.check(address, stored, "function", "submit it again")
         return stored
 
 

@@ -250,11 +250,30 @@ class JobLog:
                 record.task,
                 revoked,
                 len(stages),
-                *(value for stage in stages for value in stage),
+                *(x for s, n, address in stages for x in (s, n, self._named(job_id, s, address))),
                 *_flat(record.runs),
             )
         )
         return self._known(job_id, count)
+
+    def function_of_stage(self, job_id: str, stage: int, named: str) -> str:
+        """Give the address of a workflow's stage's function, as a retry has put it into the store.
+
+        Raises:
+            BadSignature: nobody with a key of this process did.
+        """
+        if not named:
+            return ""
+        try:
+            sealed = bytes.fromhex(named)
+        except ValueError:
+            sealed = b""
+        return self._keyring.unseal(_stage_context(job_id, stage), sealed).decode()
+
+    def _named(self, job_id: str, stage: int, address: str) -> str:
+        if not address:
+            return ""
+        return self._keyring.seal(_stage_context(job_id, stage), address.encode()).hex()
 
     def forget(self, job_id: str) -> bool:
         """Delete a job and everything of it; ``False`` when there was none."""
@@ -286,6 +305,7 @@ class JobLog:
         """Decode one record; one that is not to be trusted becomes an empty `Progressed`."""
         if kind not in _UNSIGNED and not self._keyring.verify(_context(job_id, kind), body, sig):
             self.bad_signatures += 1
+            self._keyring.on_refusal("log record")
             log.warning(
                 "job %s: refused a %r record with a bad signature (%d so far); do all clients "
                 "and workers have the same $NBQUEUE_KEY?",
@@ -293,12 +313,12 @@ class JobLog:
                 kind,
                 self.bad_signatures,
             )
-            return _NOTHING
+            return REFUSED
         try:
             return wire.decode(kind, body)
         except wire.Malformed as exc:
             log.warning("job %s: %s", job_id, exc)
-            return _NOTHING
+            return REFUSED
 
     def spec(self, job_id: str) -> JobSpec:
         """Read how a job was opened.
@@ -335,14 +355,28 @@ class JobLog:
             i for i in splitting.indices(runs) if int(counts.get(str(i)) or 0) <= retried.get(i, 0)
         )
 
-    def pending(self, job_id: str, round_: int, start: int, stop: int) -> tuple[bool, list[Range]]:
-        """Say whether a job is cancelled and which items of a range are not recorded yet."""
+    def pending(
+        self, job_id: str, round_: int, start: int, stop: int
+    ) -> tuple[bool | None, list[Range]]:
+        """Say whether a job is cancelled and which items of a range are not recorded yet.
+
+        A forgotten job is cancelled; of one that is not in the store (it is not open yet, or has
+        expired) it is ``None``, and all items are open.
+        """
         first = start >> 3
         pipe = self._store.pipeline(transaction=False)
         pipe.hmget(keys.meta(job_id), "cancelled", "gone")
         pipe.getrange(keys.done(job_id, round_), first, (stop - 1) >> 3)
         (cancelled, gone), bitmap = pipe.execute()
-        return cancelled == b"1" or gone is not None, undone(start, stop, bitmap, first)
+        known = (
+            None if cancelled is None and gone is None else cancelled == b"1" or gone is not None
+        )
+        return known, undone(start, stop, bitmap, first)
+
+    def round(self, job_id: str) -> int:
+        """Give the latest round of a job; 1 of one that is not in the store."""
+        raw = cast("bytes | None", self._store.hget(keys.meta(job_id), "round"))
+        return int(raw) if raw is not None and raw.isdigit() else 1
 
     def left_and_bad(self, job_id: str) -> tuple[int, int]:
         """Give how many items of a job have not ended, and how many have, but not well."""
@@ -350,6 +384,10 @@ class JobLog:
         found = cast("list[bytes | None]", self._store.hmget(keys.meta(job_id), names))
         left, failure, revoked = (int(value or 0) for value in found)
         return left, failure + revoked
+
+    def is_over(self, job_id: str) -> bool:
+        """Say whether nothing is left to do of a job, by the account of the scripts."""
+        return bool(self._store.hget(keys.meta(job_id), "left") == b"0")
 
     def watch(self, job_id: str) -> None:
         """Have the bell of a job rung for others than the client that submitted it."""
@@ -391,12 +429,16 @@ class JobLog:
         return count
 
 
-_NOTHING = Progressed(item=1 << 62, done=0, total=None)
-"""Stands for a record that is not to be trusted; concerns no item."""
+REFUSED = Progressed(item=1 << 62, done=0, total=None)
+"""Stands for a record that is not to be trusted, or cannot be read; concerns no item."""
 
 
 def _context(job_id: str, kind: str) -> str:
     return f"{kind} record of job {job_id}"
+
+
+def _stage_context(job_id: str, stage: int) -> str:
+    return f"function of stage {stage} of job {job_id}"
 
 
 def opening_arguments(opening: Opening) -> list[Any]:

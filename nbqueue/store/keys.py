@@ -30,6 +30,7 @@ r"""The Redis schema, whole.
     nbq:jobs           zset    id by time of submission
     nbq:active         zset    ids of jobs with something left to do
     nbq:names          hash    name -> id of the latest job of that name
+    nbq:rejected       hash    what was refused because of its signature -> how often, and `last`
     nbq:nodes          zset    names of workers by the time at which they last said that they live
     nbq:fn:ADDRESS     string  a pickled function
     nbq:cache:DIGEST   string  signature + a result and what its item displayed
@@ -63,6 +64,7 @@ LATER_BELL = LATER + ":bell"
 NODES = PREFIX + "nodes"
 HOLDERS = PREFIX + "holders"
 RATES = PREFIX + "rates"
+REJECTED = PREFIX + "rejected"
 SCHEDULES = PREFIX + "schedules"
 BEAT = PREFIX + "beat:"
 """Prefix of RedBeat's keys; those of its own have another colon (``nbq:beat::lock``)."""

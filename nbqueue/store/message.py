@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from nbqueue.core import wire
-from nbqueue.core.errors import BadSignature
-from nbqueue.core.records import JobSpec, Stage
+from nbqueue.core.errors import BadSignature, NbqueueError
+from nbqueue.core.records import MOST_ROUNDS, JobSpec, Stage
 from nbqueue.core.splitting import Range, indices
 from nbqueue.store.joblog import Opening
 from nbqueue.store.signing import SIZE, Keyring
@@ -39,6 +39,8 @@ RANGE_TASK = "nbqueue.range"
 _LENGTHS = struct.Struct("<II")
 _CONTEXT = "message"
 _JOB_ID = re.compile(r"[0-9a-z-]{1,64}\Z")
+_MOST_ITEMS = 100_000_000
+"""Items of a claim; a stranger's message may say anything."""
 
 
 class Attempt(NamedTuple):
@@ -71,6 +73,8 @@ class Message:
     """Where the task's limits are concerned: `WAITED` or `ADMITTED`."""
     again: tuple[Attempt, ...] = ()
     """Retries: of the items from ``start`` to ``stop``, these are meant and no others."""
+    sources: tuple[tuple[int, Range], ...] = ()
+    """The items of the stages that this one takes from, as far as the plan says."""
 
     @property
     def spec(self) -> JobSpec:
@@ -104,18 +108,24 @@ class Message:
 
 
 class Unverified(BadSignature):
-    """A message whose signature does not hold, and what it claims to be."""
+    """A message that is not to be trusted, or cannot be read, and what it claims to be."""
 
     def __init__(
         self, message: str, job_id: str = "", start: int = 0, stop: int = 0, round_: int = 1
     ):
         super().__init__(message)
         self.job_id, self.start, self.stop, self.round = job_id, start, stop, round_
+        self.reason = BadSignature.__name__
+        """Why it is refused, for the record (`records.Rejected`)."""
 
     @property
     def names_items(self) -> bool:
         """Whether it says, for what that is worth, whose items it was about."""
-        return bool(_JOB_ID.match(self.job_id)) and 0 <= self.start < self.stop
+        return (
+            bool(_JOB_ID.match(self.job_id))
+            and 0 <= self.start < self.stop <= _MOST_ITEMS
+            and 0 < self.round <= MOST_ROUNDS
+        )
 
 
 def encode(keyring: Keyring, message: Message) -> str:
@@ -136,6 +146,8 @@ def encode(keyring: Keyring, message: Message) -> str:
         about["turn"] = message.turn
     if message.again:
         about["again"] = [(i, k, b64encode(call).decode()) for i, k, call in message.again]
+    if message.sources:
+        about["sources"] = [(s, a, b) for s, (a, b) in message.sources]
     head = json.dumps(about, separators=(",", ":")).encode()
     lengths = _LENGTHS.pack(len(head), len(opening.body))
     body = b"".join((lengths, head, opening.body, opening.signature, opening.call))
@@ -150,28 +162,50 @@ def decode(keyring: Keyring, envelope: str) -> Message:
     """
     try:
         sealed = b64decode(envelope)
-        size, spec_size = _LENGTHS.unpack_from(sealed, SIZE)
-        start = _LENGTHS.size + size
-        head = json.loads(sealed[SIZE + _LENGTHS.size : SIZE + start].decode())
-        claim = (str(head["job"]), int(head["a"]), int(head["b"]), int(head["round"]))
-    except (ValueError, TypeError, KeyError, struct.error) as exc:
-        raise Unverified(f"a damaged message of {len(envelope)} characters: {exc!r}") from None
+    except (ValueError, TypeError):
+        sealed = b""
     try:
         body = keyring.unseal(_CONTEXT, sealed)
     except BadSignature as exc:
-        raise Unverified(str(exc), *claim) from None
+        raise Unverified(str(exc), *_claim(sealed)) from None
+    try:
+        return _read(body)
+    except (LookupError, TypeError, ValueError, struct.error, NbqueueError) as exc:
+        # Signed and not readable: somebody's nbqueue is another one.
+        unread = Unverified(f"a message cannot be read: {exc!r}", *_claim(sealed))
+        unread.reason = "Malformed"
+        raise unread from exc
+
+
+def _claim(sealed: bytes) -> tuple[str, int, int, int]:
+    """Give what a message that is not to be trusted says of itself, if that makes sense."""
+    try:
+        (size, _) = _LENGTHS.unpack_from(sealed, SIZE)
+        start = SIZE + _LENGTHS.size
+        head = json.loads(sealed[start : start + size].decode())
+        return str(head["job"]), int(head["a"]), int(head["b"]), int(head["round"])
+    # (Deep nesting, an infinite number: a stranger's text may be anything.)
+    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, struct.error):
+        return "", 0, 0, 1
+
+
+def _read(body: bytes) -> Message:
+    size, spec_size = _LENGTHS.unpack_from(body)
+    start = _LENGTHS.size + size
+    head = json.loads(body[_LENGTHS.size : start].decode())
     stop = start + spec_size
     spec = wire.decode(JobSpec.kind, body[start:stop])
     assert isinstance(spec, JobSpec)
     return Message(
         opening=Opening(spec, body[start:stop], body[stop : stop + SIZE], body[stop + SIZE :]),
-        start=claim[1],
-        stop=claim[2],
-        round=claim[3],
+        start=head["a"],
+        stop=head["b"],
+        round=head["round"],
         whole=bool(head["whole"]),
         check=bool(head["check"]),
         function=head["function"],
         stage=wire.stage_from_plain(head["stage"]) if "stage" in head else None,
         turn=head.get("turn", ""),
         again=tuple(Attempt(i, k, b64decode(call)) for i, k, call in head.get("again", ())),
+        sources=tuple((s, (a, b)) for s, a, b in head.get("sources", ())),
     )

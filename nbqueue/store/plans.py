@@ -21,9 +21,11 @@ from dataclasses import replace
 from math import nan
 from typing import Any, NamedTuple
 
-from nbqueue.core.errors import Expired, UnknownJob, UpstreamFailed
+from nbqueue.core.errors import BadSignature, Expired, NbqueueError, UnknownJob, UpstreamFailed
 from nbqueue.core.failing import all_failed
+from nbqueue.core.plan import stages_of
 from nbqueue.core.records import Error, JobSpec, Planned, Stage
+from nbqueue.core.splitting import Range
 from nbqueue.store.joblog import JobLog, Opening, opening_arguments
 from nbqueue.store.later import Later
 from nbqueue.store.message import Message
@@ -119,14 +121,19 @@ class Plans:
         return start if start >= 0 else None
 
     def _do(self, opening: Opening, planned: Planned, round_: int, decided: _Decided) -> bool:
-        start, stop = map(int, decided.items.split())
         stage = planned.stages[int(decided.stage)]
+        start, stop = _items_of(stage, decided.items, opening.spec.n)
         spec = replace(stage.spec, n=stop - start)
         if stage.countdown is not None and round_ == 1:
             spec = replace(spec, route=replace(spec.route, eta=self._now() + stage.countdown))
         stage = replace(stage, start=start, stop=stop, spec=spec)
         if decided.how.startswith("doomed"):
-            return self._fail(opening.spec.id, planned, round_, stage, decided.cause)
+            text = self._upstream(planned, decided.cause)
+            return self._fail(opening.spec.id, round_, stage, UpstreamFailed(text))
+        try:
+            function = self._joblog.function_of_stage(spec.id, stage.number, decided.function)
+        except BadSignature as exc:
+            return self._fail(opening.spec.id, round_, stage, exc)
         self._later.send(
             Message(
                 opening,
@@ -135,24 +142,26 @@ class Plans:
                 round=round_,
                 whole=True,
                 check=round_ > 1,
-                function=decided.function,
+                function=function,
                 stage=stage,
+                sources=_sources(planned, stage),
             )
         )
         return False
 
-    def _fail(self, job_id: str, planned: Planned, round_: int, stage: Stage, cause: str) -> bool:
+    def _upstream(self, planned: Planned, cause: str) -> str:
         what = (
             f"{planned.stages[int(cause)].spec.task!r}, earlier in the workflow,"
             if cause.isdigit()
             else self._called(cause)
         )
-        text = (
+        return (
             f"not begun, because {what} did not succeed; once that is mended, job.retry() of this "
             "one goes on from there"
         )
-        exc = UpstreamFailed(text)
-        error = Error(type(exc).__name__, text, "", pack_native(exc, self._blobs))
+
+    def _fail(self, job_id: str, round_: int, stage: Stage, exc: NbqueueError) -> bool:
+        error = Error(type(exc).__name__, str(exc), "", pack_native(exc, self._blobs))
         record = all_failed(
             [(stage.start, stage.stop)],
             error,
@@ -190,6 +199,26 @@ class Plans:
         self._known[job_id] = found
         if len(self._known) > _KEPT:
             self._known.popitem(last=False)
+
+
+def _items_of(stage: Stage, told: str, n: int) -> tuple[int, int]:
+    """Give the items of a stage: by the plan, which is signed, or if it has none as the store says.
+
+    Raises:
+        BadSignature: they are other stages' items; somebody has written to the store.
+    """
+    if stage.start < stage.stop:
+        return stage.start, stage.stop
+    start, stop = map(int, told.split())
+    if not n <= start <= stop:
+        raise BadSignature(f"stage {stage.number} cannot have the items from {start} to {stop}")
+    return start, stop
+
+
+def _sources(planned: Planned, stage: Stage) -> tuple[tuple[int, Range], ...]:
+    """Give the items of the stages that a stage takes from, where the plan has them."""
+    stages = (planned.stages[s] for s in sorted(set(stages_of(stage.takes))))
+    return tuple((s.number, (s.start, s.stop)) for s in stages if s.start < s.stop)
 
 
 def _table(stages: Sequence[Stage]) -> list[Any]:

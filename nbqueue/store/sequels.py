@@ -20,9 +20,9 @@ from typing import cast
 
 import redis
 
-from nbqueue.core.errors import BrokerUnreachable, Expired, UpstreamFailed
+from nbqueue.core.errors import BadSignature, BrokerUnreachable, Expired, UpstreamFailed
 from nbqueue.core.failing import all_failed
-from nbqueue.core.records import Error, JobSpec
+from nbqueue.core.records import Cancelled, Error, JobSpec
 from nbqueue.store import keys, message
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
@@ -86,8 +86,7 @@ class Sequels:
             self._store.srem(keys.READY, job_id)
             return
         if spec.stages:
-            if self._plans.advance(spec):
-                self.release()
+            self._advance(spec)
             return
         claimed = self._joblog.claim(job_id, spec.after)
         if claimed is None:
@@ -101,6 +100,18 @@ class Sequels:
             pipe.srem(keys.READY, job_id)
             pipe.delete(keys.held(job_id), keys.claim(job_id))
             pipe.execute()
+
+    def _advance(self, spec: JobSpec) -> None:
+        try:
+            others = self._plans.advance(spec)
+        except (Expired, BadSignature, ValueError, LookupError) as exc:
+            # What is left can never begin, and whoever waits for it is told.
+            log.error("the workflow %s cannot go on: %s", spec.name, exc)
+            why = "cannot begin: the workflow's plan is gone, or was changed in the store"
+            self._joblog.cancel(spec.id, Cancelled(self._now(), reason=why))
+            others = True
+        if others:
+            self.release()
 
     def _send(self, job_id: str, envelope: str) -> None:
         try:

@@ -12,21 +12,29 @@ sets to work while this one tells Redis what it holds and asks for the next.
 *Higher priorities come first*, from 0 to 9, as on RabbitMQ. With kombu's own transport 0 comes
 first, and what has no priority goes before all that has one.
 
+*What is no message ends no worker.* Whatever somebody has put into a queue's list, kombu takes for
+one, and a worker that meets an error there goes down, with all that it was doing.
+
 All need kombu's private parts, and this and `holding` are the only places that touch them. A kombu
 that lacks them gets its plain transport, but for the order.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from queue import Empty
 from typing import Any
 
+import redis
 from celery import Celery
 from kombu import transport as kombu_transport
 from kombu.transport import redis as kombu_redis
 
 from nbqueue.store import holding
 from nbqueue.store.line import Line
+
+log = logging.getLogger("nbqueue.store")
 
 ALIAS = "nbqredis"
 """Scheme under which kombu finds this transport."""
@@ -79,10 +87,20 @@ class Channel(OrderedChannel, holding.LeasedChannel):
     """What a worker does as soon as a message has come."""
 
     def _brpop_read(self, **options: Any) -> Any:
-        if self.on_delivery is None:
-            return super()._brpop_read(**options)
-        with self.qos.delivering(self.on_delivery):
-            return super()._brpop_read(**options)
+        """Take a message off its queue; what is none is dropped, and said, and ends no worker."""
+        transport = self.connection
+        transport.taken, transport.delivers = None, False
+        try:
+            if self.on_delivery is None:
+                return super()._brpop_read(**options)
+            with self.qos.delivering(self.on_delivery):
+                return super()._brpop_read(**options)
+        except Exception as exc:  # what somebody has put into the queue may be anything
+            if transport.delivers or _is_away(exc, transport.taken is None):
+                raise
+            log.error("refused what is no message: %s: %s", type(exc).__name__, exc)
+            transport.on_refusal(str(getattr(exc, "doc", transport.taken)))
+            return True
 
     def catch(self, publish: Callable[[], None]) -> tuple[str, dict[str, Any]] | None:
         """Give what publishing would have put where; ``None`` where more is to do than to put."""
@@ -122,6 +140,13 @@ class Channel(OrderedChannel, holding.LeasedChannel):
         return self._kept
 
 
+def _is_away(exc: Exception, nothing_taken: bool) -> bool:
+    """Say whether it is Redis that has raised this, and not what was taken off a queue."""
+    if nothing_taken and isinstance(exc, (Empty, redis.RedisError)):
+        return True
+    return isinstance(exc, (redis.ConnectionError, redis.TimeoutError, OSError))
+
+
 class PlainTransport(kombu_redis.Transport):
     """kombu's Redis transport, but for the order."""
 
@@ -132,6 +157,39 @@ class LeasedTransport(holding.LeasedTransport):
     """kombu's Redis transport on `Channel`."""
 
     Channel = Channel
+    taken: Any = None
+    """What was taken off a queue last."""
+    delivers = False
+    """Whether it has become a message."""
+
+    def on_refusal(self, text: str) -> None:
+        """Hear that what was taken off a queue is no message."""
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        self.taken = message
+        if not is_message(message):
+            raise ValueError("its parts are not those of a message")
+        super()._deliver(message, queue)
+
+
+def is_message(raw: Any) -> bool:
+    """Say whether something has the parts that kombu takes for granted in a message.
+
+    >>> is_message({"body": "", "headers": {}, "properties": {"delivery_tag": 1}})
+    False
+    """
+    if not (isinstance(raw, dict) and isinstance(raw.get("headers"), dict)):
+        return False
+    properties = raw.get("properties")
+    if not isinstance(properties, dict) or not isinstance(properties.get("delivery_tag"), str):
+        return False
+    info = properties.get("delivery_info")
+    return (
+        isinstance(info, dict)
+        and isinstance(info.get("exchange"), str)
+        and isinstance(info.get("routing_key"), str)
+        and isinstance(properties.get("priority", 0), (int, type(None)))
+    )
 
 
 Transport = LeasedTransport if FITS else PlainTransport

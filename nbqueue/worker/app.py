@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 import redis
 from celery import Celery
@@ -40,6 +41,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     # Celery's command line sets up the log, of each process its own where a file is named so (%I);
     # the embedded cluster's launcher has set up its own already.
     app.conf.worker_hijack_root_logger = wiring.folder is None
+    app.conf.worker_consumer = "nbqueue.worker.consuming:Consumer"
     app.steps["consumer"].add(PoolKeeper)
     app.steps["worker"].add(Releaser)
     app.steps["worker"].add(Declarer)
@@ -60,7 +62,8 @@ def make_worker_app(wiring: Wiring) -> Celery:
     app.nbqueue_place = place
 
     @app.task(name=RANGE_TASK, bind=True, base=RangeTask, lazy=False)
-    def run_range(self: RangeTask, envelope: str) -> None:
+    def run_range(self: RangeTask, envelope: str = "", *_: Any, **__: Any) -> None:
+        # (Whatever a stranger's message has for arguments: it is refused below, and said.)
         request = self.message_request
         info = request.delivery_info or {}
         try:
@@ -70,6 +73,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
                 message_id=request.id,
                 redelivered=bool(info.get("redelivered")),
                 time_limits=getattr(request, "nbqueue_limits", None),
+                shown=getattr(request, "argsrepr", None),
             )
         except redis.RedisError as exc:
             # Nothing could be recorded, so nothing has happened: somebody else may have more luck.

@@ -23,13 +23,9 @@ import redis
 from celery.exceptions import TaskPredicate, Terminated, TimeLimitExceeded
 
 from nbqueue.core import settings
-from nbqueue.core.errors import (
-    BadSignature,
-    BrokerUnreachable,
-    NbqueueError,
-    WorkerLost,
-)
-from nbqueue.core.records import NO_LIMITS, Error, Rejected
+from nbqueue.core.description import described
+from nbqueue.core.errors import BrokerUnreachable, NbqueueError, WorkerLost
+from nbqueue.core.records import NO_LIMITS, Error
 from nbqueue.core.splitting import Range, indices, runs_of
 from nbqueue.store import keys
 from nbqueue.store.message import Message, Unverified, decode
@@ -41,6 +37,7 @@ from nbqueue.worker import (
     ending,
     interrupts,
     passing,
+    refusing,
     signalling,
     surroundings,
 )
@@ -63,9 +60,6 @@ _TICK_S = 2 * settings.COMMIT_INTERVAL_S
 """When the ticker looks in. Later than the executor's own turn between two items, or it would take
 away a rest that the executor is about to finish or to divide better."""
 
-_OPENED_S = 2.0
-"""By when a client has opened a job that it has sent."""
-
 _MOST_DEATHS = 2
 """How often an item may be begun by a careful executor and not be heard of again."""
 
@@ -84,15 +78,17 @@ def execute(
     message_id: str,
     redelivered: bool,
     time_limits: tuple[float | None, float | None] | None = None,
+    shown: object = None,
 ) -> None:
     """Run one message; returns when all it was responsible for is recorded or passed on.
 
-    ``time_limits``: the soft and the hard one, if they were set while the job waited.
+    ``time_limits``: the soft and the hard one, if they were set while the job waited. ``shown``:
+    the message's description (`core.description`), for when the message itself says nothing.
     """
     try:
         message = decode(place.keyring, envelope)
     except Unverified as exc:
-        _reject(place, exc)
+        refusing.refuse(place, exc, described(shown))
         return
     if time_limits is not None:
         message = message.with_time_limits(*time_limits)
@@ -100,9 +96,7 @@ def execute(
     careful = redelivered
     limited = message.spec.limits is not NO_LIMITS or place.tally.rates_are_set
     if careful or limited or message.check or place.now() - message.spec.submitted > _OLD_S:
-        cancelled, runs = place.joblog.pending(
-            message.spec.id, message.round, message.start, message.stop
-        )
+        cancelled, runs = _left_of(place, message)
         if careful or message.check:
             died = message_id if redelivered else ""
             runs = _its_own(place, message, runs, died)
@@ -377,6 +371,18 @@ class Execution:
         )
 
 
+def _left_of(place: Workplace, message: Message) -> tuple[bool, list[Range]]:
+    """Say whether a message's items are wanted no longer, and which of them are not recorded."""
+    cancelled, runs = place.joblog.pending(
+        message.spec.id, message.round, message.start, message.stop
+    )
+    if cancelled is None:
+        return refusing.is_of_the_past(place, message), runs  # else it is not open yet
+    if cancelled:
+        log.info("job %s was cancelled or forgotten: nothing is run", message.spec.name)
+    return cancelled, runs
+
+
 def _its_own(place: Workplace, message: Message, runs: list[Range], died: str) -> list[Range]:
     """Leave the items that this message is to run: not those whose next attempt another will.
 
@@ -397,24 +403,3 @@ def _enter(folder: str) -> None:
             os.chdir(folder)
         except OSError as exc:
             log.warning("cannot run in %s: %s", folder, exc)
-
-
-def _reject(place: Workplace, exc: Unverified) -> None:
-    """Refuse a message that is not to be trusted, and say so to whoever waits for it."""
-    log.error("refused a message: %s", exc)
-    if exc.names_items:
-        record = Rejected(
-            round=exc.round,
-            runs=((exc.start, exc.stop),),
-            worker=place.name,
-            reason=f"{type(BadSignature()).__name__}",
-        )
-        # The client opens the job right after it sends the message; this may have been quicker.
-        # What the message carries to open it is as little to be trusted as the rest.
-        give_up = time.monotonic() + _OPENED_S
-        while not (reply := place.joblog.commit(exc.job_id, record, place.now())).known:
-            if time.monotonic() > give_up:
-                return
-            time.sleep(0.05)
-        if reply.ready:
-            place.sequels.release()

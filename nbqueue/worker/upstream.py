@@ -8,14 +8,15 @@ not change it for others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from nbqueue.core import states
-from nbqueue.core.errors import Expired, RemoteError, UpstreamFailed
+from nbqueue.core.errors import BadSignature, Expired, RemoteError, UpstreamFailed
 from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread, Take, stages_of
 from nbqueue.core.records import Error, Outcomes, Planned, Record
+from nbqueue.core.splitting import Range
 from nbqueue.store import keys
 from nbqueue.store.message import Message
 from nbqueue.store.packing import unpack
@@ -42,7 +43,8 @@ def leading(place: Workplace, message: Message) -> Lead:
         return tuple
     if isinstance(take, Failed):
         return _failure(place, message, take.form)
-    read = _Reading(place, message.spec.id, sorted(set(stages_of(take))))
+    first = message.opening.spec.n
+    read = _Reading(place, message.spec.id, sorted(set(stages_of(take))), message.sources, first)
     return lambda: (read.value(take),)
 
 
@@ -107,18 +109,30 @@ def _successes(
 
 
 class _Reading:
-    """The results of the stages that a message takes from."""
+    """The results of the stages that a message takes from.
 
-    def __init__(self, place: Workplace, job_id: str, numbers: list[int]) -> None:
+    ``sources`` are the items of stages that the plan has; others are asked of the store, and are
+    no items from before ``first``, which are known.
+    """
+
+    def __init__(
+        self,
+        place: Workplace,
+        job_id: str,
+        numbers: list[int],
+        sources: Sequence[tuple[int, Range]],
+        first: int,
+    ) -> None:
         self._place = place
         self._results: dict[int, _Results] = {}
         self._others: dict[str, Callable[[], Any]] = {}
         names = [f"{what}:{s}" for s in numbers for what in ("items", "from", "to")]
         found = _known(place, job_id, names) if names else []
+        known = dict(sources)
         for k, s in enumerate(numbers):
-            items, first, last = found[3 * k : 3 * k + 3]
-            start, stop = map(int, items.split()) if items else (0, 0)
-            records = _between(place, job_id, first, last) if first and last else ()
+            items, begin, end = found[3 * k : 3 * k + 3]
+            start, stop = known.get(s) or _grown(items, first)
+            records = _between(place, job_id, begin, end) if begin and end else ()
             self._results[s] = _Results(records, start, stop, place)
 
     def value(self, take: Take) -> Any:
@@ -145,11 +159,21 @@ class _Reading:
         place, job_id = self._place, take.job_id
         spec = place.joblog.spec(job_id)
         if spec.stages:
-            result = _planned(place, job_id).result
-            read = _Reading(place, job_id, sorted(set(stages_of(result))))
+            planned = _planned(place, job_id)
+            result = planned.result
+            sources = [(s.number, (s.start, s.stop)) for s in planned.stages if s.start < s.stop]
+            read = _Reading(place, job_id, sorted(set(stages_of(result))), sources, spec.n)
             return lambda: read.value(result)
         found = _Results(_between(place, job_id, _BEGINNING, "+"), 0, spec.n, place)
         return lambda: found.values()[0] if take.single else found.values()
+
+
+def _grown(items: str, first: int) -> Range:
+    """Read what the store says of the items that a stage has got; they come after all others."""
+    start, stop = map(int, items.split()) if items else (first, first)
+    if not first <= start <= stop:
+        raise BadSignature(f"a stage cannot have got the items from {start} to {stop}")
+    return start, stop
 
 
 def _planned(place: Workplace, job_id: str) -> Planned:

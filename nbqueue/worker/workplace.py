@@ -18,6 +18,7 @@ from billiard import current_process
 from celery import Celery
 
 from nbqueue.core.settings import RESULT_EXPIRES_S
+from nbqueue.store import rejections
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
 from nbqueue.store.broker import Publisher
@@ -59,6 +60,7 @@ class Workplace:
         )
         self.line = Line(self.store)
         """For a range's own small commands."""
+        wiring.keyring.on_refusal = rejections.counter(self.store, self.name)
         self.blobs = Blobs(
             self.store,
             wiring.keyring,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbqueue.core import states, wire
-from nbqueue.core.errors import UnknownJob
+from nbqueue.core.errors import BadSignature, UnknownJob
 from nbqueue.core.fold import JobState
 from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread, from_plain, to_plain
 from nbqueue.core.records import Cancelled, Expanded, Planned, Retried, Stage
@@ -312,6 +312,39 @@ def test_a_retry_goes_on_from_what_failed(world):
     world.end(2, (4, 5), round=2)
     assert set(world.names()) == {"SUCCESS"}
     world.check()
+
+
+def test_what_somebody_writes_into_the_store_gives_a_stage_no_other_function(world):
+    world.open(stage(0, 0, 1), stage(1, 1, 4, 0))
+    stolen = JobLog(world.store, Keyring(KEY))._named("ffff", 1, "b" * 64)  # another job's
+    for told in ("a" * 64, "", stolen, stolen[:64]):
+        world.store.hset(keys.plan(ID), "fn:1", told)
+        if told:
+            with pytest.raises(BadSignature):
+                world.joblog.function_of_stage(ID, 1, told)
+    world.store.hset(keys.plan(ID), "fn:1", stolen)
+    world.sent.take()
+    world.end(0, (0, 1))
+    assert world.sent.take() == []  # nothing is sent, and its items have failed
+    assert world.names() == ["SUCCESS", "FAILURE", "FAILURE", "FAILURE"]
+    assert world.state().error(2).type == "BadSignature"
+    world.check()
+
+
+def test_what_somebody_writes_into_the_store_gives_a_stage_no_other_items(world):
+    world.open(stage(0, 0, 1), stage(1, 1, 4, 0))
+    world.sent.take()
+    world.store.hset(keys.plan(ID), "items:1", "0 1")
+    world.end(0, (0, 1))
+    assert world.sent.take() == [(1, 1, 4)]
+
+
+def test_a_stage_that_grows_never_gets_the_items_of_others(world):
+    world.open(stage(0, 0, 1, kind="spreads"), stage(1, 0, 0, 0, kind="grows"))
+    world.plans.spread(ID, 1, 3)
+    world.store.hset(keys.plan(ID), "items:1", "0 3")
+    with pytest.raises(BadSignature, match="cannot have the items from 0 to 3"):
+        world.end(0, (0, 1))
 
 
 def test_a_retry_takes_up_what_was_cancelled(world):
