@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbqueue._version import __version__
+    from nbqueue.client.applying import apply
     from nbqueue.client.canvas.composing import (
         chain,
         chord,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "nbqueue._version": ("__version__",),
+    "nbqueue.client.applying": ("apply",),
     "nbqueue.client.canvas.composing": (
         "chain",
         "chord",
@@ -177,6 +179,7 @@ __all__ = [
     "UsageError",
     "WorkerLost",
     "__version__",
+    "apply",
     "as_completed",
     "chain",
     "chord",

@@ -6,12 +6,11 @@ it on demand. What touches the store is a method; a property is instant.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
-from collections.abc import Generator, Iterable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
-from nbqueue.client import cancelling, frame, loglines, pulling, retrying
+from nbqueue.client import awaiting, cancelling, frame, loglines, pulling, retrying
 from nbqueue.client.canvas import gathering
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
     from nbqueue.client.task import AnyTask
     from nbqueue.client.why.why import JobWhy, Why
-
-_AWAIT_S = 0.02
-"""How often `await job` looks up. Higher: quick jobs come later; lower: the event loop is busy."""
 
 Errors = Literal["raise", "return", "drop"]
 
@@ -148,11 +144,19 @@ class Job:
 
     async def _await(self) -> Any:
         __tracebackhide__ = True
-        # Short sleeps: an asyncio task that waits on one future does not notice the stop button.
-        while not self.finished:
-            self._live.client.check()
-            await asyncio.sleep(_AWAIT_S)
+        await awaiting.end_of(self)
         return self._results("raise")
+
+    def __aiter__(self) -> AsyncIterator[Future]:
+        """Give the items' futures in the order in which they end, each one done.
+
+        >>> async def total(job):                           # doctest: +CLUSTER
+        ...     return sum([future.result() async for future in job])
+        >>> import asyncio
+        >>> asyncio.run(total(double.map([1, 2, 3])))       # doctest: +CLUSTER
+        12
+        """
+        return awaiting.each_of(self)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future]:
         """Give the items' futures in the order in which they end.

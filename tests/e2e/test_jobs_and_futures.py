@@ -138,6 +138,19 @@ def test_awaiting_leaves_the_loop_free_and_can_be_cancelled(gate):
     assert asyncio.run(asyncio.wait_for(main(), 20)) == 7
 
 
+def test_the_futures_of_a_job_come_to_a_coroutine_as_they_end(tmp_path):
+    async def gathered():
+        job = wait_for.map([str(tmp_path / "gate"), str(tmp_path)], [0, 1])
+        found = []
+        async for future in job:
+            assert future.done()
+            found.append(future.index)
+            (tmp_path / "gate").touch()
+        return found
+
+    assert asyncio.run(gathered()) == [1, 0]
+
+
 def test_the_standard_librarys_waits_take_futures():
     job = double.map(range(20))
     done, not_done = concurrent.futures.wait(list(job), timeout=20)
