@@ -84,6 +84,11 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader, writer):
+        # (asyncio would log the end of each connection that is cut.)
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._forward(reader, writer)
+
+    async def _forward(self, reader, writer):
         self.connections += 1
         self._writers.add(writer)
         await self._flows.wait()

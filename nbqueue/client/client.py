@@ -34,12 +34,13 @@ from nbqueue.store import arguments, broker, rejections, routing
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
 from nbqueue.store.cache import ResultCache
-from nbqueue.store.connection import clock_offset, probe, redact, store_url, translated
+from nbqueue.store.connection import Store, clock_offset, probe, redact, store_url, translated
 from nbqueue.store.connection import connect as connect_store
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
 from nbqueue.store.nodes import Nodes
+from nbqueue.store.patience import Outage, Patience
 from nbqueue.store.plans import Plans
 from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
+
+_PATIENCE_S = 10.0
+"""How long a call waits for a store or a broker that is away. Redis and RabbitMQ restart in less;
+longer, and whoever works at the notebook is kept from finding out."""
 
 _lock = threading.RLock()
 _default: Client | None = None
@@ -90,6 +95,8 @@ class Client:
         """Whether Celery's router is asked where a job goes."""
         self.publisher = broker.Publisher(self.app, keyring)
         self._folder = folder
+        self.outage = Outage(say)
+        """What is known of its store being away."""
         self._keepalive = keepalive
         self._pid = os.getpid()
 
@@ -111,15 +118,12 @@ class Client:
         self._make = make
         self.lives: WeakValueDictionary[str, Live] = WeakValueDictionary()
         """The jobs that somebody holds, by id: however often one is found, it is followed once."""
-        probe(backend_url)
-        with translated(backend_url):
-            store = self.store = connect_store(
-                backend_url, client_name=f"{self._known_as()}-{os.getpid()}"
-            )
-            self._clock_offset_s = clock_offset(store)
-            self.joblog = JobLog(store, keyring)
-            self.follower = Follower(store, self.joblog, self.id)
-            self.follower.start()
+        self.store = store = self._reach(backend_url)
+        self._clock_offset_s = clock_offset(store)
+        self.joblog = JobLog(store, keyring)
+        self.follower = Follower(store, self.joblog, self.id, self.outage)
+        self.follower.on_lost = self.publisher.suspect
+        self.follower.start()
         broker.ping(self.app, broker_url)
         blobs = private_folder(folder / "blobs") if folder else cache_folder()
         self.blobs = Blobs(store, keyring, blobs, remote=folder is None)
@@ -142,15 +146,23 @@ class Client:
             name=me,
         )
         self.schedules = Scheduler(self, store, backend_url)
-        self.follower.on_sweep = self.sequels.release
         self.default_queue: str = self.app.conf.task_default_queue
         self.unheard = Unheard(self)
-        self.follower.on_look = self._look
+        self.follower.on_sweep, self.follower.on_look = self.sequels.release, self._look
         self.nodes = Nodes(store)
         self.roster = Roster()
         self.code = CodeCache(self.functions, self.blobs)
         self.store_url = redact(backend_url)
         """Where jobs are kept, without its password."""
+
+    def _reach(self, backend_url: str) -> Store:
+        probe(backend_url)
+        store = connect_store(backend_url, client_name=f"{self._known_as()}-{os.getpid()}")
+        store.patience = self.publisher.patience = self._patience
+        return store
+
+    def _patience(self) -> Patience:
+        return Patience(_PATIENCE_S, self.outage)
 
     def _look(self) -> None:
         lives = [self.lives.get(job.id) for job in self.follower.unfinished()]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
+from nbqueue.client import unsent
 from nbqueue.core.settings import KEEP_EXTRA_S
 from nbqueue.store import functions, localmodules
 from nbqueue.store.behaviour import Behaviour
@@ -72,7 +73,7 @@ class CodeCache:
             NotPicklable: it uses something that cannot travel.
         """
         if isinstance(function, Cell):  # hardly ever the same twice
-            return self._store.put(functions.dump(function, self._blobs))
+            return self._put(function)
         now = self._clock()
         print_ = fingerprint(function)
         known = self._known.get(id(function))
@@ -80,13 +81,21 @@ class CodeCache:
             _, before, address, stored_at = known
             if _same(before, print_) and now - stored_at < _REFRESH_S:
                 return address
-        address = self._store.put(functions.dump(function, self._blobs))
+        address = self._put(function)
         if print_ is not None:
             if len(self._known) >= _MOST:
                 del self._known[next(iter(self._known))]
             # The function itself is kept too, so that its id cannot be given to another.
             self._known[id(function)] = (function, print_, address, now)
         return address
+
+    def _put(self, function: Callable[..., Any] | Cell) -> str:
+        with unsent.nothing_sent():
+            return self._store.put(functions.dump(function, self._blobs))
+
+    def forget(self) -> None:
+        """Trust no address any more: the store may have lost what it had."""
+        self._known.clear()
 
 
 def fingerprint(function: Any) -> Fingerprint | None:

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from nbqueue.client import addressing, behaving
+from nbqueue.client import addressing, behaving, unsent
 from nbqueue.client.client import Client
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, rate_per_s
+from nbqueue.core.errors import InfrastructureError
 from nbqueue.core.records import JobSpec, Limits
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
-from nbqueue.store import arguments
+from nbqueue.store import arguments, patience
+from nbqueue.store.broker import Unconfirmed
 from nbqueue.store.functions import PYTHON
 from nbqueue.store.message import Message
 from nbqueue.store.packing import BlobStore
@@ -59,7 +62,8 @@ def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, An
     spec = make_spec(client, sub, n=1, block=0, args=args, kwargs=kwargs)
     inline = packed if len(packed) <= INLINE_BYTES else b""
     if not inline:
-        client.arguments.put(spec.id, 0, packed)
+        with unsent.nothing_sent():
+            client.arguments.put(spec.id, 0, packed)
     live = Live(client, spec)
     live.blocks = {0: packed}
     return _send(client, live, Message(client.joblog.opening(spec, inline), 0, 1, whole=True))
@@ -70,9 +74,10 @@ def submit_rows(client: Client, sub: Submission, rows: Iterable[Any], *, bare: b
     job_id = new_id()
     upload = Upload(client, job_id, sub.params)
     try:
-        upload.all(rows, bare=bare)
+        with unsent.nothing_sent():
+            upload.all(rows, bare=bare)
     except BaseException:
-        client.arguments.discard(job_id)
+        discard(client, job_id)
         raise
     spec = make_spec(client, sub, n=upload.n, block=upload.block or 1, job_id=job_id)
     live = Live(client, spec)
@@ -86,25 +91,41 @@ def _send(client: Client, live: Live, message: Message) -> Job:
         if message.spec.after and message.spec.n:
             for job_id in message.spec.after:
                 client.follower.open_now(job_id)
-            client.sequels.hold(message)
+            with unsent.not_known(message.spec.name):
+                client.sequels.hold(message)
             return Job(live)
         if message.spec.n:
-            if message.spec.route.eta is None:
-                client.publisher.send(message)
-            else:
-                client.later.send(message)
-    except BaseException:
+            _publish(client, message)
+    except BaseException as exc:
         client.follower.unfollow(live)
-        client.arguments.discard(live.id)
+        if not isinstance(exc, Unconfirmed):  # its arguments may be wanted; if not, they expire
+            discard(client, live.id)
         raise
-    if message.opening.call:
+    if message.opening.call or not unsent.opened(
+        lambda: client.joblog.open(message.opening), message.spec
+    ):
         # Most calls are over before anybody asks for them; the worker opens those as it commits.
         client.follower.open_later(message.opening)
-    else:
-        client.joblog.open(message.opening)
     if not message.spec.n:
         client.follower.catch_up(live)
     return Job(live)
+
+
+def _publish(client: Client, message: Message) -> None:
+    if message.spec.route.eta is None:
+        try:
+            client.publisher.send(message)
+        except InfrastructureError as exc:
+            unsent.settle(exc, client.joblog, message.spec)
+    else:
+        with unsent.not_known(message.spec.name):
+            client.later.send(message)
+
+
+def discard(client: Client, job_id: str) -> None:
+    """Drop the blocks of a job that is not going to be; those that stay expire."""
+    with suppress(InfrastructureError), patience.none():
+        client.arguments.discard(job_id)
 
 
 def make_spec(

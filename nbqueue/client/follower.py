@@ -20,8 +20,9 @@ import redis
 
 from nbqueue.client.bell import Bell, Ring
 from nbqueue.core.records import Record
-from nbqueue.store import keys
+from nbqueue.store import keys, patience, refusals
 from nbqueue.store.joblog import REFUSED, JobLog, Opening
+from nbqueue.store.patience import Outage
 
 log = logging.getLogger("nbqueue.client")
 
@@ -76,8 +77,9 @@ class Followed(Protocol):
 class Follower:
     """Feeds followed jobs with their records, in the order of the log."""
 
-    def __init__(self, store: redis.Redis, joblog: JobLog, client_id: str) -> None:
+    def __init__(self, store: redis.Redis, joblog: JobLog, client_id: str, outage: Outage) -> None:
         self._store = store
+        self._outage = outage
         self._joblog = joblog
         self._bell = Bell(store, keys.bell(client_id))
         self._jobs: dict[str, Followed] = {}
@@ -87,6 +89,8 @@ class Follower:
         self._swept = time.monotonic()
         self.on_sweep: Callable[[], None] = _nothing
         """What else is to be looked after at each sweep."""
+        self.on_lost: Callable[[], None] = _nothing
+        """What is to be done when the store does not answer."""
         self.on_look: Callable[[], None] = _nothing
         """What is to be looked at about twice a second; must return at once."""
         self._looked = 0.0
@@ -159,6 +163,10 @@ class Follower:
         return self._bell.somebody_waits()
 
     def _loop(self) -> None:
+        with patience.none():  # it comes by again
+            self._listen()
+
+    def _listen(self) -> None:
         opened = time.monotonic()
         while not self._closed.is_set():
             try:
@@ -180,7 +188,11 @@ class Follower:
                 self._swept = 0.0
 
     def _lose_touch(self, exc: BaseException) -> None:
-        log.warning("the store does not answer (%s); jobs go on, still listening", exc)
+        explained = isinstance(exc, (redis.RedisError, OSError)) and refusals.explained(
+            exc, getattr(self._store, "where", "")
+        )
+        self._outage.lost(explained or exc, "what runs goes on, and is shown when it answers again")
+        self.on_lost()
         self._swept = 0.0  # rings may have been lost: look at all logs as soon as that works
         self._closed.wait(0.5)
 
@@ -222,6 +234,7 @@ class Follower:
                 job.unreadable()
         self.on_sweep()
         self._swept = time.monotonic()
+        self._outage.found()
 
 
 def _is_id(entry: str) -> bool:

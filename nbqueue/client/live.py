@@ -28,6 +28,7 @@ from nbqueue.core.plan import block_number
 from nbqueue.core.records import Cancelled, Finished, JobSpec, Record
 from nbqueue.core.settings import POLL_S
 from nbqueue.core.splitting import runs_of
+from nbqueue.store import patience
 from nbqueue.store.arguments import Block
 from nbqueue.store.functions import Kind
 
@@ -83,6 +84,8 @@ class Live:
 
     def waits_for(self) -> str:
         """Say why no item has begun, as far as that is known without asking anybody."""
+        if self.client.outage.text:
+            return self.client.outage.text
         eta = self.state.spec.route.eta
         if eta is not None and eta > self.client.now() and self.state.name == states.PENDING:
             moment = datetime.fromtimestamp(eta, timezone.utc).astimezone()
@@ -97,7 +100,7 @@ class Live:
             refuse_to_wait(f"job {self.name!r}")
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            with self.client.follower.waiting():
+            with self.client.follower.waiting(), patience.none():
                 while not self._over.is_set():
                     if deadline is not None and time.monotonic() >= deadline:
                         return self.finished

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import redis
 from celery import Celery
 from kombu.connection import Connection
 from kombu.messaging import Producer
@@ -21,14 +22,20 @@ from kombu.transport import virtual
 from kombu.utils.uuid import uuid
 
 from nbqueue.core.description import describe
-from nbqueue.core.errors import BrokerUnreachable, NbqueueError, UsageError
+from nbqueue.core.errors import (
+    BrokerUnreachable,
+    InfrastructureError,
+    NbqueueError,
+    UsageError,
+)
 from nbqueue.core.records import Route
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store import announcing, brokers, message, routing, transport
+from nbqueue.store import announcing, brokers, message, patience, refusals, routing, transport
 from nbqueue.store.announcing import Address
 from nbqueue.store.connection import redact
 from nbqueue.store.message import RANGE_TASK, Message
 from nbqueue.store.mould import Mould, Words, marks
+from nbqueue.store.patience import Patience, Source, nobody
 from nbqueue.store.signing import Keyring
 
 log = logging.getLogger("nbqueue.store")
@@ -50,9 +57,25 @@ _CONFIG: dict[str, Any] = {
     "worker_redirect_stdouts": False,
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     "broker_connection_retry_on_startup": True,
+    # A worker waits for its broker for as long as it takes, also for one that refuses.
+    "broker_connection_max_retries": None,
+    "broker_channel_error_retry": True,
     "task_default_queue": DEFAULT_QUEUE,
     "task_create_missing_queues": True,
 }
+
+REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
+
+_WATCHFUL: dict[str, Any] = {
+    # Without them a connection that is dead without a word (a cable, a firewall) is waited on for
+    # ever by a command, and for most of a minute by a worker that listens.
+    "socket_timeout": 30,
+    "socket_keepalive": True,
+    "health_check_interval": 5,
+}
+
+_CONFIRM_S = 10.0
+"""How long RabbitMQ has for confirming a message. Less: a disk that is busy looks like a fault."""
 
 _CERT_OPTION = {"redis": "ssl_cert_reqs", "amqps": "cert_reqs"}
 
@@ -71,6 +94,8 @@ def make_app(
     app = Celery(name, set_as_current=False)
     app.conf.update(_CONFIG, broker_url=_own_transport(broker_url))
     options = dict((settings or {}).get("broker_transport_options") or {})
+    if broker_url.startswith(REDIS):
+        options = {**_WATCHFUL, **options}
     if broker_url.startswith(("amqp", "pyamqp")):
         # Without confirms a publish to a broker that is going down is lost without an error.
         options = {"confirm_publish": True, **options}
@@ -99,6 +124,10 @@ def _own_transport(url: str) -> str:
     return f"{transport.ALIAS}://{rest}" if scheme == "redis" else brokers.plain(url)
 
 
+class Unconfirmed(BrokerUnreachable):
+    """The broker went while it was given a message, and may have it or not."""
+
+
 class Publisher:
     """Publishes messages, over one connection that it keeps.
 
@@ -119,6 +148,11 @@ class Publisher:
         self._sent_to: set[str] = set()
         self._without_priorities: set[str] = set()
         self._returned = False
+        self._on_its_way = False
+        """Whether the message in hand may have reached the broker."""
+        self._suspect = False
+        self.patience: Source = nobody
+        """What threads have that have not said how long they wait."""
         self._moulds: dict[Address, Mould | None] = {}
         made = app.amqp.as_task_v2(
             "", RANGE_TASK, args=(), ignore_result=True, create_sent_event=False
@@ -131,7 +165,9 @@ class Publisher:
         """Publish a message.
 
         Raises:
+            Unconfirmed: the broker does not say whether it has taken it.
             BrokerUnreachable: the broker does not take it.
+            StoreRefused: it refuses.
             UsageError: it goes to an exchange that leads to no queue.
         """
         spec, route = outgoing.spec, outgoing.spec.route
@@ -141,9 +177,26 @@ class Publisher:
             argsrepr=describe(spec.name, outgoing.start, outgoing.stop, spec.id),
             envelope=message.encode(self._keyring, outgoing),
         )
-        with self._lock, translated(self._app):
-            queue = route.queue or (None if route.exchange else self._default_queue)
-            self._offer(words, Address(queue, route.priority, route.exchange, route.routing_key))
+        queue = route.queue or (None if route.exchange else self._default_queue)
+        to = Address(queue, route.priority, route.exchange, route.routing_key)
+        patient: Patience | None = None
+        unsure = False
+        while True:
+            try:
+                with self._lock, translated(self._app):
+                    self._on_its_way = unsure
+                    self._offer(words, to)
+            except InfrastructureError as exc:
+                unsure = self._on_its_way
+                patient = patient or patience.for_a_wait(self.patience)
+                if patient is None or not patient.wait(exc):
+                    if unsure and isinstance(exc, BrokerUnreachable):
+                        raise Unconfirmed(str(exc)) from exc
+                    raise
+            else:
+                if patient is not None:
+                    patient.outage.found()
+                return
 
     def waiting(self, route: Route) -> int:
         """Count the messages that wait in a route's queue and come before another one sent there.
@@ -201,6 +254,13 @@ class Publisher:
         """Name the queues that messages were sent to from here, and the default one."""
         return sorted({self._default_queue, *self._sent_to})
 
+    def suspect(self) -> None:
+        """Connect anew for the next message: this connection may be dead, and not know it.
+
+        What is given to a dead connection is not sent, but nobody can say so.
+        """
+        self._suspect = True
+
     def close(self) -> None:
         """Hang up."""
         with self._lock:
@@ -220,6 +280,7 @@ class Publisher:
     def _publish(self, words: Words, to: Address) -> None:
         producer = self._ready(to)
         mould = self._mould_for(producer, to)
+        self._on_its_way = True
         if self._sends_events or announcing.wanted():
             headers = self._headers_of(words)
             with announcing.announced(words.shadow, headers, self._body(words), to):
@@ -263,6 +324,7 @@ class Publisher:
             exchange=to.exchange or "",
             routing_key=to.routing_key if to.exchange else to.queue,
             mandatory=to.exchange is not None,
+            confirm_timeout=_CONFIRM_S,
             serializer="json",
             headers=headers or self._headers_of(words),
             correlation_id=words.task_id,
@@ -282,6 +344,9 @@ class Publisher:
         }
 
     def _ready(self, to: Address) -> Producer:
+        if self._suspect:
+            self._suspect = False
+            self._hang_up()
         if self._producer is None or self._pid != os.getpid():
             self._pid = os.getpid()
             self._connection = self._app.connection_for_write()
@@ -354,7 +419,9 @@ def translated(app: Celery, url: str | None = None) -> Iterator[None]:
     # that nobody knows, an ImportError for a package that is not there), with no common base.
     except Exception as exc:
         shown = redact(url or str(app.conf.broker_url)).replace(transport.ALIAS, "redis")
-        reason = (str(exc) or type(exc).__name__).splitlines()[0]
+        if isinstance(exc, redis.ResponseError) and (found := refusals.explained(exc, shown)):
+            raise found from exc
         raise BrokerUnreachable(
-            f"no broker answers at {shown} ({reason}): check that it runs and that the URL is right"
+            f"no broker answers at {shown} ({refusals.first_line(exc)}): check that it runs and "
+            "that the URL is right"
         ) from exc

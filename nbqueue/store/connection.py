@@ -1,29 +1,34 @@
-"""Connections to the store: redis-py clients whose timeouts end and whose errors help."""
+"""Connections to the store: redis-py clients whose timeouts end and whose errors help.
+
+`Store` is redis-py's client, but for what comes of a command that fails: it waits, where its thread
+has the `patience`, and what it raises says in nbqueue's words what is wrong (`refusals`).
+"""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
 
-from nbqueue.core.errors import BrokerUnreachable, StoreRefused, UsageError
+from nbqueue.core.errors import UsageError
+from nbqueue.core.redaction import redact as redact
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
+from nbqueue.store import patience, refusals
+from nbqueue.store.patience import Patience, Source, nobody
+
+T = TypeVar("T")
 
 SCHEMES = ("redis://", "rediss://", "unix://")
 
-_SECRET = re.compile(r"(://[^:/@\s]*):[^\s;]*@|((?:password|key)=)[^&\s]*")
-"""Up to the last @ of a URL: people do write passwords with one in it."""
-
-
-def redact(url: str) -> str:
-    """Give a URL without its password."""
-    return _SECRET.sub(lambda m: f"{m[1]}:***@" if m[1] is not None else f"{m[2]}***", url)
+_COMMAND_S = 30
+"""Longest wait for a reply. Less, and a store under load seems to be away."""
 
 
 def store_url(url: str) -> str:
@@ -39,20 +44,100 @@ def store_url(url: str) -> str:
     return url
 
 
-def connect(url: str, *, client_name: str | None = None) -> redis.Redis:
+class Store(redis.Redis):
+    """redis-py's client, with the store's errors and this thread's `patience`."""
+
+    where = ""
+    """Its URL, without the password."""
+    patience: Source = staticmethod(nobody)
+    """What threads have that have not said how long they wait."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command.
+
+        Raises:
+            refusals.BrokerUnreachable, refusals.StoreRefused: which are `redis.RedisError`, too.
+        """
+        try:
+            return self._execute(*args, **options)
+        except (redis.RedisError, OSError) as exc:
+            return _again(self, exc, lambda: self._execute(*args, **options))
+
+    def client(self) -> Store:
+        """Give a client with a connection of its own."""
+        made: Store = super().client()  # type: ignore[no-untyped-call]
+        return self._like(made)
+
+    def _execute(self, *args: Any, **options: Any) -> Any:
+        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
+        """Give a pipeline with the same errors and patience."""
+        made = _Pipe(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        return self._like(made)
+
+    def _like(self, made: S) -> S:
+        made.where, made.patience = self.where, self.patience
+        return made
+
+
+class _Pipe(Pipeline):
+    where = ""
+    patience: Source = staticmethod(nobody)
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        stack, scripts = list(self.command_stack), set(self.scripts)
+        try:
+            return super().execute(raise_on_error)
+        except (redis.RedisError, OSError) as exc:
+            run = super().execute
+
+            def again() -> list[Any]:
+                self.command_stack, self.scripts = list(stack), set(scripts)
+                return run(raise_on_error)
+
+            return _again(self, exc, again)
+
+
+S = TypeVar("S", Store, _Pipe)
+
+
+def _again(asked: Store | _Pipe, exc: redis.RedisError | OSError, run: Callable[[], T]) -> T:
+    """Run what has failed until it succeeds or the patience of this thread is at its end."""
+    patient: Patience | None = None
+    while True:
+        explained = refusals.explained(exc, asked.where)
+        if explained is None:
+            raise exc
+        patient = patient or patience.for_a_wait(asked.patience)
+        if patient is None or not patient.wait(explained):
+            raise explained from exc
+        try:
+            found = run()
+        except (redis.RedisError, OSError) as again:
+            exc = again
+        else:
+            patient.outage.found()
+            return found
+
+
+def connect(url: str, *, client_name: str | None = None) -> Store:
     """Give a client for a store; the first command connects.
 
     Not ``decode_responses``: everything of weight in the store is bytes.
     """
     options: dict[str, Any] = {"client_name": client_name} if client_name else {}
     # redis-py 8 would give up a command after 5 s by itself; a busy store under load is slower.
-    return redis.Redis.from_url(
+    # (redis-py's hints say that any subclass's `from_url` gives a plain client.)
+    store: Store = Store.from_url(  # type: ignore[assignment]
         store_url(url),
         socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=30,
+        socket_timeout=_COMMAND_S,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
         **options,
     )
+    store.where = redact(url)
+    return store
 
 
 def probe(url: str) -> None:
@@ -113,21 +198,8 @@ def translated(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except redis.AuthenticationError as exc:
-        raise BrokerUnreachable(
-            f"Redis at {redact(url)} refuses these credentials ({exc}): check user and password"
-        ) from None
-    except (redis.ConnectionError, redis.TimeoutError, OSError) as exc:
-        raise BrokerUnreachable(
-            f"no Redis answers at {redact(url)} ({_first_line(exc)}): check that it runs and that "
-            "the URL is right"
-        ) from exc
-    except redis.ResponseError as exc:
-        raise StoreRefused(
-            f"Redis at {redact(url)} refused: {_first_line(exc)} (out of memory? read-only "
-            "replica? disk full?)"
-        ) from exc
-
-
-def _first_line(exc: BaseException) -> str:
-    return redact((str(exc).strip() or type(exc).__name__).splitlines()[0])
+    except (redis.RedisError, OSError) as exc:
+        explained = refusals.explained(exc, redact(url))
+        if explained is None:
+            raise
+        raise explained from exc

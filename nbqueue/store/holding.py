@@ -217,7 +217,11 @@ class QoS(kombu_redis.QoS):
     def _read_replies(self) -> None:
         while self._owed:
             self._owed -= 1
-            self._connection.read_response()
+            try:
+                self._connection.read_response()
+            except redis.ResponseError as exc:
+                # Out of memory, say. The message is run all the same; lost if this worker dies now.
+                log.warning("Redis refuses to note a message that is being run: %s", exc)
 
     def _drop(self) -> None:
         connection, self._connection, self._owed = self._connection, None, 0

@@ -45,7 +45,7 @@ _CALL = ((0, 1),)
 """The runs of a single call."""
 
 _TOMBSTONE_MS = 24 * 3600 * 1000
-_SCRIPTS = ("open", "commit", "note", "put_off", "forget", "hold", "claim")
+_SCRIPTS = ("open", "commit", "note", "put_off", "forget", "hold", "claim", "refuse")
 _STAGED = ("commit", "cancel", "retry", "plan", "begin", "advance", "spread")
 """Scripts that know of the stages of workflows."""
 
@@ -124,6 +124,10 @@ class JobLog:
         spec = opening.spec
         argv = opening_arguments(opening)
         return bool(self.run("open", spec.id, spec.submitted, self._expire_ms, *argv))
+
+    def refuse(self, job_id: str) -> bool:
+        """Make sure that a job never is; ``False`` when it is there already, and goes on."""
+        return not self.run("refuse", job_id, _TOMBSTONE_MS)
 
     def hold(self, opening: Opening, envelope: str) -> int:
         """Open a job and keep its message until the jobs it waits for have ended.

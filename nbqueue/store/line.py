@@ -38,7 +38,9 @@ class Line:
             return self._store.execute_command(*command)
         try:
             return self._ask(command)
-        except (redis.ConnectionError, redis.TimeoutError, OSError):
+        except redis.exceptions.NoScriptError:
+            raise
+        except (redis.RedisError, OSError):
             return self._store.execute_command(*command)
         finally:
             self._free.release()

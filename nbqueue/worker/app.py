@@ -16,7 +16,7 @@ from celery import Celery
 from celery.exceptions import Reject
 
 from nbqueue.core.errors import BrokerUnreachable, NbqueueError
-from nbqueue.store import broker
+from nbqueue.store import broker, patience
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
 from nbqueue.store.wiring import Wiring
@@ -67,17 +67,19 @@ def make_worker_app(wiring: Wiring) -> Celery:
         request = self.message_request
         info = request.delivery_info or {}
         try:
-            executor.execute(
-                place(),
-                envelope,
-                message_id=request.id,
-                redelivered=bool(info.get("redelivered")),
-                time_limits=getattr(request, "nbqueue_limits", None),
-                shown=getattr(request, "argsrepr", None),
-            )
-        except redis.RedisError as exc:
+            here = place()
+            with patience.of(here.patience):
+                executor.execute(
+                    here,
+                    envelope,
+                    message_id=request.id,
+                    redelivered=bool(info.get("redelivered")),
+                    time_limits=getattr(request, "nbqueue_limits", None),
+                    shown=getattr(request, "argsrepr", None),
+                )
+        except (redis.RedisError, BrokerUnreachable) as exc:
             # Nothing could be recorded, so nothing has happened: somebody else may have more luck.
-            raise Reject(f"the store is away: {exc}", requeue=True) from exc
+            raise Reject(f"the store or the broker is away: {exc}", requeue=True) from exc
         finally:
             tally.slot().rests()
 

@@ -12,13 +12,13 @@ import logging
 from typing import Any
 
 import redis
-from celery.worker.consumer import Consumer as CeleryConsumer
 
 from nbqueue.core.description import Described, described, found_in
 from nbqueue.core.errors import NbqueueError
 from nbqueue.store import rejections
 from nbqueue.store.message import Unverified
 from nbqueue.worker import refusing
+from nbqueue.worker.reconnecting import Reconnecting
 
 log = logging.getLogger("nbqueue.worker")
 
@@ -75,7 +75,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, _NUMBER) and (value is None or _LEAST <= value <= _MOST)
 
 
-class Consumer(CeleryConsumer):
+class Consumer(Reconnecting):
     """Celery's consumer; the app names it in its setting ``worker_consumer``."""
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:

@@ -24,10 +24,10 @@ from celery.exceptions import TaskPredicate, Terminated, TimeLimitExceeded
 
 from nbqueue.core import settings
 from nbqueue.core.description import described
-from nbqueue.core.errors import BrokerUnreachable, NbqueueError, WorkerLost
+from nbqueue.core.errors import BrokerUnreachable, InfrastructureError, NbqueueError, WorkerLost
 from nbqueue.core.records import NO_LIMITS, Error
 from nbqueue.core.splitting import Range, indices, runs_of
-from nbqueue.store import keys
+from nbqueue.store import keys, patience, refusals
 from nbqueue.store.message import Message, Unverified, decode
 from nbqueue.worker import (
     admission,
@@ -127,8 +127,8 @@ def _run(
     execution = Execution(place, message, run, reporter, careful=careful)
     try:
         execution.perform()
-    except redis.RedisError:
-        raise  # the store is away: the caller gives the message back to the broker
+    except (redis.RedisError, BrokerUnreachable):
+        raise  # they are away: the caller gives the message back to the broker
     except Exception as exc:
         # The function cannot be loaded, or this file is wrong: either way somebody is waiting.
         if not isinstance(exc, NbqueueError):
@@ -206,7 +206,12 @@ class Execution:
             if not self._over and self._run.current != NO_ITEM:
                 if time.perf_counter() > self._run.kill_at:
                     self._kill()
-                self._reporter.tick()
+                try:
+                    self._reporter.tick()
+                except redis.RedisError as exc:
+                    self._place.outage.lost(exc, "outcomes wait here")
+                    return
+                self._place.outage.found()
                 self._pass_on_rest()
                 self._end_unwanted()
 
@@ -261,8 +266,9 @@ class Execution:
         if not rest or self._reporter.cancelled:
             return
         try:
-            self._reporter.send_rest(rest, waiting)
-        except BrokerUnreachable as exc:
+            with patience.none():  # there is work to do meanwhile
+                self._reporter.send_rest(rest, waiting)
+        except InfrastructureError as exc:
             # What was sent already is run twice and recorded once; the rest must not be lost.
             log.warning("job %s: %s; running on alone", self._message.spec.name, exc)
             self._run.take_back(rest)
@@ -352,7 +358,7 @@ class Execution:
 
         That is nobody's fault and no death of its process, so the item is not suspected.
         """
-        if not (self._place.tally.leaving and is_end_of_process(exc)):
+        if not (self._place.tally.leaving and (is_end_of_process(exc) or _is_away(exc))):
             return
         self._reporter.flush()
         if self._careful:
@@ -381,6 +387,11 @@ def _left_of(place: Workplace, message: Message) -> tuple[bool, list[Range]]:
     if cancelled:
         log.info("job %s was cancelled or forgotten: nothing is run", message.spec.name)
     return cancelled, runs
+
+
+def _is_away(exc: BaseException) -> bool:
+    """Say whether a result cannot be stored because the store is away: not its item's fault."""
+    return isinstance(exc, (refusals.BrokerUnreachable, refusals.RefusedForNow))
 
 
 def _its_own(place: Workplace, message: Message, runs: list[Range], died: str) -> list[Range]:

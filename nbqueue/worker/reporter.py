@@ -18,15 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import redis
-
-from nbqueue.core import splitting, states
+from nbqueue.core import errors, splitting, states
 from nbqueue.core.failing import all_failed
 from nbqueue.core.records import Error, Outcomes, Output, Progressed, Started
-from nbqueue.store import results
+from nbqueue.store import patience, results
 from nbqueue.store.joblog import Reply
 from nbqueue.store.message import Message, encode
-from nbqueue.worker import again
+from nbqueue.store.refusals import RefusedForNow, StoreRefused
+from nbqueue.worker import again, failures
 from nbqueue.worker.again import PutOff
 from nbqueue.worker.outputs import Outputs
 from nbqueue.worker.ranges import NO_ITEM, Outbox, RangeRun
@@ -39,9 +38,6 @@ _MB_PER_UNIT = (
 )  # ru_maxrss: KiB, bytes on macOS
 _OUTPUTS_AT_ONCE = 16
 """Fewer: a round trip for each of many items that print a line; more: each may have a megabyte."""
-
-_PATIENCE_S = 60
-"""How long a worker keeps outcomes in hand for a store that is away, before it gives up on them."""
 
 
 @dataclass
@@ -110,26 +106,40 @@ class Reporter:
             return written
 
     def flush_patiently(self) -> int:
-        """Write the outcomes, waiting for a store that is away for up to a minute."""
-        give_up = time.monotonic() + _PATIENCE_S
-        wait_s = 0.1
-        while True:
+        """Write the outcomes, waiting for a store that is away or takes no writes.
+
+        Raises:
+            redis.RedisError: the worker was told to leave meanwhile, and waits no longer.
+        """
+        with patience.of(self._place.patience):
             try:
                 return self.flush()
-            except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as exc:
-                if time.monotonic() > give_up:
-                    raise
-                log.warning(
-                    "job %s: cannot write outcomes (%s), trying again", self._message.spec.name, exc
-                )
-                time.sleep(wait_s)
-                wait_s = min(2 * wait_s, 2.0)
+            except RefusedForNow:
+                raise
+            except StoreRefused as exc:
+                # These outcomes will never be taken, for what they are: somebody has to hear that.
+                self._give_up_on_batch(exc)
+                return self.flush()
+
+    def _give_up_on_batch(self, why: StoreRefused) -> None:
+        with self._lock:
+            if not self._in_hand:
+                raise why
+            log.error("job %s: outcomes are refused: %s", self._message.spec.name, why)
+            error = failures.describe(errors.StoreRefused(str(why)), self._place.blobs)
+            batch = self._in_hand[0]
+            self._in_hand[0] = self._all_failed(list(batch.runs), error)
 
     def fail_all(self, runs: list[splitting.Range], error: Error) -> None:
         """Record one error for all items of some ranges."""
         if not splitting.count(runs):
             return
-        record = all_failed(
+        with self._lock:
+            self._in_hand.append(self._all_failed(runs, error))
+        self.flush_patiently()
+
+    def _all_failed(self, runs: list[splitting.Range], error: Error) -> Outcomes:
+        return all_failed(
             runs,
             error,
             round_=self._message.round,
@@ -137,9 +147,6 @@ class Reporter:
             at=self._place.now(),
             memory_mb=_memory_mb(),
         )
-        with self._lock:
-            self._in_hand.append(record)
-        self.flush_patiently()
 
     def _batch(self, box: Outbox) -> Outcomes:
         base = box.begun[0]

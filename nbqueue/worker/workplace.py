@@ -6,6 +6,7 @@ first message.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -16,6 +17,7 @@ from math import inf
 import redis
 from billiard import current_process
 from celery import Celery
+from celery.worker import state as worker_state
 
 from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.store import rejections
@@ -28,6 +30,7 @@ from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
 from nbqueue.store.line import Line
+from nbqueue.store.patience import Outage, Patience
 from nbqueue.store.plans import Plans
 from nbqueue.store.schedules import Schedules
 from nbqueue.store.sequels import Sequels
@@ -35,10 +38,15 @@ from nbqueue.store.turns import Turns
 from nbqueue.store.wiring import Wiring, settle
 from nbqueue.worker.tally import Tally
 
+log = logging.getLogger("nbqueue.worker")
+
 _BLOCKS = 4
 """Argument blocks kept unpickled. Fewer: a block is read anew for each of its slow items; more:
 a worker holds arguments in memory that it is done with."""
 
+
+_LEAVING_S = 5.0
+"""How long outcomes wait for a store that is away when their worker is to leave."""
 
 _RATES_S = 0.5
 """How old the rates may be that were set from outside, where a task has none of its own."""
@@ -53,6 +61,7 @@ class Workplace:
         self.shared = getattr(current_process(), "index", None) is None
         """Whether items of other messages run in this process, too (threads, solo)."""
         self.publisher = Publisher(app, wiring.keyring)
+        self.outage = Outage(log.warning)
         self.keyring = wiring.keyring
         self.name = f"{socket.gethostname()}/{os.getpid()}"
         self.store: redis.Redis = connect(
@@ -93,6 +102,24 @@ class Workplace:
         self.cache = ResultCache(self.store, wiring.keyring)
         self.arguments = Arguments(self.store, wiring.keyring, self.blobs)
         self._blocks: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
+
+    def patience(self) -> Patience:
+        """Give the patience of a thread that has outcomes in hand: they may be hours of work.
+
+        A worker that is to leave waits for a moment only: its messages go back to the broker.
+        """
+        began = time.monotonic()
+        return Patience(
+            inf,
+            self.outage,
+            refusals=True,
+            enough=lambda: self._leaves() and time.monotonic() - began > _LEAVING_S,
+        )
+
+    def _leaves(self) -> bool:
+        # (In a solo pool the process that waits here is the one that would hear of it.)
+        told = (worker_state.should_stop, worker_state.should_terminate)
+        return self.tally.leaving or any(code not in (None, False) for code in told)
 
     def block(self, job_id: str, number: int, round_: int) -> Block:
         """Give an argument block, from the last few or from the store.

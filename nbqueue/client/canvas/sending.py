@@ -8,10 +8,11 @@ sends those that waited for it (`store.plans`).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
-from nbqueue.client import dispatch
+from nbqueue.client import dispatch, unsent
 from nbqueue.client.canvas.steps import Draft, Step
 from nbqueue.client.client import Client
 from nbqueue.client.dispatch import Submission
@@ -20,7 +21,7 @@ from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, check_name
 from nbqueue.client.schedules import making
 from nbqueue.client.schedules.scheduler import Noted
-from nbqueue.core.errors import UsageError
+from nbqueue.core.errors import InfrastructureError, UsageError
 from nbqueue.core.plan import (
     Listed,
     Other,
@@ -31,6 +32,7 @@ from nbqueue.core.plan import (
 )
 from nbqueue.core.records import NO_LIMITS, JobSpec, Planned, Route, Stage
 from nbqueue.core.settings import BLOCK_ITEMS
+from nbqueue.store.broker import Unconfirmed
 from nbqueue.store.schedules import Workflow
 
 PARAMS = ("node", "args")
@@ -51,8 +53,9 @@ def submit(client: Client, draft: Draft, name: str | None = None) -> Job:
         return dispatch.submit_rows(client, Submission("group", "", (), TaskOptions(), name), ())
     made = _Stages(client, name)
     try:
-        for step in draft.steps:
-            made.add(step)
+        with unsent.nothing_sent():
+            for step in draft.steps:
+                made.add(step)
         spec = made.spec(draft)
         planned = Planned(tuple(made.stages), renumbered(draft.result, made.numbers))
         live = Live(client, spec)
@@ -62,16 +65,19 @@ def submit(client: Client, draft: Draft, name: str | None = None) -> Job:
         for job_id in spec.after:
             client.follower.open_now(job_id)
         try:
-            begun = client.plans.open(client.joblog.opening(spec), planned)
+            with unsent.not_known(spec.name):
+                begun = client.plans.open(client.joblog.opening(spec), planned)
         except BaseException:
             client.follower.unfollow(live)
             raise
-    except BaseException:
-        client.arguments.discard(made.job_id)
+    except BaseException as exc:
+        if not isinstance(exc, Unconfirmed):
+            dispatch.discard(client, made.job_id)
         raise
-    if begun:
-        client.sequels.release()
-    client.follower.catch_up(live)
+    with suppress(InfrastructureError):  # whoever comes by next sends what can begin
+        if begun:
+            client.sequels.release()
+        client.follower.catch_up(live)
     return Job(live)
 
 
