@@ -327,7 +327,10 @@ class Reporter:
 
     def waiting(self) -> int:
         """Count the messages that wait in the queue; 0 where the broker does not say."""
-        return self._place.publisher.waiting(self._message.spec.route)
+        try:
+            return self._place.publisher.waiting(self._message.spec.route)
+        except errors.InfrastructureError:  # it is away: what is sent next finds out, and says so
+            return 0
 
     def send_rest(self, runs: list[splitting.Range], waiting: int) -> None:
         """Publish items that this message is not going to run, behind those ``waiting``."""
