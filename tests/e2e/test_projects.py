@@ -190,6 +190,25 @@ def test_calls_are_jobs(drive, project):
     assert out[2:] == ["HELLO", "loud", "proj.tasks.add", "SUCCESS", 4, "SUCCESS"]
 
 
+def test_why_a_task_of_the_project_is_not_over(drive, gate):
+    waiting, running, said, done = drive(
+        """
+        gate = sys.argv[1]
+        job = tasks.hold.submit(gate)
+        waiting = job.why(0)
+        out = [waiting.kind, nq.doctor().ok, repr(job.why())]
+        open(gate, "w").close()
+        job.result(30)
+        out.append(job.why(0).kind)
+        """,
+        gate,
+    )
+    assert waiting in ("project", "running")
+    assert running is True
+    assert "nowhere to be found" not in said
+    assert done == "succeeded"
+
+
 def test_maps_have_frames_of_arguments_and_results(drive):
     out = drive(
         """

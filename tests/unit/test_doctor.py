@@ -62,6 +62,13 @@ def test_with_a_limit_and_no_eviction_it_says_that_it_refuses():
     assert "throws nothing away" in told(redis(most=GB), "OK")
 
 
+def test_of_rabbitmq_it_is_said_what_cannot_be_seen():
+    found = judging.rabbitmq("amqp://x", "3.10.8", 0.001)
+    assert [f.status for f in found] == ["OK", "WARN"]
+    assert "consumer_timeout" in found[1].text
+    assert worst(judging.rabbitmq("filesystem://", "", 0.001)) == "OK"
+
+
 def test_info_is_read_whatever_is_missing():
     facts = vitals.read_info({"redis_version": "7", "rdb_last_bgsave_status": "err"}, 0.1, None)
     assert facts.troubles == ("its last save: err",)

@@ -180,6 +180,12 @@ def test_a_broker_that_cannot_be_looked_into_says_how_long_its_queue_is():
     assert said(spots=None)[0] == "unheard"
 
 
+def test_a_task_of_a_celery_project_is_not_called_lost():
+    found = verdict(facts(BUSY, projects=True))
+    assert found.kind == "project"
+    assert "was sent to queue 'celery', as a task of a Celery project" in found.text
+
+
 def test_nobody_can_be_asked():
     found = verdict(facts(survey=None, trouble="no broker answers at redis://x"))
     assert found.kind == "unreachable"

@@ -51,8 +51,18 @@ def _answers(what: str, name: str, url: str, latency_s: float) -> Finding:
 
 def rabbitmq(url: str, version: str, latency_s: float) -> list[Finding]:
     """Judge a broker that is not Redis and answers."""
-    name = f"RabbitMQ {version}" if version else "a broker of kombu's"
-    return [_answers("broker", name, url, latency_s)]
+    if not version:
+        return [_answers("broker", "a broker of kombu's", url, latency_s)]
+    text = (
+        "gives a message to another worker when it is held for longer than consumer_timeout (30 "
+        "minutes by default); to what it is set here, AMQP does not tell"
+    )
+    advice = (
+        "if items take that long: consumer_timeout in rabbitmq.conf, in milliseconds "
+        "(`rabbitmqctl environment | grep consumer_timeout` shows it)"
+    )
+    found = _answers("broker", f"RabbitMQ {version}", url, latency_s)
+    return [found, doubtful("broker", text, advice)]
 
 
 def _writable(what: str, facts: RedisFacts) -> list[Finding]:

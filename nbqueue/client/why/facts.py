@@ -45,6 +45,8 @@ class Facts:
     """What must succeed before it, and has not."""
     step: str = ""
     """Of a workflow: the task of its step."""
+    projects: bool = False
+    """It is a task of a Celery project's: its message is plain Celery's, and so are its workers."""
     limits: TaskLimits = field(default_factory=TaskLimits)
     meta: Meta = field(default_factory=Meta)
 

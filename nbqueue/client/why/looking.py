@@ -89,6 +89,7 @@ def facts(live: Live, i: int, seen: Look) -> Facts:
         kept=tuple(peeking.kept(store, client.keyring, live.id, i)),
         others=_steps(live, stage) if stage is not None else _jobs(store, spec),
         step=stage.spec.task if stage is not None else "",
+        projects=not spec.function and (stage is None or stage.kind != "spreads"),
         limits=peeking.limits(store, spec.task, now),
         meta=meta,
     )

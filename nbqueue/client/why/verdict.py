@@ -13,21 +13,19 @@ not quite of the same moment: so a verdict is the most telling thing that was se
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 from nbqueue.client.remote.survey import Worker
 from nbqueue.client.why.facts import Facts, Verdict
+from nbqueue.client.why.wording import NAMED, busy, many, moment, place, rate, some
 from nbqueue.core import states
+from nbqueue.core.settings import LEASE_S
 from nbqueue.core.spans import span
 from nbqueue.store.peeking import Spot
-
-_NAMED = 3
-"""Workers, or things that run, that a sentence names. More: nobody reads it."""
 
 
 def verdict(facts: Facts) -> Verdict:
     """Say what an item that has not ended waits for."""
-    for look in (_gone, _running, _others, _asked, _queued, _kept, _ranged, _taken, _unseen):
+    for look in _LOOKS:
         found = look(facts)
         if found is not None:
             return found
@@ -36,6 +34,18 @@ def verdict(facts: Facts) -> Verdict:
         "its message is nowhere to be found: not in a queue, with no worker, and not kept",
         "look again in a moment (it may be between two places); if it stays so, job.cancel() and "
         "submit what is left",
+    )
+
+
+def _projects(facts: Facts) -> Verdict | None:
+    """Say what can be said of a project's task: its messages do not tell what they are about."""
+    if not facts.projects or facts.others:
+        return None
+    where = f"queue {facts.queue!r}" if facts.queue else "the queue that the project routes it to"
+    return Verdict(
+        "project",
+        f"was sent to {where}, as a task of a Celery project, whose workers tell when it is over",
+        "nq.control.active() and nq.control.reserved() show what workers are at",
     )
 
 
@@ -65,7 +75,7 @@ def _running(facts: Facts) -> Verdict | None:
         return None  # it is on its way again: what it waits for is the answer
     silent = facts.survey.silent
     which = (
-        f"of which nothing is heard: {_some(silent)} did not answer (ended, hangs, or is busy in "
+        f"of which nothing is heard: {some(silent)} did not answer (ended, hangs, or is busy in "
         "a solo pool)"
         if silent
         else "which no worker has any more: it died, or has just ended it"
@@ -73,8 +83,7 @@ def _running(facts: Facts) -> Verdict | None:
     return Verdict(
         "stopped",
         f"was begun {for_s} ago by process {started.worker}, {which}",
-        "its message comes back by itself, within seconds of the end of its lease, to any worker "
-        f"of its queue{_nobody(facts)}",
+        _comes_back(facts),
     )
 
 
@@ -89,6 +98,11 @@ def _back(facts: Facts) -> bool:
     return any(spot.where == "queue" for spot in facts.spots or ()) or bool(facts.kept)
 
 
+def _comes_back(facts: Facts) -> str:
+    when = f"when its lease ends ({LEASE_S:g} s on Redis)"
+    return f"its message comes back by itself {when}, to any worker of its queue{_nobody(facts)}"
+
+
 def _nobody(facts: Facts) -> str:
     return "" if facts.consumers() else "; there is none now (nbqueue worker starts one)"
 
@@ -97,13 +111,13 @@ def _others(facts: Facts) -> Verdict | None:
     waiting = [other for other in facts.others if other.left]
     named = ", ".join(
         f"{other.name!r} ({other.n - other.left:,} of {other.n:,} items ended)"
-        for other in waiting[:_NAMED]
+        for other in waiting[:NAMED]
     )
     if waiting:
         kind = "steps" if facts.step else "jobs"
         word = "step" if facts.step else "job"
-        more = f" and {len(waiting) - _NAMED} more" if len(waiting) > _NAMED else ""
-        return Verdict(kind, f"waits for {_many(len(waiting), word)}: {named}{more}")
+        more = f" and {len(waiting) - NAMED} more" if len(waiting) > NAMED else ""
+        return Verdict(kind, f"waits for {many(len(waiting), word)}: {named}{more}")
     if facts.meta.held and facts.others:
         names = ", ".join(repr(other.name) for other in facts.others if other.bad)
         return Verdict(
@@ -131,7 +145,7 @@ def _queued(facts: Facts) -> Verdict | None:
         return None
     spot = min(found, key=lambda spot: spot.ahead)
     listeners = [worker for worker in facts.workers if spot.queue in worker.queues]
-    return _in_queue(facts, spot.queue, listeners, _place(spot))
+    return _in_queue(facts, spot.queue, listeners, place(spot))
 
 
 def _in_queue(facts: Facts, queue: str, listeners: Sequence[Worker], place: str) -> Verdict:
@@ -141,7 +155,7 @@ def _in_queue(facts: Facts, queue: str, listeners: Sequence[Worker], place: str)
             return Verdict(
                 "unheard",
                 f"waits in queue {queue!r}{place}; no worker answers that consumes it "
-                f"({_some(silent)} did not answer)",
+                f"({some(silent)} did not answer)",
                 f"see what those do, or start another: nbqueue worker -Q {queue}",
             )
         there = sorted({name for worker in facts.workers for name in worker.queues})
@@ -156,28 +170,10 @@ def _in_queue(facts: Facts, queue: str, listeners: Sequence[Worker], place: str)
         return Verdict("queue", f"waits in queue {queue!r}{place}, and is about to be taken")
     return Verdict(
         "queue",
-        f"waits in queue {queue!r}{place}; {_busy(listeners)}",
+        f"waits in queue {queue!r}{place}; {busy(listeners)}",
         "it begins when one of them is done; more processes begin it sooner "
         "(nbqueue worker, or nq.control.pool_grow)",
     )
-
-
-def _place(spot: Spot) -> str:
-    if not spot.ahead:
-        return ", first"
-    named = ", ".join(f"{name} ×{k}" if k > 1 else name for name, k in spot.before[:_NAMED])
-    return f" behind {_many(spot.ahead, 'message')} ({named})"
-
-
-def _busy(workers: Sequence[Worker]) -> str:
-    processes = sum(worker.processes for worker in workers)
-    running = [(each.label, each.for_s) for worker in workers for each in worker.running]
-    running.sort(key=lambda pair: -pair[1])
-    named = ", ".join(f"{label} for {span(for_s)}" for label, for_s in running[:_NAMED])
-    more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
-    who = "the only process is" if processes == 1 else f"all {processes} processes are"
-    where = workers[0].name if len(workers) == 1 else f"{len(workers)} workers"
-    return f"{who} busy ({where}: {named}{more})"
 
 
 def _kept(facts: Facts) -> Verdict | None:
@@ -188,21 +184,21 @@ def _kept(facts: Facts) -> Verdict | None:
     if spot.waits_for == "slot":
         return _slot(facts, spot)
     if spot.waits_for == "rate":
-        rate = facts.limits.rate
-        of = f" ({_rate(rate)})" if rate else ""
+        allowed = facts.limits.rate
+        of = f" ({rate(allowed)})" if allowed else ""
         return Verdict(
             "rate",
             f"waits for the rate limit of its task{of}; it asks again {wait}"
-            + (f", with {_many(spot.ahead, 'message')} before it" if spot.ahead else ""),
+            + (f", with {many(spot.ahead, 'message')} before it" if spot.ahead else ""),
             "nq.control.rate_limit(task, rate) sets another one at once",
         )
     if spot.waits_for == "retry" or facts.state == states.RETRY:
         why = f", because its last attempt raised {facts.error}" if facts.error else ""
-        return Verdict("retry", f"runs again {wait} ({_moment(spot.due)}){why}")
+        return Verdict("retry", f"runs again {wait} ({moment(spot.due)}){why}")
     overdue = spot.due < facts.now - 5 and not facts.consumers()
     return Verdict(
         "time",
-        f"begins {wait} ({_moment(spot.due)})"
+        f"begins {wait} ({moment(spot.due)})"
         + ("; no worker is there to send it on" if overdue else ""),
         "nbqueue worker starts one" if overdue else "",
     )
@@ -216,10 +212,10 @@ def _slot(facts: Facts, spot: Spot) -> Verdict:
         for running in worker.running
         if running.message_id in holders
     ]
-    who = f": {', '.join(held[:_NAMED])}" if held else ""
-    which = _many(slots, "slot") if slots else "slots"
+    who = f": {', '.join(held[:NAMED])}" if held else ""
+    which = many(slots, "slot") if slots else "slots"
     taken = f"{len(holders)} of {which} (concurrency) of its task taken{who}"
-    before = f"; {_many(spot.ahead, 'message')} before it" if spot.ahead else ""
+    before = f"; {many(spot.ahead, 'message')} before it" if spot.ahead else ""
     return Verdict("slot", f"waits for a turn: {taken}{before}")
 
 
@@ -242,15 +238,14 @@ def _taken(facts: Facts) -> Verdict | None:
     listeners = facts.consumers()
     full = [worker for worker in listeners if worker.n_running >= worker.processes]
     if full:
-        return Verdict("hand", f"was taken by a worker that is busy; {_busy(full)}")
+        return Verdict("hand", f"was taken by a worker that is busy; {busy(full)}")
     if facts.survey and (facts.survey.silent or not listeners):
         silent = facts.survey.silent
-        who = f"{_some(silent)} did not answer" if silent else "no worker answers"
+        who = f"{some(silent)} did not answer" if silent else "no worker answers"
         return Verdict(
             "lost",
             f"was taken by a worker that does not answer ({who})",
-            "its message comes back by itself, within seconds of the end of its lease, to any "
-            f"worker of its queue{_nobody(facts)}",
+            _comes_back(facts),
         )
     return Verdict(
         "hand",
@@ -264,32 +259,22 @@ def _unseen(facts: Facts) -> Verdict | None:
         return None
     queue = facts.queue
     waiting = next((q.waiting for q in facts.survey.queues if q.name == queue), 0)
-    place = f" with {_many(waiting, 'message')} in it" if waiting else ""
+    behind = f" with {many(waiting, 'message')} in it" if waiting else ""
     if queue:
-        return _in_queue(facts, queue, facts.consumers(), place)
+        return _in_queue(facts, queue, facts.consumers(), behind)
     return Verdict("queue", "waits in a queue that its exchange and routing key decide")
 
 
-def _rate(rate: float) -> str:
-    """Give a rate as Celery writes it.
-
-    >>> [_rate(rate) for rate in (10.0, 0.5, 1 / 60, 1 / 3600)]
-    ['10/s', '30/m', '1/m', '1/h']
-    """
-    for unit, length_s in (("s", 1), ("m", 60)):
-        if rate * length_s >= 1 - 1e-9:
-            return f"{rate * length_s:g}/{unit}"
-    return f"{rate * 3600:g}/h"
-
-
-def _moment(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, timezone.utc).astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+_LOOKS = (
+    _gone,
+    _running,
+    _others,
+    _asked,
+    _projects,
+    _queued,
+    _kept,
+    _ranged,
+    _taken,
+    _unseen,
+)
+"""In the order in which they are telling."""
