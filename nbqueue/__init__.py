@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from nbqueue.client.job import Job
     from nbqueue.client.listening import on
     from nbqueue.client.local import LocalCluster
+    from nbqueue.client.notebooks import run_notebook
     from nbqueue.client.projects.project import AsyncResult, tasks
     from nbqueue.client.reaching import (
         cluster,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         FunctionNotLoadable,
         InfrastructureError,
         NbqueueError,
+        NotebookFailed,
         NotPicklable,
         RemoteError,
         RemoteTraceback,
@@ -105,6 +107,7 @@ _HOMES = {
     "nbqueue.client.job": ("Job",),
     "nbqueue.client.listening": ("on",),
     "nbqueue.client.local": ("LocalCluster",),
+    "nbqueue.client.notebooks": ("run_notebook",),
     "nbqueue.client.projects.project": ("AsyncResult", "tasks"),
     "nbqueue.client.reaching": (
         "cluster",
@@ -130,6 +133,7 @@ _HOMES = {
         "InfrastructureError",
         "NbqueueError",
         "NotPicklable",
+        "NotebookFailed",
         "RemoteError",
         "RemoteTraceback",
         "ResultNotLoadable",
@@ -163,6 +167,7 @@ __all__ = [
     "LocalCluster",
     "NbqueueError",
     "NotPicklable",
+    "NotebookFailed",
     "Ref",
     "RemoteError",
     "RemoteTraceback",
@@ -199,6 +204,7 @@ __all__ = [
     "put",
     "queues",
     "run",
+    "run_notebook",
     "schedule",
     "schedules",
     "signature",

@@ -10,6 +10,7 @@
     │   ├── ResultNotPicklable  the task ran, its result cannot travel back
     │   ├── ResultNotLoadable   it did travel back, and cannot be loaded here
     │   ├── UpstreamFailed      a job that this one waited for did not succeed
+    │   ├── NotebookFailed      a cell of a notebook raised (nq.run_notebook)
     │   ├── FunctionNotLoadable the worker could not load the function or its arguments
     │   └── RemoteTraceback     the worker's traceback, as the ``__cause__`` of a task's exception
     ├── WorkerLost              the process that ran the item died
@@ -21,7 +22,7 @@
     └── BadSignature            bytes that were not signed with this client's key
 
 A message says what happened, the value seen, and what to try next. Errors carry only their
-message, so each one survives pickling.
+message (one, a notebook too), so each one survives pickling.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ __all__ = [
     "InfrastructureError",
     "NbqueueError",
     "NotPicklable",
+    "NotebookFailed",
     "RemoteError",
     "RemoteTraceback",
     "ResultNotLoadable",
@@ -171,6 +173,25 @@ class UpstreamFailed(TaskError):
     >>> issubclass(nq.UpstreamFailed, nq.TaskError)
     True
     """
+
+
+class NotebookFailed(TaskError):
+    """A cell raised in a run of a notebook (``nq.run_notebook``).
+
+    >>> nq.NotebookFailed("cell 3 raised KeyError: 'x'", "{...}").notebook
+    '{...}'
+    """
+
+    def __init__(self, message: str, notebook: str = "") -> None:
+        super().__init__(message, notebook)  # both, or it would not survive pickling
+
+    @property
+    def notebook(self) -> str:
+        """The executed copy up to there, as the text of an ``.ipynb`` file."""
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class RemoteTraceback(TaskError):

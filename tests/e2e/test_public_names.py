@@ -35,7 +35,7 @@ def test_the_names_of_the_promise_are_there():
     promised = {
         "connect", "LocalCluster", "task", "gather", "wait", "as_completed", "jobs", "job",
         "track", "progress", "current", "workers", "queues", "cluster", "control",
-        "put", "Ref", "Executor", "apply",
+        "put", "Ref", "Executor", "apply", "run_notebook",
     }  # fmt: skip
     assert promised <= set(nq.__all__)
     assert set(nq.__all__) <= set(dir(nq))
