@@ -10,6 +10,7 @@ r"""The Redis schema, whole.
     nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died;
                                expires by itself
     nbq:{id}:retries:R hash    item -> how often it was put off in round R; expires by itself
+    nbq:{id}:recalls:R hash    item -> signature + its arguments, if changed; expires by itself
     nbq:{id}:passed    hash    id of a message that is being worked on -> from which of its items on
                                it was passed on
     nbq:{id}:held      string  the message of a job that waits for others, until they have ended
@@ -27,6 +28,7 @@ r"""The Redis schema, whole.
     nbq:holders        hash    message that holds a slot -> task
     nbq:rates          hash    task -> items a second, set from outside, overruling the jobs
     nbq:later:bell     list    a word that the first of them is another one
+    nbq:lookout        string  the process that looks for lost messages   (`lookout`)
     nbq:jobs           zset    id by time of submission
     nbq:active         zset    ids of jobs with something left to do
     nbq:names          hash    name -> id of the latest job of that name
@@ -62,6 +64,7 @@ READY = PREFIX + "ready"
 LATER = PREFIX + "later"
 LATER_BELL = LATER + ":bell"
 NODES = PREFIX + "nodes"
+LOOKOUT = PREFIX + "lookout"
 HOLDERS = PREFIX + "holders"
 RATES = PREFIX + "rates"
 REJECTED = PREFIX + "rejected"
@@ -105,6 +108,11 @@ def retries(job_id: str, round_: int) -> str:
     return f"{base(job_id)}:retries:{round_}"
 
 
+def recalls(job_id: str, round_: int) -> str:
+    """Key of the changed arguments of items that were put off in one round."""
+    return f"{base(job_id)}:recalls:{round_}"
+
+
 def passed_on(job_id: str) -> str:
     """Key of what messages that are being worked on have passed on."""
     return f"{base(job_id)}:passed"
@@ -123,6 +131,11 @@ def claim(job_id: str) -> str:
 def plan(job_id: str) -> str:
     """Key of what is known of a workflow's stages."""
     return base(job_id) + ":plan"
+
+
+def ready(job_id: str) -> str:
+    """Key of a workflow's stages that are to be sent, or to be recorded as failed."""
+    return base(job_id) + ":ready"
 
 
 def function(address: str) -> str:

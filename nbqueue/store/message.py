@@ -38,6 +38,9 @@ RANGE_TASK = "nbqueue.range"
 
 _LENGTHS = struct.Struct("<II")
 _CONTEXT = "message"
+_CLAIM = re.compile(rb'\{"job":"([0-9a-z-]{1,64})","a":(\d+),"b":(\d+)')
+_HEAD = 240
+"""Characters of an envelope that hold what `claimed` reads (a multiple of 4)."""
 _JOB_ID = re.compile(r"[0-9a-z-]{1,64}\Z")
 _MOST_ITEMS = 100_000_000
 """Items of a claim; a stranger's message may say anything."""
@@ -152,6 +155,19 @@ def encode(keyring: Keyring, message: Message) -> str:
     lengths = _LENGTHS.pack(len(head), len(opening.body))
     body = b"".join((lengths, head, opening.body, opening.signature, opening.call))
     return b64encode(keyring.seal(_CONTEXT, body)).decode()
+
+
+def claimed(envelope: str) -> tuple[str, int, int]:
+    """Give the job and the items that an envelope claims to be about, from its beginning.
+
+    Nothing is verified; an envelope that is damaged is about nothing.
+    """
+    try:
+        head = b64decode(envelope[:_HEAD])[SIZE + _LENGTHS.size :]
+        found = _CLAIM.match(head)
+    except ValueError:
+        found = None
+    return (found[1].decode(), int(found[2]), int(found[3])) if found else ("", 0, 0)
 
 
 def decode(keyring: Keyring, envelope: str) -> Message:

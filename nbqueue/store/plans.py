@@ -120,6 +120,40 @@ class Plans:
         start = int(self._joblog.run("spread", job_id, stage, count))
         return start if start >= 0 else None
 
+    def stages(self, job_id: str) -> tuple[Stage, ...]:
+        """Give the stages of a workflow, as they were planned.
+
+        Raises:
+            Expired: the workflow's plan cannot be read.
+        """
+        with self._lock:
+            return self._plan(job_id)[1].stages
+
+    def message(
+        self, job_id: str, number: int, items: Range, round_: int, function: str
+    ) -> Message:
+        """Give the message of a stage that has begun, for another time.
+
+        Raises:
+            Expired: the workflow's plan cannot be read.
+        """
+        with self._lock:
+            opening, planned = self._plan(job_id)
+        start, stop = items
+        stage = planned.stages[number]
+        spec = replace(stage.spec, n=stop - start)
+        stage = replace(stage, start=start, stop=stop, spec=spec)
+        return Message(
+            opening,
+            start,
+            stop,
+            round=round_,
+            whole=True,
+            check=True,
+            function=function,
+            stage=stage,
+        )
+
     def _do(self, opening: Opening, planned: Planned, round_: int, decided: _Decided) -> bool:
         stage = planned.stages[int(decided.stage)]
         start, stop = _items_of(stage, decided.items, opening.spec.n)

@@ -20,7 +20,7 @@ from nbqueue.store import broker, patience
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
 from nbqueue.store.wiring import Wiring
-from nbqueue.worker import executor, leases, leaving, signalling
+from nbqueue.worker import executor, leases, leaving, recovering, signalling
 from nbqueue.worker import health as health
 from nbqueue.worker import limiting as limiting  # their commands are known to Celery by the import
 from nbqueue.worker import remote as remote
@@ -38,6 +38,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     """Make the app that a worker serves."""
     app = broker.make_app(wiring.broker_url, settings=wiring.settings)
     leases.prepare(app, wiring.lease_s)
+    recovering.prepare(app)
     # Celery's command line sets up the log, of each process its own where a file is named so (%I);
     # the embedded cluster's launcher has set up its own already.
     app.conf.worker_hijack_root_logger = wiring.folder is None

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nbqueue.core import errors, splitting, states
+from nbqueue.core import errors, settings, splitting, states
 from nbqueue.core.failing import all_failed
 from nbqueue.core.records import Error, Outcomes, Output, Progressed, Started
-from nbqueue.store import patience, results
+from nbqueue.store import patience, recalls, results
 from nbqueue.store.joblog import Reply
 from nbqueue.store.message import Message, encode
 from nbqueue.store.refusals import RefusedForNow, StoreRefused
@@ -309,6 +309,11 @@ class Reporter:
         self._outputs.end([one.attempt.item for one in self._put_off])
         if self._outputs:
             self._write_outputs()
+        keep_s = max(due for due, _ in kept) - self._place.now() + settings.RESULT_EXPIRES_S
+        attempts = [one.attempt for one in self._put_off]
+        place, round_ = self._place, self._message.round
+        if any(attempt.call for attempt in attempts):
+            recalls.keep(place.store, place.keyring, job_id, round_, attempts, keep_s)
         reply = self._place.joblog.put_off(job_id, record, envelopes, function)
         if reply.known == 0:
             self._open()

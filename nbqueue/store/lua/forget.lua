@@ -3,7 +3,7 @@ if not load() then return 0 end
 local name = redis.call('HGET', meta, 'name')
 each_key(function(key) redis.call('DEL', key) end)
 redis.call('DEL', base .. ':tries')
-for round = 1, tonumber(M.round) do redis.call('DEL', base .. ':retries:' .. round) end
+for round = 1, tonumber(M.round) do redis.call('DEL', base .. ':retries:' .. round, base .. ':recalls:' .. round) end
 hand_over()
 redis.call('ZREM', 'nbq:jobs', job)
 redis.call('ZREM', 'nbq:active', job)
