@@ -101,6 +101,8 @@ class Proxy:
         self._writers.add(back)
         try:
             await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        except asyncio.CancelledError:
+            pass  # by `_cut`; asyncio's own callback (3.11) trips over a task that was cancelled
         finally:
             for end in (writer, back):
                 self._writers.discard(end)
