@@ -3,7 +3,8 @@
 On Redis a worker holds its messages by leases (`store.holding`). The thread renews them every third
 of the time that they last, whatever the pool is doing: an item of four hours is delivered once.
 Every worker's thread also looks for leases that have ended, and puts back what dead workers held,
-a second or two after that. (RabbitMQ does both by itself.)
+a second or two after that. (RabbitMQ does both by itself, for as long as it hears of the worker:
+`Heartbeats`.)
 
 It does so to the worker's very end, after the pool's: a worker that leaves still runs what it has
 begun. And it begins again with each connection: a lease that ended because nobody reached Redis is
@@ -23,6 +24,8 @@ import time
 from typing import Any
 
 from celery import Celery, bootsteps, signals
+from celery.app.defaults import DEFAULTS
+from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker import state as worker_state
 
 from nbqueue.store import holding, transport
@@ -36,6 +39,9 @@ shorter: a command more for each worker."""
 _RENEWALS = 3
 """How often a lease is renewed while it lasts. Less: a moment's hindrance costs it."""
 
+_LEAST_HEARTBEAT_S = 2
+"""AMQP counts in whole seconds, and a busy machine may keep a worker waiting for one."""
+
 
 def prepare(app: Celery, lease_s: float) -> None:
     """Have the workers of an app hold their messages for so many seconds at a time."""
@@ -43,6 +49,9 @@ def prepare(app: Celery, lease_s: float) -> None:
         options = {"lease_s": lease_s, **app.conf.broker_transport_options}
         app.conf.broker_transport_options = options
         app.steps["worker"].add(Leases)
+    else:
+        app.conf.broker_heartbeat = max(round(lease_s / 2), _LEAST_HEARTBEAT_S)
+        app.steps["worker"].add(Heartbeats)
 
 
 class Leases(bootsteps.StartStopStep):
@@ -65,6 +74,20 @@ class Leases(bootsteps.StartStopStep):
         holding.in_hand = in_hand
         signals.worker_shutdown.connect(stop, weak=False, dispatch_uid="nbqueue-leases")
         thread.start()
+
+
+class Heartbeats(bootsteps.Step):
+    """Has RabbitMQ notice within a lease that a worker is gone without having hung up.
+
+    That is one that stands still, or whose network is cut. RabbitMQ takes a connection for dead
+    when it misses heartbeats for twice their interval, and that is two minutes with Celery. In the
+    solo pool it stays so: there an item that runs keeps the worker from sending them.
+    """
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        if issubclass(worker.pool_cls, SoloPool):
+            worker.app.conf.broker_heartbeat = DEFAULTS["broker_heartbeat"]
 
 
 class LeaseThread(threading.Thread):
