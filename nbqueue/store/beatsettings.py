@@ -8,6 +8,7 @@ from __future__ import annotations
 from celery import Celery
 
 from nbqueue.store import keys
+from nbqueue.store.connection import secured
 
 SCHEDULER = "nbqueue.worker.beat:BeatScheduler"
 
@@ -29,5 +30,9 @@ def configure(app: Celery, store_url: str) -> None:
         redbeat_lock_timeout=_LOCK_S,
         # Else RedBeat takes the broker's, which may be another server.
         redbeat_redis_use_ssl=False,
-        redbeat_redis_options={"socket_connect_timeout": 3, "socket_timeout": 30},
+        redbeat_redis_options={
+            "socket_connect_timeout": 3,
+            "socket_timeout": 30,
+            **secured(store_url),
+        },
     )

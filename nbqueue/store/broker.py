@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from nbqueue.core.errors import (
 )
 from nbqueue.core.records import Route
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store import announcing, brokers, message, patience, refusals, routing, transport
+from nbqueue.store import announcing, brokers, message, patience, refusals, routing, tls, transport
 from nbqueue.store.announcing import Address
 from nbqueue.store.connection import redact
 from nbqueue.store.message import RANGE_TASK, Message
@@ -77,8 +76,6 @@ _WATCHFUL: dict[str, Any] = {
 _CONFIRM_S = 10.0
 """How long RabbitMQ has for confirming a message. Less: a disk that is busy looks like a fault."""
 
-_CERT_OPTION = {"redis": "ssl_cert_reqs", "amqps": "cert_reqs"}
-
 _TRIES = 3
 """How often a message is offered to a broker that has just hung up."""
 
@@ -100,9 +97,10 @@ def make_app(
         # Without confirms a publish to a broker that is going down is lost without an error.
         options = {"confirm_publish": True, **options}
         app.conf.task_queue_max_priority = routing.MAX_PRIORITY
-    if broker_url.startswith(("rediss://", "amqps://")) and "ssl_cert_reqs" not in broker_url:
-        # kombu would encrypt and then talk to anybody; redis-py, for the store, verifies.
-        app.conf.broker_use_ssl = {_CERT_OPTION[broker_url[:5]]: ssl.CERT_REQUIRED}
+    secured = tls.of(broker_url)
+    if secured is not None:
+        told = tls.for_amqp if broker_url.startswith("amqps") else tls.for_redis
+        app.conf.broker_use_ssl = told(secured)
     app.conf.broker_connection_timeout = CONNECT_TIMEOUT_S
     app.conf.update(settings or {})
     app.conf.broker_transport_options = brokers.options(broker_url, options)
@@ -110,13 +108,16 @@ def make_app(
 
 
 def plain(url: str) -> str:
-    """Give a broker's URL as Celery writes it."""
+    """Give a broker's URL as Celery writes it; what it says of TLS is in ``broker_use_ssl``."""
     scheme, _, rest = url.partition("://")
-    return f"redis+socket://{rest}" if scheme == "unix" else url
+    if scheme == "unix":
+        return f"redis+socket://{rest}"
+    return tls.without_options(url) if scheme in ("rediss", "amqps") else url
 
 
 def _own_transport(url: str) -> str:
-    scheme, _, rest = plain(url).partition("://")
+    url = plain(url)
+    scheme, _, rest = url.partition("://")
     if scheme == "redis+socket":
         return f"{transport.ALIAS}+socket://{rest}"
     if scheme == "rediss":
@@ -421,6 +422,10 @@ def translated(app: Celery, url: str | None = None) -> Iterator[None]:
         shown = redact(url or str(app.conf.broker_url)).replace(transport.ALIAS, "redis")
         if isinstance(exc, redis.ResponseError) and (found := refusals.explained(exc, shown)):
             raise found from exc
+        if mended := tls.advice(exc):
+            raise BrokerUnreachable(
+                f"the broker at {shown} is not to be trusted: {mended}"
+            ) from None
         raise BrokerUnreachable(
             f"no broker answers at {shown} ({refusals.first_line(exc)}): check that it runs and "
             "that the URL is right"

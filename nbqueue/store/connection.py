@@ -20,7 +20,7 @@ from redis.retry import Retry
 from nbqueue.core.errors import UsageError
 from nbqueue.core.redaction import redact as redact
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store import patience, refusals
+from nbqueue.store import patience, refusals, tls
 from nbqueue.store.patience import Patience, Source, nobody
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def store_url(url: str) -> str:
     """Turn a Celery-style URL into redis-py's (a socket is ``redis+socket://`` in the one)."""
     url = re.sub(r"^redis\+socket://", "unix://", url).replace("?virtual_host=", "?db=")
     # Celery also takes the names of the ssl module; redis-py has words of its own.
-    url = re.sub(r"(ssl_cert_reqs=)CERT_(\w+)", lambda m: m[1] + m[2].lower(), url)
+    url = re.sub(r"(ssl_cert_reqs=)(?:CERT_)?(\w+)", lambda m: m[1] + m[2].lower(), url)
     if not url.startswith(SCHEMES):
         raise UsageError(
             f"the store must be Redis ({', '.join(SCHEMES)}), not {redact(url)!r}; "
@@ -128,6 +128,7 @@ def connect(url: str, *, client_name: str | None = None) -> Store:
     """
     options: dict[str, Any] = {"client_name": client_name} if client_name else {}
     # redis-py 8 would give up a command after 5 s by itself; a busy store under load is slower.
+    options |= secured(url)
     # (redis-py's hints say that any subclass's `from_url` gives a plain client.)
     store: Store = Store.from_url(  # type: ignore[assignment]
         store_url(url),
@@ -138,6 +139,16 @@ def connect(url: str, *, client_name: str | None = None) -> Store:
     )
     store.where = redact(url)
     return store
+
+
+def secured(url: str) -> dict[str, Any]:
+    """Give redis-py's options for TLS, where a store's URL wants it.
+
+    Raises:
+        UsageError: the URL says of it what nobody understands.
+    """
+    found = tls.of(url)
+    return {} if found is None else tls.for_redis(found)
 
 
 def probe(url: str) -> None:
@@ -153,6 +164,7 @@ def probe(url: str) -> None:
                 socket_connect_timeout=CONNECT_TIMEOUT_S,
                 socket_timeout=CONNECT_TIMEOUT_S,
                 retry=Retry(NoBackoff(), 0),
+                **secured(url),
             )
         except ValueError as exc:
             raise UsageError(f"{redact(url)!r} is not a URL of a Redis: {exc}") from None

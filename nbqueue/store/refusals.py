@@ -16,6 +16,7 @@ import redis
 
 from nbqueue.core import errors
 from nbqueue.core.redaction import redact
+from nbqueue.store import tls
 
 
 class BrokerUnreachable(errors.BrokerUnreachable, redis.ConnectionError):
@@ -109,6 +110,8 @@ def code_of(exc: BaseException) -> str | None:
 
 def _away(exc: BaseException, where: str) -> str:
     text = first_line(exc)
+    if mended := tls.advice(exc):
+        return f"Redis at {where} is not to be trusted: {mended}"
     if isinstance(exc, redis.AuthenticationError):
         return f"Redis at {where} refuses these credentials ({text}): check user and password"
     if isinstance(exc, redis.BusyLoadingError):
@@ -118,7 +121,10 @@ def _away(exc: BaseException, where: str) -> str:
             f"Redis at {where} has no room for another connection ({text}): close clients that "
             "nobody needs (CLIENT LIST shows them), or raise its maxclients"
         )
-    return f"no Redis answers at {where} ({text}): check that it runs and that the URL is right"
+    check = "check that it runs"
+    if where.startswith("rediss://"):
+        check += ", that it speaks TLS at this port,"
+    return f"no Redis answers at {where} ({text}): {check} and that the URL is right"
 
 
 def first_line(exc: BaseException) -> str:
