@@ -231,16 +231,20 @@ class Job:
         """
         return cancelling.cancel(self, terminate, items)
 
-    def retry(self, task: AnyTask | None = None) -> Job:
+    def retry(self, task: AnyTask | retrying.Replacements | None = None) -> Job:
         """Run the failed items again, and only those; give this job back.
+
+        When nothing has failed, a line says so.
 
         Args:
             task: The task to run them with, if not the same: the function with its mistake mended.
-                It is called with the same arguments.
+                It is called with the same arguments. Where several tasks of a workflow have failed,
+                a dict of them, by task, by its name, or by the number of the item:
+                ``job.retry({"load": load_again, 7: fit_again})``.
 
         Raises:
             UsageError: another client retries this job at the same moment, or a task is given for a
-                job that runs a cell.
+                job that runs a cell, or for something that has not failed.
             TypeError: the other task does not take these arguments.
         """
         retrying.retry(self._live, task)

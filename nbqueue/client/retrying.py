@@ -7,8 +7,10 @@ begin after all, and so does what was cancelled. Nothing that has succeeded runs
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from nbqueue.client.saying import say
 from nbqueue.core import states
 from nbqueue.core.errors import BrokerUnreachable, UsageError
 from nbqueue.core.records import MOST_ROUNDS, Cancelled, Retried
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
     from nbqueue.client.task import AnyTask
 
 
-def retry(live: Live, task: AnyTask | None) -> None:
+Replacements = Mapping["AnyTask | str | int", "AnyTask"]
+"""Other tasks, by the task or the item whose place they take."""
+
+
+def retry(live: Live, task: AnyTask | Replacements | None) -> None:
     """Open the next round for the failed items of a job and send them.
 
     Raises:
         UsageError: another client opened a round in between, or a job that this workflow follows
-            has not succeeded.
+            has not succeeded, or what is to be replaced has not failed.
         TypeError: the other task does not take the items' arguments.
     """
     client, state = live.client, live.state
@@ -33,6 +39,7 @@ def retry(live: Live, task: AnyTask | None) -> None:
     failed = state.where(states.FAILURE_CODE)
     revoked = state.where(states.REVOKED_CODE) if state.stages else []
     if not failed and not revoked:
+        say(_nothing_to_retry(live))
         return
     if state.current_round >= MOST_ROUNDS:
         raise UsageError(
@@ -44,12 +51,11 @@ def retry(live: Live, task: AnyTask | None) -> None:
         _check_followed(live)
     if task is None and not state.stages:
         live.function()  # (a Celery project's task has none here)
-    if task is not None:
-        if not hasattr(task, "body"):
-            raise UsageError(f"job.retry() takes a task (@nq.task), not {task!r}")
-        _check_fits(live, task, list(filter(live.is_cause, failed)))
-        function = client.code.address(task.body)
-        name = name if state.stages else task.name
+    causes = list(filter(live.is_cause, failed))
+    others = _replaced(live, causes, task)
+    if others and not state.stages:
+        other = others[causes[0]]
+        name, function = other.name, client.code.address(other.body)
     items = sorted(failed + revoked)
     record = Retried(
         round=state.current_round + 1,
@@ -58,7 +64,7 @@ def retry(live: Live, task: AnyTask | None) -> None:
         task=name,
         function=function if not state.stages else "",
     )
-    stages = _stages(live, items, function if task is not None else "")
+    stages = _stages(live, items, others)
     if client.joblog.retry(live.id, record, stages, len(revoked)) == 0:
         client.follower.catch_up(live)
         raise UsageError(
@@ -105,34 +111,88 @@ def _send(live: Live, record: Retried, start: int, stop: int) -> None:
         raise
 
 
-def _check_fits(live: Live, task: AnyTask, items: list[int]) -> None:
-    """Raise unless a task can take the place of the one that some items failed in."""
+def _nothing_to_retry(live: Live) -> str:
+    state = live.state
+    cancelled = state.counts[states.REVOKED_CODE]
+    so_far = "" if live.finished else f" so far ({state.n_done:,} of {state.n:,} items ended)"
+    said = f"nothing of job {live.name!r} has failed{so_far}, so there is nothing to retry"
+    if cancelled:
+        said += f"; {cancelled:,} item(s) were cancelled, and are submitted anew as a job"
+    return said
+
+
+def _replaced(
+    live: Live, causes: list[int], task: AnyTask | Replacements | None
+) -> dict[int, AnyTask]:
+    """Give the tasks that take the place of others, by the failed items that they run."""
+    if task is None:
+        return {}
     if live.kind() != "function":
         raise UsageError(
             f"job {live.name!r} runs a cell, and another task cannot take its place: "
             "job.retry() runs the same again; mend the cell and enqueue it anew"
         )
-    found = [live.state.stage_of(i) for i in items]
-    names = {stage.spec.task for stage in found if stage is not None}
+    if isinstance(task, Mapping):
+        found = {i: new for old, new in task.items() for i in _of(live, causes, old)}
+    else:
+        _check_is_one(live, causes)
+        found = dict.fromkeys(causes, task)
+    for i, new in found.items():
+        if not hasattr(new, "body"):
+            raise UsageError(f"job.retry() takes a task (@nq.task), not {new!r}")
+        _check_fits(live, new, i)
+    return found
+
+
+def _of(live: Live, causes: list[int], old: AnyTask | str | int) -> list[int]:
+    """List the failed items that a task or an item's number means."""
+    if isinstance(old, int):
+        found = [i for i in causes if i == old % live.state.n]
+    else:
+        found = [i for i in causes if _task_of(live, i) == getattr(old, "name", old)]
+    if found:
+        return found
+    failed = dict.fromkeys(f"{_task_of(live, i)!r} (item {i})" for i in causes[:5])
+    more = ", …" if len(causes) > 5 else ""
+    raise UsageError(
+        f"{getattr(old, 'name', old)!r} is not among what failed in job {live.name!r}: "
+        f"{', '.join(failed)}{more}"
+    )
+
+
+def _task_of(live: Live, i: int) -> str:
+    stage = live.state.stage_of(i) if live.state.stages else None
+    return live.state.task if stage is None else stage.spec.task
+
+
+def _check_is_one(live: Live, causes: list[int]) -> None:
+    """Raise unless one task can take the place of all that failed."""
+    names = {_task_of(live, i) for i in causes}
     if len(names) > 1:
+        which = ", ".join(f"{name!r}: …" for name in sorted(names))
         raise UsageError(
             f"in job {live.name!r} failed {', '.join(map(repr, sorted(names)))}, and one task "
-            f"cannot take the place of {len(names)}: mend what they use and job.retry()"
+            f"cannot take the place of {len(names)}: say which takes whose, "
+            f"job.retry({{{which}}}), or mend what they use and job.retry()"
         )
+
+
+def _check_fits(live: Live, task: AnyTask, i: int) -> None:
+    """Raise unless a task can take the place of the one that an item failed in."""
     signature = inspect.signature(task.body)
-    for i, stage in zip(items, found, strict=True):
-        args, kwargs = live.call(i)
-        taken = () if stage is None or stage.takes is None else (None,)
-        try:
-            signature.bind(*taken, *args, **kwargs)
-        except TypeError as exc:
-            raise TypeError(
-                f"{task.name}{signature} does not take the arguments of item {i}: {exc}; "
-                "nothing was retried"
-            ) from None
+    stage = live.state.stage_of(i) if live.state.stages else None
+    args, kwargs = live.call(i)
+    taken = () if stage is None or stage.takes is None else (None,)
+    try:
+        signature.bind(*taken, *args, **kwargs)
+    except TypeError as exc:
+        raise TypeError(
+            f"{task.name}{signature} does not take the arguments of item {i}: {exc}; "
+            "nothing was retried"
+        ) from None
 
 
-def _stages(live: Live, items: list[int], function: str) -> list[tuple[int, int, str]]:
+def _stages(live: Live, items: list[int], others: dict[int, AnyTask]) -> list[tuple[int, int, str]]:
     """Say of a workflow's stages how many of their items are meant, and their new function."""
     if not live.state.stages:
         return []
@@ -141,6 +201,9 @@ def _stages(live: Live, items: list[int], function: str) -> list[tuple[int, int,
         stage = live.state.stage_of(i)
         if stage is not None:
             counts[stage.number] = counts.get(stage.number, 0) + 1
-    failed = filter(live.is_cause, live.state.where(states.FAILURE_CODE)) if function else []
-    new = {stage.number for i in failed if (stage := live.state.stage_of(i)) is not None}
-    return [(s, count, function if s in new else "") for s, count in sorted(counts.items())]
+    new = {
+        stage.number: live.client.code.address(task.body)
+        for i, task in others.items()
+        if (stage := live.state.stage_of(i)) is not None
+    }
+    return [(s, count, new.get(s, "")) for s, count in sorted(counts.items())]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nbqueue as nq
-from nbqueue.core.errors import UpstreamFailed
+from nbqueue.core.errors import UpstreamFailed, UsageError
 from nbqueue.notebook import taking
 from nbqueue.notebook.table import Query, Table
 
@@ -695,6 +695,40 @@ def test_an_argument_too_many_for_a_bound_task_is_told():
 
     with pytest.raises(TypeError, match=r"too many positional arguments"):
         nq.run(same.s(1) | bound.s(2))
+
+
+def test_different_failed_steps_are_each_replaced_and_what_has_not_failed_is_not():
+    @nq.task
+    def north(x):
+        raise TooHot(x)
+
+    @nq.task
+    def south(x):
+        raise OSError(x)
+
+    job = nq.run(nq.chord([north.si(1), south.si(2), north.si(3)], total.s()))
+    assert job.wait(WAIT_S)
+    with pytest.raises(UsageError, match=r"say which takes whose, job.retry\(\{'north': …"):
+        job.retry(same)
+    with pytest.raises(UsageError, match=r"'total' is not among what failed .*'north' \(item 0\)"):
+        job.retry({"total": total})
+    with pytest.raises(TypeError, match="does not take the arguments of item 1"):
+        job.retry({"south": nq.task(lambda: 1)})
+    times = nq.task(lambda x: 10 * x, name="times")
+    assert job.retry({north: same, 1: times}).result(WAIT_S) == 1 + 20 + 3
+
+
+def test_a_retry_of_what_has_not_failed_says_so(capfd):
+    job = add.map([1, 2], [3, 4], name="all well")
+    assert job.result(WAIT_S) == [4, 6]
+    assert job.retry() is job
+    assert "nothing of job 'all well' has failed, so there is nothing to retry" in (
+        capfd.readouterr().err
+    )
+    gone = add.with_options(queue="nobody").map([1], [2], name="gone")
+    gone.cancel()
+    gone.retry()
+    assert "1 item(s) were cancelled" in capfd.readouterr().err
 
 
 # -- replaced tasks --------------------------------------------------------------------------------
