@@ -60,3 +60,22 @@ def test_a_job_that_waits_for_its_time_or_behind_others_is_not_unheard(capfd, ga
     assert behind.result(30) == 0
     blocking.result(30)
     later.cancel()
+
+
+def test_a_step_in_the_middle_of_a_workflow_says_so_when_its_turn_has_come(capfd, until, gate):
+    def wait(path):
+        import time
+
+        while not path.exists():
+            time.sleep(0.01)
+        return 1
+
+    job = nq.run(nq.task(wait).s(gate) | nq.group(f.s().set(queue="far"), f.s()) | f.s())
+    until(lambda: job.state == "STARTED")
+    assert job.wait(2.5) is False
+    assert "no worker" not in repr(job) + capfd.readouterr().err  # it is not its turn yet
+    gate.touch()
+    until(lambda: "; no worker consumes queue 'far'>" in repr(job))
+    assert "no worker listens on queue 'far'" in capfd.readouterr().err
+    job.cancel()
+    assert "no worker" not in repr(job)
