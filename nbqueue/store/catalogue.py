@@ -62,6 +62,15 @@ def find(store: redis.Redis, id_or_name: str) -> str:
     raise UnknownJob(f"no job with id or name {id_or_name!r}: {hint}")
 
 
+def tasks(store: redis.Redis, limit: int = 1000) -> set[str]:
+    """Name the tasks of the latest jobs; a workflow's are one name (``"load | fit"``)."""
+    ids = [i.decode() for i in cast("list[bytes]", store.zrevrange(keys.JOBS, 0, limit - 1))]
+    pipe = store.pipeline(transaction=False)
+    for job_id in ids:
+        pipe.hget(keys.meta(job_id), "task")
+    return {raw.decode() for raw in pipe.execute() if raw is not None}
+
+
 def summaries(store: redis.Redis) -> list[Summary]:
     """List all jobs, latest first; forgets the names of those that have expired."""
     ids = [i.decode() for i in cast("list[bytes]", store.zrevrange(keys.JOBS, 0, -1))]

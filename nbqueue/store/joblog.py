@@ -406,6 +406,10 @@ class JobLog:
         """
         return catalogue.find(self._store, id_or_name)
 
+    def tasks(self) -> set[str]:
+        """Name the tasks of the latest jobs; a workflow's are one name."""
+        return catalogue.tasks(self._store)
+
     def summaries(self) -> list[Summary]:
         """List all jobs, latest first; forgets the names of those that have expired."""
         return catalogue.summaries(self._store)

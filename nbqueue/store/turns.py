@@ -107,7 +107,8 @@ class Turns:
     def set_rate(self, task: str, rate: float | None) -> None:
         """Overrule the rate of a task, in items a second; 0 lifts it, ``None`` overrules no more.
 
-        Workers heed it at once where the task has a rate limit of its own, elsewhere in seconds.
+        Workers heed it at once where the task has a rate limit of its own, elsewhere when they are
+        told of it, or within seconds.
         """
         names = [keys.RATES, keys.paced(task), keys.LATER, keys.LATER_BELL, keys.limit(task)]
         self._rate_set(keys=names, args=[task, "" if rate is None else rate])

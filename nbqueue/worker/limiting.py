@@ -34,6 +34,8 @@ def set_rate(state: Any, task_name: str, rate_limit: str | float | None, **_: An
     except (ValueError, KeyError):
         return {"error": f"Invalid rate limit string: {rate_limit!r}"}
     state.app.nbqueue_place().turns.set_rate(task_name, found)
+    # Before the answer: what is begun after it heeds the rate, in every worker that has answered.
+    state.app.nbqueue_tally.set_rates(True, anew=True)
     if found is None:
         return {"ok": f"task {task_name!r} has its own rate limit"}
     return {"ok": f"task {task_name!r}: {rate_limit or 'no rate limit'}, all workers together"}

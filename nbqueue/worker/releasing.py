@@ -91,5 +91,5 @@ class ReleasingThread(threading.Thread):
     def _look_after(self, place: Workplace) -> None:
         place.turns.renew([request.id for request in active_requests()])
         place.sequels.release()  # what a process was about to begin that has died since
-        place.tally.rates_are_set = bool(place.store.exists(keys.RATES))
+        place.tally.set_rates(bool(place.store.exists(keys.RATES)))
         self._looked_after = time.monotonic()

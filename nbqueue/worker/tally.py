@@ -7,7 +7,8 @@ forked, with a slot for each. Nobody waits for anybody; a reader that comes betw
 a number that is one step old.
 
     slot:  16 bytes id of the message | uint64 items recorded | int64 item | float64 begun
-    after all slots: a byte that is 1 when the worker leaves, one that is 1 when rates are set
+    after all slots: a byte that is 1 when the worker leaves, one that is 0 when no rates are set
+                     and changes with each that is
 """
 
 from __future__ import annotations
@@ -79,13 +80,20 @@ class Tally:
         return found
 
     @property
-    def rates_are_set(self) -> bool:
-        """Whether some task's rate was set from outside: the main process tells its children."""
-        return self._memory[_RATES_AT] != 0
+    def rates_are_set(self) -> int:
+        """Whether some task's rate was set from outside: the main process tells its children.
 
-    @rates_are_set.setter
-    def rates_are_set(self, yes: bool) -> None:
-        self._memory[_RATES_AT] = yes
+        Another number each time when they are set anew; 0 when none is.
+        """
+        return self._memory[_RATES_AT]
+
+    def set_rates(self, some: bool, *, anew: bool = False) -> None:
+        """Say whether rates are set from outside; ``anew`` when one was just now."""
+        before = self._memory[_RATES_AT]
+        if not some:
+            self._memory[_RATES_AT] = 0
+        elif anew or not before:
+            self._memory[_RATES_AT] = before % 255 + 1
 
     def done(self) -> int:
         """Give how many items this worker has recorded since it started."""

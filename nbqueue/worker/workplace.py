@@ -78,7 +78,7 @@ class Workplace:
         )
         self.joblog = JobLog(self.store, wiring.keyring, expires_s=RESULT_EXPIRES_S)
         self.turns = Turns(self.store)
-        self._rates: tuple[float, dict[str, float]] = (-inf, {})
+        self._rates: tuple[float, int, dict[str, float]] = (-inf, 0, {})
         self.later = Later(
             self.store,
             wiring.keyring,
@@ -137,10 +137,11 @@ class Workplace:
 
     def rate_from_outside(self, task: str) -> float | None:
         """Give the rate that was set for a task while it runs, as of a moment ago."""
-        read, rates = self._rates
-        if time.monotonic() - read > _RATES_S:
+        read, known, rates = self._rates
+        told = self.tally.rates_are_set
+        if told != known or time.monotonic() - read > _RATES_S:
             rates = self.turns.rates()
-            self._rates = (time.monotonic(), rates)
+            self._rates = (time.monotonic(), told, rates)
         return rates.get(task)
 
     @cached_property

@@ -89,16 +89,19 @@ def test_a_rate_is_changed_while_the_job_runs(client, until):
         nq.control.rate_limit("changed", "often")
 
 
-def test_a_rate_is_set_for_a_task_that_has_none(client, until):
+def test_a_rate_that_is_set_for_a_task_that_has_none_holds_at_once(capfd):
     task = now.with_options(name="free")
-    nq.control.rate_limit(task, "20/s")
-
-    def is_heeded():
+    for rate in ("20/s", "40/s"):
+        nq.control.rate_limit(task, rate)
         begun = sorted(task.map(range(12)).result(20))
-        return begun[-1] - begun[0] > 0.3
-
-    until(is_heeded)
+        assert begun[-1] - begun[0] > 0.2
+    assert "has been sent yet" not in capfd.readouterr().err
     nq.control.rate_limit(task, None)
+    nq.control.rate_limit("fre", 5)
+    said = capfd.readouterr().err
+    assert "no task 'fre' has been sent yet" in said
+    assert "did you mean 'free'?" in said
+    nq.control.rate_limit("fre", None)
 
 
 # -- concurrency -----------------------------------------------------------------------------------

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.job import Job
 from nbqueue.client.remote.asking import Question, ask, names, seconds, tell
 from nbqueue.client.remote.inspecting import Destination, Inspecting
+from nbqueue.client.saying import say
 from nbqueue.client.task import Task
 from nbqueue.core.errors import UsageError
 
@@ -133,12 +135,25 @@ class Control(Inspecting):
     ) -> pd.DataFrame:
         """Have a task run at most so often: ``"10/s"``, ``"100/m"``; 0 lifts its limit.
 
-        A notebook's task on all workers together, within a second and until told otherwise:
-        ``None`` gives it back its own limit. One of Celery's on each worker by itself, until that
-        ends.
+        A notebook's task on all workers together, from when this returns and until told otherwise:
+        ``None`` gives it back its own limit. A line says so when no such task has been heard of.
+        One of Celery's on each worker by itself, until that ends.
         """
         arguments = {"task_name": _name(task), "rate_limit": rate}
-        return self._order("rate_limit", arguments, destination, timeout)
+        found = self._order("rate_limit", arguments, destination, timeout)
+        if isinstance(task, str) and found["answer"].str.contains("all workers together").any():
+            self._doubt(task)
+        return found
+
+    def _doubt(self, task: str) -> None:
+        """Say so if none of the latest jobs is of a task of that name."""
+        known = self._client().joblog.tasks()
+        single = {step for name in known for step in name.split(" | ")}
+        if task in single or any(name.endswith(" tasks") for name in known):  # a long workflow
+            return
+        near = difflib.get_close_matches(task, sorted(single), n=3)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        say(f"no task {task!r} has been sent yet: the limit will hold for the first one{hint}")
 
     def time_limit(
         self,
