@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mutabl
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
 from nbqueue.client import awaiting, cancelling, frame, loglines, pulling, retrying
-from nbqueue.client.canvas import gathering
+from nbqueue.client.canvas import gathering, jobgraph
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
 from nbqueue.client.live_frame import LiveFrame
@@ -24,6 +24,7 @@ from nbqueue.core.outputs import settle
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nbqueue.client.canvas.graph import Graph
     from nbqueue.client.task import AnyTask
     from nbqueue.client.why.why import JobWhy, Why
 
@@ -283,6 +284,20 @@ class Job:
         """Give how many items are in each state, by Celery's names (zeros included)."""
         with self._live.lock:
             return dict(zip(states.NAMES, self._live.state.counts, strict=True))
+
+    def graph(self) -> Graph:
+        """Give a drawing of its steps and how far each is: SVG in a notebook, text elsewhere.
+
+        A job that is no workflow is one step.
+
+        >>> job = nq.run(double.s(1) | double.s())          # doctest: +CLUSTER
+        >>> job.result()                                    # doctest: +CLUSTER
+        4
+        >>> job.graph()                                     # doctest: +CLUSTER
+        1  double(1)    SUCCESS
+        2  double(‹1›)  SUCCESS
+        """
+        return jobgraph.graph_of_job(self._live)
 
     def timings(self) -> dict[str, float]:
         """Give the job's times in seconds.

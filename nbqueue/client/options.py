@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from difflib import get_close_matches
 from enum import Enum
 from math import inf
 from typing import Any
@@ -100,12 +101,8 @@ class TaskOptions:
             TypeError: there is no such option.
             UsageError: a value is not possible.
         """
-        known = {f.name for f in fields(self)}
-        if unknown := set(options) - known:
-            raise TypeError(
-                f"unknown task option {', '.join(map(repr, sorted(unknown)))}; "
-                f"there are {', '.join(sorted(known))}"
-            )
+        if unknown := set(options) - OPTIONS:
+            raise TypeError(unknown_options("task", unknown, OPTIONS))
         new = replace(self, **options)
         for name, kind, words in _KINDS:
             value = getattr(new, name)
@@ -120,11 +117,34 @@ class TaskOptions:
         rate_per_s(new.rate_limit)
         if new.concurrency is not None:
             new = replace(new, concurrency=check_count(new.concurrency, "concurrency"))
-        for name in ("soft_time_limit", "time_limit"):
-            check_seconds(getattr(new, name), name)
+        check_time_limits(new.soft_time_limit, new.time_limit)
         if new.chunksize is not None:
             new = replace(new, chunksize=check_count(new.chunksize, "chunksize"))
         return new
+
+
+OPTIONS = frozenset(field.name for field in fields(TaskOptions))
+"""Names of all options."""
+
+
+def unknown_options(what: str, unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Say that there are no such options, which ones are meant perhaps, and which there are."""
+    names = sorted(known)
+    near = [name for word in sorted(unknown) for name in get_close_matches(word, names, n=1)]
+    hint = f" (did you mean {' and '.join(map(repr, near))}?)" if near else ""
+    shown = ", ".join(map(repr, sorted(unknown)))
+    return f"unknown {what} option {shown}{hint}; there are {', '.join(names)}"
+
+
+def check_time_limits(soft: float | None, hard: float | None) -> None:
+    """Raise UsageError unless limits are ``None`` or seconds, the soft one before the hard one."""
+    check_seconds(soft, "soft_time_limit")
+    check_seconds(hard, "time_limit")
+    if soft is not None and hard is not None and soft > hard:
+        raise UsageError(
+            f"soft_time_limit is {soft:g} s and time_limit {hard:g} s: an item would be killed "
+            "before it is interrupted; the soft one must be the shorter one"
+        )
 
 
 MOST_URGENT = 9

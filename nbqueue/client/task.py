@@ -112,7 +112,7 @@ class Task(Timed, Generic[P, R]):
         42
         """
         task = self.with_options(**options) if options else self
-        return task._submit(tuple(args), dict(kwargs or {}), name=name)
+        return task._submit(given_args(args, "apply_async"), dict(kwargs or {}), name=name)
 
     # -- many calls ----------------------------------------------------------------------------
 
@@ -235,9 +235,7 @@ class Task(Timed, Generic[P, R]):
     ) -> Schedule:
         terms, rest = Terms.split(options)
         task = self.with_options(**rest) if rest else self
-        if isinstance(args, str) or not isinstance(args, Iterable):
-            raise TypeError(f"args takes a tuple or a list of arguments, not {args!r}")
-        args, kwargs = tuple(args), dict(kwargs or {})
+        args, kwargs = given_args(args, "a schedule"), dict(kwargs or {})
         if why := task.misfit(args, kwargs):
             raise TypeError(f"{why}; nothing was sent")
         sub = task.submission(name if name is not None else task.name)
@@ -340,6 +338,19 @@ def of_behaviour(behaviour: Behaviour, options: Mapping[str, Any]) -> AnyTask:
     made = Task(function, TaskOptions().updated({**own, **options}))
     made.body = behaviour
     return made
+
+
+def given_args(args: Any, where: str) -> Row:
+    """Give positional arguments as a tuple.
+
+    Raises:
+        TypeError: it is no tuple or list of them: one argument, most likely.
+    """
+    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+        raise TypeError(
+            f"{where} takes a tuple or a list of arguments, not {args!r}: for one, args=({args!r},)"
+        )
+    return tuple(args)
 
 
 def _check_iterable(value: Any, where: str, hint: str) -> None:

@@ -135,7 +135,14 @@ def nbqueue_resize(state: Any, n: int) -> dict[str, Any]:
 def nbqueue_shrink(state: Any, n: int = 1) -> dict[str, Any]:
     """Have N processes fewer; those that are busy end after what they run."""
     consumer = state.consumer
+    if not _resizable(consumer):
+        return nbqueue_resize(state, n)  # type: ignore[no-any-return]
     now = consumer.pool.num_processes - consumer.nbqueue_keeper.leaving
+    if n >= now:
+        return {
+            "error": f"this worker has {now} process(es), and {n} fewer would leave it none: at "
+            f"most {now - 1} can be taken away, and nq.control.shutdown() ends a worker"
+        }
     said: dict[str, Any] = nbqueue_resize(state, now - n)
     return said
 

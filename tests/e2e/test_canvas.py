@@ -731,6 +731,26 @@ def test_a_retry_of_what_has_not_failed_says_so(capfd):
     assert "1 item(s) were cancelled" in capfd.readouterr().err
 
 
+def test_a_job_draws_its_steps_and_says_how_far_each_is():
+    fails = nq.task(lambda x: x / 0, name="fails")
+    made = numbers.s(3) | nq.map(same) | total.s() | fails.s()
+    made.link_error(same.si(5))
+    job = nq.run(made)
+    assert job.wait(WAIT_S)
+    assert [" ".join(line.split()) for line in repr(job.graph()).splitlines()] == [
+        "1 numbers(3) SUCCESS",
+        "2 map(same, ‹1›) SUCCESS",
+        "3 total(‹2›) SUCCESS",
+        "4 fails(‹3›) FAILURE",
+        "5 same(5) if 1–4 fail; SUCCESS",
+    ]
+    assert "fails(‹3›) · FAILURE" in job.graph().svg()
+    plain = same.map(range(5))
+    assert plain.result(WAIT_S)
+    assert repr(plain.graph()) == "1  same(…) × 5  SUCCESS"
+    assert repr(nq.job(job.id).graph()) == repr(job.graph())
+
+
 # -- replaced tasks --------------------------------------------------------------------------------
 
 

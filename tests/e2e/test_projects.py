@@ -57,6 +57,12 @@ def hold(gate):
         time.sleep(0.01)
     return "over"
 
+@app.task(bind=True)
+def shy(self, times):
+    if self.request.retries < times:
+        raise self.retry(countdown=0)
+    return self.request.retries
+
 @app.task(ignore_result=True)
 def forgetful():
     return 1
@@ -172,6 +178,34 @@ def test_its_tasks_have_names_signatures_docs_and_completion(drive):
     assert "proj.tasks.add(x, y=1)" in shown
     assert [name for name in attributes if "shout" in name]
     assert [name for name in keys if "proj.more" in name]
+
+
+def test_a_name_that_is_none_of_its_tasks_says_which_there_are(drive):
+    out = drive(
+        """
+        out = []
+        for ask in (lambda: tasks.shuot, lambda: tasks["proj.tasks.hodl"], lambda: tasks.add):
+            try:
+                ask()
+            except (AttributeError, nq.UsageError) as exc:
+                out.append(str(exc))
+        out.append(hasattr(tasks, "_repr_html_"))
+        """
+    )
+    assert "no task 'shuot'; did you mean 'shout'? It has proj.more.add, " in out[0]
+    assert "did you mean 'hold'?" in out[1]
+    assert "write tasks['proj.more.add'] or tasks['proj.tasks.add']" in out[2]
+    assert out[3] is False
+
+
+def test_a_calls_retries_are_counted_where_the_project_keeps_them(drive):
+    out = drive(
+        """
+        job = tasks.shy.map([0, 2])
+        out = [job.result(30), job.to_frame()["attempts"].tolist()]
+        """
+    )
+    assert out == [[0, 2], [1, 3]]
 
 
 def test_calls_are_jobs(drive, project):

@@ -9,6 +9,7 @@ import pytest
 import nbqueue as nq
 from nbqueue.client.canvas.compiling import Given, draft
 from nbqueue.client.canvas.signature import Chain
+from nbqueue.core.errors import UsageError
 from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread
 from nbqueue.notebook.views import things
 
@@ -518,3 +519,12 @@ def test_a_bound_task_may_be_replaced_here_too():
 def test_a_task_without_arguments_is_told_how_to_become_a_signature(compose):
     with pytest.raises(nq.UsageError, match=r"for a call of that task, write same\.s"):
         compose()
+
+
+def test_what_is_nested_too_deeply_says_so():
+    made = add.s(1, 2)
+    for _ in range(1000):
+        made = nq.group(made, add.s(1, 2)) | nq.task(sum).s()
+    with pytest.raises(UsageError, match="nested more deeply than Python can follow"):
+        made.graph()
+    assert repr(made) == "<Chord, very deeply nested>"

@@ -5,6 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
+import nbqueue as nq
 from nbqueue.client.options import TaskOptions, check_count, rate_per_s
 from nbqueue.core.errors import UsageError
 from nbqueue.store.connection import redact, store_url
@@ -94,3 +95,23 @@ def test_celerys_urls_of_a_store_are_understood():
     with pytest.raises(UsageError, match="backend='redis") as caught:
         store_url("amqp://user:s3cret@host")
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_misspelt_option_says_which_is_meant():
+    with pytest.raises(TypeError, match=r"'prioriti' \(did you mean 'priority'\?\)"):
+        nq.task(prioriti=3)
+
+
+def test_a_soft_limit_beyond_the_hard_one_is_refused():
+    with pytest.raises(UsageError, match="soft_time_limit is 10 s and time_limit 5 s"):
+        nq.task(soft_time_limit=10, time_limit=5)
+    task = nq.task(soft_time_limit=10)(len)
+    with pytest.raises(UsageError, match="must be the shorter one"):
+        task.with_options(time_limit=1)
+
+
+def test_one_argument_that_is_no_tuple_of_them_says_how_it_is_written():
+    task = nq.task(len)
+    for send in (task.apply_async, task.s().apply_async):
+        with pytest.raises(TypeError, match=r"not 1: for one, args=\(1,\)"):
+            send(1)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbqueue.client.schedules import timing
+from nbqueue.client.schedules.terms import Terms
 from nbqueue.core.errors import UsageError
 from nbqueue.core.spans import exactly, seconds
 
@@ -162,3 +163,10 @@ def test_a_time_zone():
 def test_an_interval_longer_than_ten_years_is_refused():
     with pytest.raises(UsageError, match="at most ten years"):
         timing.every(1e12, 0.0)
+
+
+def test_a_misspelt_option_of_a_schedule_names_those_of_schedules_too():
+    with pytest.raises(TypeError, match=r"schedule option 'overlp' \(did you mean 'overlap'\?\)"):
+        Terms.split({"overlp": False})
+    terms, rest = Terms.split({"overlap": False, "queue": "gpu"})
+    assert (terms.overlap, rest) == (False, {"queue": "gpu"})

@@ -77,7 +77,14 @@ def draft(signature: Any, given: Given | None = None) -> Draft:
     if is_empty_chain(signature):
         raise UsageError("a chain without tasks has nothing to run")
     steps = _Steps()
-    result = steps.whole(signature, given or Given())
+    try:
+        result = steps.whole(signature, given or Given())
+    except RecursionError:
+        raise UsageError(
+            "the workflow is nested more deeply than Python can follow (some hundred chords in one "
+            "another): write its steps one after the other, or have a step return what to go over "
+            "(plan.s() | nq.map(f))"
+        ) from None
     return Draft(tuple(steps.steps), result)
 
 

@@ -29,14 +29,16 @@ _MOST_WRITTEN = 500
 
 @dataclass(frozen=True)
 class Graph:
-    """A workflow's steps and their order; from ``workflow.graph()``."""
+    """A workflow's steps and their order; from ``workflow.graph()`` and ``job.graph()``."""
 
     draft: Draft
+    states: tuple[str, ...] = ()
+    """How far each step is, of one that was sent."""
 
     def __repr__(self) -> str:
         steps = self.draft.steps
         labels = [label(step) for step in steps[:_MOST_WRITTEN]]
-        notes = [note(step) for step in steps[:_MOST_WRITTEN]]
+        notes = [self._note(i) for i in range(len(labels))]
         width = len(str(len(steps)))
         wide = max(
             (len(text) for text, about in zip(labels, notes, strict=True) if about), default=0
@@ -49,10 +51,17 @@ class Graph:
             lines.append(f"… and {len(steps) - _MOST_WRITTEN:,} more steps")
         return "\n".join(lines) or "(nothing to run)"
 
+    def _note(self, i: int) -> str:
+        said = (note(self.draft.steps[i]), self.states[i] if self.states else "")
+        return "; ".join(filter(None, said))
+
     def svg(self) -> str:
         """Give the drawing, as SVG."""
         steps = self.draft.steps
-        nodes = [Node(label(step), rescue=bool(step.rescues)) for step in steps]
+        nodes = [
+            Node(_with(label(step), self.states[i : i + 1]), rescue=bool(step.rescues))
+            for i, step in enumerate(steps)
+        ]
         return drawing.svg(nodes, edges(steps))
 
     def _repr_html_(self) -> str:
@@ -62,6 +71,10 @@ class Graph:
 
     def _repr_svg_(self) -> str | None:
         return self.svg() if 0 < len(self.draft.steps) <= _MOST_DRAWN else None
+
+
+def _with(text: str, state: Sequence[str]) -> str:
+    return " · ".join(filter(None, (text, *state)))
 
 
 def graph_of(draft: Draft) -> Graph:

@@ -41,6 +41,11 @@ def drafted(
     options: dict[str, Any] | None = None,
 ) -> Draft:
     """Give the steps of a signature with more arguments and options, and what they link to it."""
+    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+        raise TypeError(
+            f"a signature takes a tuple or a list of more arguments, not {args!r}: for one, "
+            f"args=({args!r},)"
+        )
     given = Given(args=tuple(args), kwargs=dict(kwargs or {}), options=dict(options or {}))
     linked = {key: given.options.pop(key) for key in ("link", "link_error") if key in given.options}
     if linked:

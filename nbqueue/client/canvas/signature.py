@@ -114,7 +114,7 @@ class Workflow(Timed, Beside):
         **options: Any,
     ) -> Job:
         """Run it with more arguments in front, and options for this run; see `nbqueue.run`."""
-        return running.start(self, name, args or (), kwargs, options)
+        return running.start(self, name, () if args is None else args, kwargs, options)
 
     def delay(self, *args: Any, **kwargs: Any) -> Job:
         """Run it with more arguments in front: Celery's name for running.
@@ -164,7 +164,10 @@ class Workflow(Timed, Beside):
         return graph_of(compiling.draft(self))
 
     def __repr__(self) -> str:
-        return written(self)
+        try:
+            return written(self)
+        except RecursionError:  # Celery composes what nothing can walk
+            return f"<{type(self).__name__}, very deeply nested>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuilt, (dict(self),)

@@ -7,6 +7,7 @@ one of by-value tasks.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -223,7 +224,23 @@ class Tasks(Mapping[str, ProjectTask]):
     def __getitem__(self, name: str) -> ProjectTask:
         if name in self._tasks:
             return self._tasks[name]
-        raise UsageError(f"the project has no task {name!r}; it has {', '.join(self._tasks)}")
+        raise UsageError(self._no(name))
+
+    def __getattr__(self, name: str) -> ProjectTask:
+        """Say which tasks there are: those that are attributes are found before this is asked."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        same = [known for known in self._tasks if known.rpartition(".")[2] == name]
+        if same:
+            which = " or ".join(f"tasks[{known!r}]" for known in same)
+            raise AttributeError(f"{name!r} is no single task's last word: write {which}")
+        raise AttributeError(self._no(name))
+
+    def _no(self, name: str) -> str:
+        words = {known.rpartition(".")[2]: known for known in self._tasks}
+        near = difflib.get_close_matches(name.rpartition(".")[2], words, n=3)
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        return f"the project has no task {name!r}; {hint}It has {', '.join(self._tasks) or 'none'}"
 
     def __contains__(self, name: object) -> bool:
         return name in self._tasks

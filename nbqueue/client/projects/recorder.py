@@ -200,6 +200,8 @@ class Recorder(threading.Thread):
             results=results.encode([value], client.blobs),
             errors=errors,
             error_of=((item, 0),) if errors else (),
+            # Celery keeps how often it was retried where the project says result_extended.
+            retries=((item, retries),) if (retries := int(meta.get("retries") or 0)) else (),
         )
         if client.joblog.commit(self._live.id, record, client.now()).ready:
             client.sequels.release()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.job import Job
+from nbqueue.client.options import check_time_limits
 from nbqueue.client.remote.asking import Question, ask, names, seconds, tell
 from nbqueue.client.remote.inspecting import Destination, Inspecting
 from nbqueue.client.saying import say
@@ -169,6 +170,7 @@ class Control(Inspecting):
         messages that are begun from now on, and is in the workers' memory until they end.
         """
         limits = {"soft": seconds(soft, "soft"), "hard": seconds(hard, "hard")}
+        check_time_limits(soft, hard)
         arguments = {"task_name": _name(task), **limits}
         return self._order("time_limit", arguments, destination, timeout)
 

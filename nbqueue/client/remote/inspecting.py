@@ -208,7 +208,8 @@ class Inspecting:
         said = self._put(command, arguments, destination, timeout).said
         frame = answers.orders(said)
         if not frame.empty and not frame["ok"].any():
-            raise UsageError(f"{command}: {'; '.join(answers.refusals(said))}; nothing was done")
+            name = command.replace("nbqueue_", "pool_")  # ours in the place of Celery's
+            raise UsageError(f"{name}: {'; '.join(answers.refusals(said))}; nothing was done")
         return frame
 
     def _both(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from nbqueue.client.options import OPTIONS, unknown_options
 from nbqueue.client.schedules import timing
 from nbqueue.core.errors import UsageError
 from nbqueue.core.timetable import Rule, Timetable
@@ -33,8 +34,14 @@ class Terms:
 
     @staticmethod
     def split(options: dict[str, Any]) -> tuple[Terms, dict[str, Any]]:
-        """Give the terms among some options, and the others."""
+        """Give the terms among some options, and the others, which are a task's.
+
+        Raises:
+            TypeError: there is no such option of either.
+        """
         own = {f.name for f in fields(Terms)}
+        if unknown := set(options) - own - OPTIONS:
+            raise TypeError(unknown_options("schedule", unknown, own | OPTIONS - _OF_ONE_RUN))
         terms = Terms(**{name: value for name, value in options.items() if name in own})
         if not isinstance(terms.overlap, bool):
             raise UsageError(f"overlap must be True or False, not {terms.overlap!r}")
@@ -52,6 +59,8 @@ class Terms:
             starting_deadline=self.starting_deadline,
         )
 
+
+_OF_ONE_RUN = {"countdown", "eta"}
 
 _BOUNDS = ("start", "end", "max_runs", "starting_deadline")
 
