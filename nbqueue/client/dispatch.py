@@ -19,7 +19,7 @@ from nbqueue.client import addressing, behaving, unsent
 from nbqueue.client.client import Client
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
-from nbqueue.client.options import TaskOptions, rate_per_s
+from nbqueue.client.options import TaskOptions, headers_text, rate_per_s
 from nbqueue.core.errors import InfrastructureError
 from nbqueue.core.records import JobSpec, Limits
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
@@ -160,6 +160,7 @@ def make_spec(
         ignore_result=behaving.flag(sub.options, "ignore_result", False),
         track_started=behaving.flag(sub.options, "track_started", False),
         result_expires=client.result_expires_s,
+        headers="" if sub.options.headers is None else headers_text(sub.options.headers),
     )
 
 

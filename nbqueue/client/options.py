@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -67,6 +68,9 @@ class TaskOptions:
     track_started: bool | None = None
     """Whether each item's beginning is recorded at once. Items that run longer than about a tenth
     of a second are recorded as STARTED anyway; at once costs a round trip to the store an item."""
+    headers: Mapping[str, Any] | None = None
+    """What each item finds in ``self.request.headers`` (and stamps, in ``request.stamps``): a dict
+    of what JSON can write."""
     typing: bool | None = None
     """``False``: arguments are not checked against the function's signature before they are
     sent."""
@@ -114,6 +118,7 @@ class TaskOptions:
                 f"priority must be from 0 to {MOST_URGENT}, which comes first, not {new.priority}"
             )
         check_expires(new.expires)
+        headers_text(new.headers)
         rate_per_s(new.rate_limit)
         if new.concurrency is not None:
             new = replace(new, concurrency=check_count(new.concurrency, "concurrency"))
@@ -198,6 +203,29 @@ def _one_beginning(options: TaskOptions, given: dict[str, Any]) -> TaskOptions:
             check_seconds(given["countdown"], "countdown")
         return replace(options, eta=None)
     return replace(options, countdown=None) if given.get("eta") is not None else options
+
+
+def headers_text(headers: Any) -> str:
+    """Give headers as they travel; empty when there are none.
+
+    Raises:
+        UsageError: they are no dict by text, or JSON cannot write them.
+    """
+    if headers is None:
+        return ""
+    if not isinstance(headers, Mapping) or not all(isinstance(name, str) for name in headers):
+        raise UsageError(f"headers are a dict of values by name, not {headers!r}")
+    try:
+        return json.dumps(dict(headers), default=_listed)
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"headers and stamps are of what JSON can write: {exc}") from None
+
+
+def _listed(value: Any) -> list[Any]:
+    """Give a set as JSON can have it: Celery's stamps may be sets."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    raise TypeError(f"{value!r} is a {type(value).__name__}")
 
 
 def check_seconds(value: Any, name: str) -> None:

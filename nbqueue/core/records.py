@@ -123,6 +123,8 @@ class JobSpec:
     """How many stages a workflow has; 0 for a job that is none."""
     result_expires: float = 0.0
     """Seconds from its end for which the job is kept; 0 for the default."""
+    headers: str = ""
+    """What the caller has put into Celery's message headers, stamps too; a JSON object."""
 
 
 @dataclass(frozen=True)

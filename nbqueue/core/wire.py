@@ -46,7 +46,16 @@ _BIG_ENDIAN = sys.byteorder == "big"
 _ADDED: dict[str, Any] = {"reason": ""}
 """Fields that records had not from the beginning, and what those mean that lack them."""
 
-_RARE = ("limits", "after", "cache", "ignore_result", "track_started", "stages", "result_expires")
+_RARE = (
+    "limits",
+    "after",
+    "cache",
+    "ignore_result",
+    "track_started",
+    "stages",
+    "result_expires",
+    "headers",
+)
 _RARE_WORDS = _RARE[2:]
 _SPEC_FIELDS = tuple(f.name for f in fields(JobSpec) if f.name not in _RARE)
 

@@ -6,6 +6,7 @@ Outside of a worker (the same function called in the notebook) there is nobody t
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
@@ -166,6 +167,8 @@ def request_of(
     outer = Context() if outer is None else outer
     args, kwargs = call
     own = item_id(spec.id, item)
+    headers = json.loads(spec.headers) if spec.headers else {}
+    stamped = headers.pop("stamped_headers", None)
     fields = {
         "id": own,
         "correlation_id": own,
@@ -184,7 +187,9 @@ def request_of(
         "expires": _moment(limits.expires),
         "ignore_result": spec.ignore_result,
         "utc": True,
-        "headers": outer.headers,
+        "headers": {**(outer.headers or {}), **headers} if headers else outer.headers,
+        "stamped_headers": stamped,
+        "stamps": {name: headers[name] for name in stamped or () if name in headers},
         "hostname": outer.hostname,
         "delivery_info": outer.delivery_info,
         "reply_to": outer.reply_to,
@@ -233,6 +238,7 @@ class _Here:
             "ignore_result": spec.ignore_result or None,
             "track_started": spec.track_started or None,
             "cache": bool(spec.cache) or None,
+            "headers": json.loads(spec.headers) if spec.headers else None,
         }
         return {name: value for name, value in given.items() if value is not None}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from celery.canvas import StampingVisitor
 
 import nbqueue as nq
 from nbqueue.core.errors import UpstreamFailed, UsageError
@@ -749,6 +750,48 @@ def test_a_job_draws_its_steps_and_says_how_far_each_is():
     assert plain.result(WAIT_S)
     assert repr(plain.graph()) == "1  same(…) × 5  SUCCESS"
     assert repr(nq.job(job.id).graph()) == repr(job.graph())
+
+
+# -- stamps and headers ----------------------------------------------------------------------------
+
+
+@nq.task(bind=True)
+def stamps(self, x=None, *_):
+    return self.request.stamps, sorted(nq.current().stamped_headers or ())
+
+
+class Visitor(StampingVisitor):
+    """Celery's own example."""
+
+    def on_signature(self, sig, **headers):
+        return {"of": sig.task, "all": {"b", "a"}}
+
+
+def test_stamps_arrive_in_each_calls_request():
+    one = stamps.s(1)
+    one.stamp(run="r7")
+    assert one.delay().result(WAIT_S) == ({"run": "r7"}, ["run"])
+    chained = stamps.si() | nq.group(stamps.si(), stamps.si())
+    chained.stamp(Visitor(), run="r8")
+    want = ({"run": "r8", "of": "stamps", "all": ["a", "b"]}, ["all", "of", "run"])
+    assert nq.run(chained).result(WAIT_S) == [want, want]
+    mapped = nq.map(stamps, [1, 2])
+    mapped.stamp(run="r9")
+    assert nq.run(mapped).result(WAIT_S) == [({"run": "r9"}, ["run"])] * 2
+    assert stamps.submit(1).result(WAIT_S) == ({}, [])
+
+
+def test_headers_of_a_call_are_in_its_request():
+    asks = nq.task(lambda: nq.current().headers)
+    assert asks.apply_async(headers={"trace": "t1", "n": 3}).result(WAIT_S)["trace"] == "t1"
+    with pytest.raises(UsageError, match="what JSON can write"):
+        asks.apply_async(headers={"trace": object()})
+
+
+def test_a_call_has_no_id_before_it_is_sent():
+    for made in (add.s(1, 2), add.s(1, 2) | same.s(), nq.group(add.s(1, 2))):
+        with pytest.raises(UsageError, match="no id before it is sent"):
+            made.freeze()
 
 
 # -- replaced tasks --------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ ERRBACK = "nbqueue_errback"
 _LINKS = frozenset({"link", "link_error", ERRBACK, "immutable"})
 """Options that are not the task's; ``immutable`` is put there by Celery's own ``link_error``."""
 
+_STAMPED = "stamped_headers"
+"""Option of a signature that says which of its options are stamps: Celery's."""
 
 named: Callable[[str], Any] | None = None
 """Gives the task of a name; set by `project`, which is made of what is made of this."""
@@ -81,7 +83,12 @@ def _task_in(signature: Any) -> Any:
 
 def own_options(signature: Any) -> dict[str, Any]:
     """Give a signature's options without what is linked to it."""
-    return {key: value for key, value in signature.options.items() if key not in _LINKS}
+    found = {key: value for key, value in signature.options.items() if key not in _LINKS}
+    if _STAMPED in found:
+        stamped = found.pop(_STAMPED)
+        stamps = {name: found.pop(name) for name in stamped if name in found}
+        found["headers"] = {**(found.get("headers") or {}), **stamps, _STAMPED: sorted(stamps)}
+    return found
 
 
 def mapped_task(signature: Any, options: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import canvas
 from celery.result import EagerResult
@@ -102,6 +102,17 @@ class Workflow(Timed, Beside):
     def _has(self, errback: dict[str, Any]) -> bool:
         known = maybe_list(self.options.get("link_error")) or ()
         return any(other == errback or _bare(other) == errback for other in known)
+
+    def freeze(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: Celery's way to give a call its id before it is sent.
+
+        Raises:
+            UsageError: always; the message says what to do instead.
+        """
+        raise UsageError(
+            "a call has no id before it is sent: job = workflow.delay() gives job.id at once, and "
+            "the ids of its items are that and their numbers (f'{job.id}-0')"
+        )
 
     # -- running -------------------------------------------------------------------------------
 
