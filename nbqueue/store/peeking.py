@@ -149,8 +149,11 @@ def kept(store: redis.Redis, keyring: Keyring, job_id: str, item: int | None) ->
         "list[tuple[bytes, float]]", store.zrange(keys.LATER, 0, _MOST - 1, withscores=True)
     )
     for raw, due in raws:
+        envelope = raw.decode(errors="replace")
+        if message.claimed_job(envelope) != job_id:
+            continue
         try:
-            waiting = message.decode(keyring, raw.decode(errors="replace"))
+            waiting = message.decode(keyring, envelope)
         except Unverified:
             continue
         if waiting.spec.id == job_id and _has(waiting, item):

@@ -104,6 +104,21 @@ def test_another_key(server, worker):
     assert nq.doctor(server.url, key=f"{KEY},{OTHER}").ok
 
 
+def test_what_was_refused_is_counted_and_looking_adds_nothing(servers):
+    url = servers.redis("refused")
+    worker, _ = servers.worker(url, KEY, "-c", "1", name="strict")
+    assert "nothing was ever refused" in told(nq.doctor(url, key=KEY), "OK")
+    assert not nq.doctor(url, key=OTHER).ok  # its question is no forgery
+    assert "nothing was ever refused" in told(nq.doctor(url, key=KEY), "OK")
+    with nq.connect(url, key=OTHER), pytest.raises(nq.BadSignature):
+        double.map([1]).result(20)
+    first = told(nq.doctor(url, key=KEY), "WARN")
+    assert "refused for a bad signature (" in first
+    assert "message ×" in first
+    worker.terminate()
+    worker.wait(30)
+
+
 def test_a_worker_on_another_store(servers, server, worker):
     elsewhere = servers.redis("elsewhere")
     other, _ = servers.worker(server.url, KEY, "-c", "1", backend=elsewhere, name="astray")

@@ -12,6 +12,7 @@ from nbqueue.cluster.status import Status
 from nbqueue.notebook.register import register
 from nbqueue.notebook.views import doctor as views
 from nbqueue.store import vitals
+from nbqueue.store.rejections import Rejections
 from nbqueue.store.signing import Keyring
 from nbqueue.store.vitals import RedisFacts
 
@@ -141,6 +142,19 @@ def test_who_answers():
     (found,) = judging.answering(nobody, unfinished=2, embedded=False)
     assert (found.status, found.text) == ("FAIL", "no worker answers, and 2 jobs wait for one")
     assert judging.answering(nobody, unfinished=0, embedded=True)[0].status == "WARN"
+
+
+def test_what_was_refused_is_told_and_grows_old():
+    assert judging.refusals(Rejections(), 1000.0).status == "OK"
+    found = Rejections({"message": 2, "log record": 1}, "message", "host/7", 990.0)
+    fresh = judging.refusals(found, 1000.0)
+    assert fresh.status == "WARN"
+    assert fresh.text == (
+        "3 refused for a bad signature (log record ×1, message ×2); the last 10 s ago, message "
+        "by host/7"
+    )
+    assert judging.refusals(found, 990.0 + 2 * judging.OLD_S).status == "OK"
+    assert judging.refusals(Rejections({"message": 1}), 1000.0).status == "WARN"
 
 
 def test_queues_that_nobody_consumes():

@@ -26,7 +26,7 @@ from nbqueue.client.remote.survey import Queue, Survey
 from nbqueue.cluster.status import status
 from nbqueue.core.errors import NbqueueError, UsageError
 from nbqueue.store import broker as brokers
-from nbqueue.store import vitals
+from nbqueue.store import rejections, vitals
 from nbqueue.store.connection import impatient, probe, redact, store_url, translated
 from nbqueue.store.signing import Keyring
 from nbqueue.store.vitals import RedisFacts
@@ -182,6 +182,7 @@ def _beyond(client: Client, found: list[Finding]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in mine["versions"].items())
     found += own or [good("this process", versions)]
     found += _workers(client, survey, mine, nonce)
+    found.append(judging.refusals(rejections.read(client.store), time.time()))
     jobs = unfinished(client, summaries, survey)
     found += judging.queues(_queues(client, survey, jobs.queues), survey.workers)
     found += jobs.findings

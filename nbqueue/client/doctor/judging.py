@@ -12,6 +12,7 @@ from typing import Any
 from nbqueue.client.doctor.findings import Finding, bad, doubtful, good
 from nbqueue.client.remote.survey import Queue, Survey, Worker
 from nbqueue.core.spans import span
+from nbqueue.store.rejections import Rejections
 from nbqueue.store.vitals import RedisFacts
 
 SLOW_S = 0.1
@@ -24,6 +25,8 @@ HARDLY_ANY_BYTES = 100_000_000
 CLOCKS_S = 2.0
 """How far a machine's clock may be from the store's: nbqueue counts by the store's alone, but logs,
 and Celery's own tasks with an eta or expires, are read by the machine's."""
+OLD_S = 24 * 3600.0
+"""A rejection that long ago is history; the store never forgets its count."""
 OLDEST_REDIS = (6, 2)
 
 _TEXT = 200
@@ -227,6 +230,25 @@ def disk(check: str, said: Any) -> list[Finding]:
     if free < HARDLY_ANY_BYTES:
         return [bad(check, text, advice)]
     return [doubtful(check, text, advice)] if free < LITTLE_BYTES else []
+
+
+def refusals(found: Rejections, now: float) -> Finding:
+    """Judge what clients and workers have refused for its signature; ``now`` in epoch seconds."""
+    if not found.total:
+        return good("signatures", "nothing was ever refused for its signature")
+    kinds = ", ".join(f"{k[:_TEXT]} ×{n:,}" for k, n in sorted(found.counts.items()))
+    text = f"{found.total:,} refused for a bad signature ({kinds})"
+    age_s = None if found.at is None else max(now - found.at, 0.0)
+    if age_s is not None:
+        text += f"; the last {span(age_s)} ago, {found.last[:_TEXT]} by {found.by[:_TEXT]}"
+    if age_s is not None and age_s > OLD_S:
+        return good("signatures", text)
+    return doubtful(
+        "signatures",
+        text,
+        "somebody has another $NBQUEUE_KEY (see the workers above), or changes what is in the "
+        "broker or the store",
+    )
 
 
 # -- queues ----------------------------------------------------------------------------------------
