@@ -183,7 +183,10 @@ def reach(wiring: Wiring, app: Celery) -> None:
     from nbqueue.store import broker, connection
 
     with connection.translated(wiring.store_url):
-        connection.connect(wiring.store_url).ping()
+        store = connection.connect(wiring.store_url)
+        store.ping()
+        if warning := connection.eviction(store):
+            sys.stderr.write(f"nbqueue: {warning}\n")
     try:
         broker.ping(app, wiring.broker_url)
     except NbqueueError:

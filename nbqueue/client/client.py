@@ -34,7 +34,15 @@ from nbqueue.store import arguments, broker, rejections, routing
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
 from nbqueue.store.cache import ResultCache
-from nbqueue.store.connection import Store, clock_offset, probe, redact, store_url, translated
+from nbqueue.store.connection import (
+    Store,
+    clock_offset,
+    eviction,
+    probe,
+    redact,
+    store_url,
+    translated,
+)
 from nbqueue.store.connection import connect as connect_store
 from nbqueue.store.functions import Functions
 from nbqueue.store.joblog import JobLog
@@ -122,7 +130,6 @@ class Client:
         self._clock_offset_s = clock_offset(store)
         self.joblog = JobLog(store, keyring)
         self.follower = Follower(store, self.joblog, self.id, self.outage)
-        self.follower.on_lost = self.publisher.suspect
         self.follower.start()
         broker.ping(self.app, broker_url)
         blobs = private_folder(folder / "blobs") if folder else cache_folder()
@@ -152,6 +159,7 @@ class Client:
         self.nodes = Nodes(store)
         self.roster = Roster()
         self.code = CodeCache(self.functions, self.blobs)
+        self.follower.on_lost = self._distrust
         self.store_url = redact(backend_url)
         """Where jobs are kept, without its password."""
 
@@ -159,7 +167,14 @@ class Client:
         probe(backend_url)
         store = connect_store(backend_url, client_name=f"{self._known_as()}-{os.getpid()}")
         store.patience = self.publisher.patience = self._patience
+        if not self.embedded and (warning := eviction(store)):
+            say(warning)
         return store
+
+    def _distrust(self) -> None:
+        """Take nothing for granted after an outage: Redis may have begun anew, with nothing."""
+        self.publisher.suspect()
+        self.code.forget()
 
     def _patience(self) -> Patience:
         return Patience(_PATIENCE_S, self.outage)

@@ -29,6 +29,12 @@ log = logging.getLogger("nbqueue.client")
 _SWEEP_S = 5.0
 """Longest time that a lost ring delays a job. Lower: needless reads for each followed job."""
 
+_WRITES_S = 60
+"""How long the trace of a client's try to write stays."""
+
+_UNTIL_IT_ANSWERS = "what runs goes on, and is shown when it answers again"
+_UNTIL_IT_WRITES = "workers keep what they have done until it does, and begin nothing new"
+
 _LISTEN_S = 0.25
 """How long the thread sleeps when the bell is silent; so late may another process see a call."""
 
@@ -79,6 +85,7 @@ class Follower:
 
     def __init__(self, store: redis.Redis, joblog: JobLog, client_id: str, outage: Outage) -> None:
         self._store = store
+        self._client_id = client_id
         self._outage = outage
         self._joblog = joblog
         self._bell = Bell(store, keys.bell(client_id))
@@ -134,7 +141,11 @@ class Follower:
 
     def close(self) -> None:
         """Stop listening."""
-        self.open_now()
+        with patience.none():
+            try:
+                self.open_now()
+            except (redis.RedisError, OSError) as exc:
+                log.info("calls that were sent are listed when a worker comes to them: %s", exc)
         self._closed.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(2)
@@ -191,7 +202,8 @@ class Follower:
         explained = isinstance(exc, (redis.RedisError, OSError)) and refusals.explained(
             exc, getattr(self._store, "where", "")
         )
-        self._outage.lost(explained or exc, "what runs goes on, and is shown when it answers again")
+        refused = isinstance(exc, refusals.RefusedForNow)
+        self._outage.lost(explained or exc, _UNTIL_IT_WRITES if refused else _UNTIL_IT_ANSWERS)
         self.on_lost()
         self._swept = 0.0  # rings may have been lost: look at all logs as soon as that works
         self._closed.wait(0.5)
@@ -233,6 +245,9 @@ class Follower:
             elif self._joblog.is_over(job.id) and not job.finished:
                 job.unreadable()
         self.on_sweep()
+        if jobs:
+            # Workers keep their outcomes from a Redis that takes no writes; here that is noticed.
+            self._store.set(keys.writes(self._client_id), 1, ex=_WRITES_S)
         self._swept = time.monotonic()
         self._outage.found()
 

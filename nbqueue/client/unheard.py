@@ -31,6 +31,9 @@ _PATIENCE_S = 1.0
 """How long a job waits before anybody is asked. Less: workers are asked for nothing when all are
 busy for a moment; more: whoever has mistyped a queue's name waits in vain for longer."""
 
+_RECONNECT_S = 15.0
+"""How long workers have after an outage for coming back before anybody is told that they do not."""
+
 _HOLDS_S = 5.0
 """How long an answer holds."""
 
@@ -56,6 +59,8 @@ class Unheard:
 
     def look(self, jobs: Iterable[Live]) -> None:
         """Have the queues looked up of jobs that have waited for too long; returns at once."""
+        if self._client.outage.is_recent(_RECONNECT_S):
+            return  # the workers are away as well, or about to connect again
         now = time.monotonic()
         queues = self._too_long(jobs)
         queues = {q for q in queues if q and now - self._asked.get(q, -_HOLDS_S) >= _HOLDS_S}

@@ -420,7 +420,8 @@ def translated(app: Celery, url: str | None = None) -> Iterator[None]:
     # that nobody knows, an ImportError for a package that is not there), with no common base.
     except Exception as exc:
         shown = redact(url or str(app.conf.broker_url)).replace(transport.ALIAS, "redis")
-        if isinstance(exc, redis.ResponseError) and (found := refusals.explained(exc, shown)):
+        said = exc if isinstance(exc, redis.RedisError) else exc.__cause__  # kombu wraps some
+        if isinstance(said, redis.ResponseError) and (found := refusals.explained(said, shown)):
             raise found from exc
         if mended := tls.advice(exc):
             raise BrokerUnreachable(

@@ -186,6 +186,26 @@ def impatient(store: redis.Redis, timeout_s: float = CONNECT_TIMEOUT_S) -> redis
     )
 
 
+def eviction(store: Store) -> str:
+    """Say that a Redis throws away jobs when its memory is full; empty when it does not.
+
+    Raises:
+        refusals.BrokerUnreachable: it does not answer.
+    """
+    try:
+        said: dict[str, Any] = store.info("memory")
+    except redis.ResponseError:  # its ACL keeps that to itself
+        return ""
+    policy = str(said.get("maxmemory_policy", "noeviction"))
+    if not int(said.get("maxmemory", 0)) or policy == "noeviction":
+        return ""
+    return (
+        f"Redis at {store.where} throws keys away when its memory is full (maxmemory-policy is "
+        f"{policy}), and with them jobs, messages and results, without a word. To mend it: CONFIG "
+        "SET maxmemory-policy noeviction, and the same in its redis.conf"
+    )
+
+
 def clock_offset(store: redis.Redis) -> float:
     """Seconds to add to this machine's clock to get the store's.
 

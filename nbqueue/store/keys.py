@@ -33,6 +33,7 @@ r"""The Redis schema, whole.
     nbq:active         zset    ids of jobs with something left to do
     nbq:names          hash    name -> id of the latest job of that name
     nbq:rejected       hash    what was refused because of its signature -> how often, and `last`
+    nbq:writes:CLIENT  string  the trace of a client's try to write; expires in a minute
     nbq:nodes          zset    names of workers by the time at which they last said that they live
     nbq:fn:ADDRESS     string  a pickled function
     nbq:cache:DIGEST   string  signature + a result and what its item displayed
@@ -191,6 +192,11 @@ def schedule_ended(name: str) -> str:
 def schedule_kept(name: str, key: str) -> str:
     """Key of a schedule's copy of what another key holds."""
     return f"{schedule(name)}:kept:{key}"
+
+
+def writes(client_id: str) -> str:
+    """Key that a client writes to see whether Redis takes writes."""
+    return f"{PREFIX}writes:{client_id}"
 
 
 def bell(client_id: str) -> str:

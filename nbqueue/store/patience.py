@@ -39,6 +39,7 @@ class Outage:
         self._lock = threading.Lock()
         self._since: float | None = None
         self._told = False
+        self._over = 0.0
         self.text = ""
         """What is wrong, in a line; empty when nothing is known to be."""
 
@@ -61,10 +62,15 @@ class Outage:
             return
         with self._lock:
             since, self._since = self._since, None
+            self._over = time.monotonic()
             told, self._told = self._told, False
             self.text = ""
         if told and since is not None:
             self._tell(f"it is there again, after {time.monotonic() - since:.0f} s")
+
+    def is_recent(self, seconds: float) -> bool:
+        """Say whether it lasts, or has ended so recently that others may still be at it."""
+        return self._since is not None or 0 < self._over > time.monotonic() - seconds
 
 
 @dataclass
