@@ -57,8 +57,14 @@ def add_config(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def add_lease(sub: argparse.ArgumentParser) -> None:
-    """Add ``--lease``."""
+def add_keeping(sub: argparse.ArgumentParser) -> None:
+    """Add ``--lease`` and ``--memory``."""
+    sub.add_argument(
+        "--memory",
+        metavar="MIB",
+        help="how much each process may take: an item that wants more fails with MemoryError "
+        "(default: $NBQUEUE_MEMORY, else no limit; Linux, and pools of processes)",
+    )
     sub.add_argument(
         "--lease",
         metavar="SECONDS",

@@ -38,6 +38,7 @@ environment:
   NBQUEUE_BACKEND  the store, when --backend is not given
   NBQUEUE_CONFIG   a module with Celery settings about queues, when --config is not given
   NBQUEUE_LEASE    seconds, when --lease is not given
+  NBQUEUE_MEMORY   MiB, when --memory is not given
 
 examples:
   nbqueue worker --broker redis://queue-host:6379/0 -c 8
@@ -71,7 +72,7 @@ def add(commands: Any) -> None:
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
     parsing.add_config(sub)
-    parsing.add_lease(sub)
+    parsing.add_keeping(sub)
     sub.add_argument(
         "--reload",
         action="store_true",
@@ -96,7 +97,7 @@ def add(commands: Any) -> None:
     )
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
     parsing.add_config(sub)
-    parsing.add_lease(sub)
+    parsing.add_keeping(sub)
     parsing.add(commands, "keygen", keygen, "print a new signing key, for $NBQUEUE_KEY")
 
 
@@ -159,6 +160,7 @@ def _hand_down(options: argparse.Namespace) -> None:
         ("NBQUEUE_BACKEND", options.backend),
         ("NBQUEUE_CONFIG", options.config),
         ("NBQUEUE_LEASE", options.lease),
+        ("NBQUEUE_MEMORY", options.memory),
     ):
         if value:
             os.environ[name] = value

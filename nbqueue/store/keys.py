@@ -7,8 +7,9 @@ r"""The Redis schema, whole.
     nbq:{id}:log       stream  k kind, b body, s signature           (`core.records`)
     nbq:{id}:done:R    string  bitmap: item i of round R is recorded
     nbq:{id}:args      hash    block number -> signature + packed arguments
-    nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died;
-                               expires by itself
+    nbq:{id}:tries     hash    "round:item" -> how often it was begun after a worker died, and
+                               "why:round:item:how" -> how often its process ended so; expires
+                               by itself
     nbq:{id}:retries:R hash    item -> how often it was put off in round R; expires by itself
     nbq:{id}:recalls:R hash    item -> signature + its arguments, if changed; expires by itself
     nbq:{id}:passed    hash    id of a message that is being worked on -> from which of its items on

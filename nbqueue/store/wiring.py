@@ -28,6 +28,8 @@ class Wiring:
     """Celery settings about queues (`routing.SETTINGS`)."""
     lease_s: float = LEASE_S
     """How long the worker holds a message on Redis without renewing that."""
+    memory_mib: int | None = None
+    """How much memory each process of the pool may take."""
 
 
 _own: list[Wiring] = []

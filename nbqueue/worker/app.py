@@ -20,7 +20,7 @@ from nbqueue.store import broker, patience
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
 from nbqueue.store.wiring import Wiring
-from nbqueue.worker import executor, leases, leaving, recovering, signalling
+from nbqueue.worker import executor, leases, leaving, memory, recovering, signalling
 from nbqueue.worker import health as health
 from nbqueue.worker import limiting as limiting  # their commands are known to Celery by the import
 from nbqueue.worker import remote as remote
@@ -39,6 +39,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     app = broker.make_app(wiring.broker_url, settings=wiring.settings)
     leases.prepare(app, wiring.lease_s)
     recovering.prepare(app)
+    memory.prepare(wiring.memory_mib)
     # Celery's command line sets up the log, of each process its own where a file is named so (%I);
     # the embedded cluster's launcher has set up its own already.
     app.conf.worker_hijack_root_logger = wiring.folder is None

@@ -10,6 +10,7 @@ from nbqueue.store import routing
 from nbqueue.store.connection import redact, store_url
 from nbqueue.store.signing import Keyring
 from nbqueue.store.wiring import Wiring
+from nbqueue.worker import memory
 
 _REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
 
@@ -37,7 +38,20 @@ def wiring(
         keyring=Keyring.from_environment(),
         settings=routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG")),
         lease_s=_lease_s(),
+        memory_mib=_memory_mib(),
     )
+
+
+def _memory_mib() -> int | None:
+    said = os.environ.get("NBQUEUE_MEMORY")
+    if not said:
+        return None
+    found = int(said) if said.isdecimal() else 0
+    if found < memory.LEAST_MIB:
+        raise UsageError(
+            f"$NBQUEUE_MEMORY is {said!r}: give MiB for each process, {memory.LEAST_MIB} or more"
+        )
+    return found
 
 
 def _lease_s() -> float:

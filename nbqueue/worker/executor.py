@@ -34,6 +34,7 @@ from nbqueue.worker import (
     asking,
     capture,
     current,
+    deaths,
     ending,
     interrupts,
     passing,
@@ -284,7 +285,7 @@ class Execution:
         while item != NO_ITEM:
             if self._careful and not self._may_begin(item):
                 now = clock()
-                item = run.failed(item, now, now, self._lost())
+                item = run.failed(item, now, now, self._lost(item))
                 continue
             if not calls.start <= item < calls.stop:
                 calls.load(item)
@@ -347,6 +348,7 @@ class Execution:
     def _may_begin(self, item: int) -> bool:
         """Note that an item is begun, where a death does not erase it; say whether it may."""
         self._reporter.flush_patiently()
+        self._place.tally.slot().runs(self._reporter.message_id, item, time.time())
         pipe = self._place.store.pipeline()
         key = keys.tries(self._message.spec.id)
         pipe.hincrby(key, f"{self._message.round}:{item}", 1)
@@ -366,15 +368,11 @@ class Execution:
             self._place.store.hincrby(key, f"{self._message.round}:{item}", -1)
         raise exc
 
-    def _lost(self) -> Error:
-        return describe(
-            WorkerLost(
-                f"the worker process died at least {_MOST_DEATHS} times while it ran this item "
-                "(a crash in C code, os._exit, or killed for memory?); other items were not "
-                "affected. Try job.rerun(i) to see it happen here"
-            ),
-            self._place.blobs,
-        )
+    def _lost(self, item: int) -> Error:
+        found = deaths.noted(self._place, self._message.spec.id, self._message.round, item)
+        what = deaths.told(found, _MOST_DEATHS)
+        text = f"{what}. Other items were not affected; job.rerun({item}) has it happen here"
+        return describe(WorkerLost(text), self._place.blobs)
 
 
 def _left_of(place: Workplace, message: Message) -> tuple[bool, list[Range]]:

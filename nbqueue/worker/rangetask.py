@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from billiard.exceptions import WorkerLostError
 from celery import Task
 from celery.worker.request import Request
 
 from nbqueue.store.message import RANGE_TASK
-from nbqueue.worker import current
+from nbqueue.worker import current, deaths
 
 
 class RangeRequest(Request):
@@ -27,6 +28,13 @@ class RangeRequest(Request):
         if limits and self.name in limits:
             return {**found, "nbqueue_limits": limits[self.name]}
         return found
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """Note how a process has ended that ran the message, before it goes back to the broker."""
+        exc = getattr(exc_info.exception, "exc", exc_info.exception)
+        if isinstance(exc, WorkerLostError) and self.args:
+            deaths.note(self.app.nbqueue_place(), self.args[0], self.id, str(exc))
+        return super().on_failure(exc_info, *args, **kwargs)
 
 
 class RangeTask(Task):
