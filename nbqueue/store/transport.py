@@ -181,9 +181,11 @@ def is_message(raw: Any) -> bool:
     if not (isinstance(raw, dict) and isinstance(raw.get("headers"), dict)):
         return False
     properties = raw.get("properties")
-    if not isinstance(properties, dict) or not isinstance(properties.get("delivery_tag"), str):
+    if not isinstance(properties, dict):
         return False
-    info = properties.get("delivery_info")
+    tag, info = properties.get("delivery_tag"), properties.get("delivery_info")
+    if not (isinstance(tag, str) and tag.isascii()):  # (half a surrogate is no text for Redis)
+        return False
     return (
         isinstance(info, dict)
         and isinstance(info.get("exchange"), str)

@@ -65,10 +65,15 @@ def is_sound(headers: Any) -> bool:
     ):
         return False
     return all(
-        isinstance(value, _KINDS.get(name, object))
-        and (not isinstance(value, (int, float)) or _is_number(value))
+        isinstance(value, _KINDS.get(name, object)) and _is_usual(value)
         for name, value in headers.items()
     )
+
+
+def _is_usual(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.isascii() or value.encode(errors="ignore").decode() == value
+    return not isinstance(value, (int, float)) or _is_number(value)
 
 
 def _is_number(value: Any) -> bool:

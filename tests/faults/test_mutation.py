@@ -38,17 +38,6 @@ QUARRY = "quarry"
 pytestmark = pytest.mark.timeout(120 + N // 25)
 
 
-@pytest.fixture(scope="module")
-def home():
-    folder = Path(tempfile.mkdtemp(prefix="nbq."))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NBQUEUE_HOME", str(folder))
-        for name in ("NBQUEUE_BROKER", "NBQUEUE_BACKEND", "NBQUEUE_KEY"):
-            patch.delenv(name, raising=False)
-        yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 class Scene:
     """A worker, a client, the wire between them, and the place where tasks leave files."""
 

@@ -11,6 +11,7 @@ from nbqueue.core.description import found_in
 from nbqueue.store import keys, rejections
 from nbqueue.store.message import Unverified, decode
 from nbqueue.store.signing import SIZE, Keyring
+from nbqueue.store.transport import is_message
 from nbqueue.worker.consuming import is_sound
 from tests.unit.builders import KEY
 
@@ -110,6 +111,7 @@ HEADERS = {"task": "nbqueue.range", "id": "1", "retries": 0, "timelimit": [None,
 
 def test_headers_that_celery_can_bear_are_sound():
     assert is_sound(HEADERS)
+    assert is_sound({**HEADERS, "shadow": "größe 😀"})
     assert is_sound({**HEADERS, "timelimit": [2.5, 1], "eta": None, "anything": ["else"]})
     assert is_sound(None)  # Celery's own code sees to that
     assert is_sound({})
@@ -128,6 +130,8 @@ def test_headers_that_celery_can_bear_are_sound():
         {"eta": 3},
         {"stamps": []},
         {"shadow": {}},
+        {"id": "\udc80"},
+        {"anything": "x\udc80"},
         {"anything": float("inf")},
     ],
 )
@@ -137,3 +141,35 @@ def test_headers_that_would_end_a_worker_are_not(change):
 
 def test_a_message_without_an_id_is_not_sound():
     assert not is_sound({"task": "nbqueue.range"})
+
+
+RAW = {
+    "body": "",
+    "headers": {},
+    "properties": {"delivery_tag": "1", "delivery_info": {"exchange": "", "routing_key": "q"}},
+}
+
+
+def test_what_has_the_parts_of_a_message_is_one():
+    assert is_message(RAW)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"delivery_tag": None},
+        {"delivery_tag": ["x"]},
+        {"delivery_tag": "\udc80"},
+        {"delivery_info": None},
+        {"delivery_info": {"exchange": ""}},
+        {"delivery_info": {"exchange": 1, "routing_key": "q"}},
+        {"priority": "high"},
+    ],
+)
+def test_what_lacks_them_is_none(change):
+    assert not is_message({**RAW, "properties": {**RAW["properties"], **change}})
+
+
+@pytest.mark.parametrize("raw", [None, [], "x", {}, {**RAW, "headers": None}, {"headers": {}}])
+def test_what_is_no_dict_of_dicts_is_none(raw):
+    assert not is_message(raw)
