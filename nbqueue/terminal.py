@@ -80,6 +80,9 @@ def status_page(found: Status) -> str:
         if message:
             times = f"restarted {restarts} time(s); " if restarts else ""
             rows.append(("trouble", f"{part}: {times}{message}"))
+    if found.rejected:
+        text = f"{found.rejected:,} time(s), something was not signed with this cluster's key"
+        rows.append(("refused", f"{text} (`nbqueue doctor` says what)"))
     return pairs(rows)
 
 

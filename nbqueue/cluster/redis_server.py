@@ -25,6 +25,7 @@ MORE_PLACES = (str(Path(sys.executable).parent), "/opt/homebrew/bin", "/usr/loca
 
 # Schema shared with the store and the clients.
 ACTIVE_JOBS = "nbq:active"
+REJECTED = "nbq:rejected"
 ENTRIES = "nbq:beat::schedule"  # RedBeat's, by when they are due; below zero: never again
 CLIENT_NAME = "nbqueue-client"
 
@@ -171,6 +172,8 @@ class Wire:
             return int(rest)
         if kind == b"$":
             size = int(rest)
+            if size < 0:  # there is none
+                return ""
             return self._reader.read(size + 2)[:size].decode("utf-8", "replace")
         if kind == b"+":
             return rest.decode("utf-8", "replace")
@@ -188,6 +191,10 @@ class Wire:
     def active_jobs(self) -> int:
         """How many jobs are unfinished."""
         return int(self.call("ZCARD", ACTIVE_JOBS))
+
+    def rejected(self) -> int:
+        """How often something was refused because of its signature."""
+        return int(self.call("HGET", REJECTED, "total") or 0)
 
     def schedules(self) -> int:
         """How many schedules have a time to come."""

@@ -36,6 +36,7 @@ class Status:
     redis_pid: int | None = None
     redis_restarts: int = 0
     redis_message: str = ""
+    rejected: int = 0  # what was not signed with the cluster's key, since it was first started
     schedules: int = 0
     beat_pid: int | None = None
     beat_restarts: int = 0
@@ -54,12 +55,12 @@ def status(folder: Path | None = None) -> Status:
     running = (home / "alive").exists() and held(home)
     if state is None:
         return Status(running=running, folder=home, phase="starting" if running else "stopped")
-    clients = active = schedules = 0
+    clients = active = schedules = rejected = 0
     if running:
         try:
             with Wire(state.socket) as wire:
                 clients, active = wire.clients(), wire.active_jobs()
-                schedules = wire.schedules()
+                schedules, rejected = wire.schedules(), wire.rejected()
         except WireError:
             pass  # starting, ending or being restarted: the messages say so
     return Status(
@@ -80,6 +81,7 @@ def status(folder: Path | None = None) -> Status:
         redis_pid=(state.redis.pid or None) if running else None,
         redis_restarts=state.redis_restarts,
         redis_message=state.redis_message,
+        rejected=rejected,
         schedules=schedules,
         beat_pid=(state.beat.pid or None) if running else None,
         beat_restarts=state.beat_restarts,

@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_TEXT = re.compile(r"(?P<job>.*)\[(?P<start>\d+):(?P<stop>\d+)\] of job (?P<id>\S+)\Z", re.DOTALL)
-
-
+_TEXT = re.compile(
+    r"(?P<job>.*)\[(?P<start>\d{1,9}):(?P<stop>\d{1,9})\] of job (?P<id>[0-9a-z-]{1,64})\Z",
+    re.DOTALL,
+)
 _SOMEWHERE = re.compile(r"\[(?P<start>\d{1,9}):(?P<stop>\d{1,9})\] of job (?P<id>[0-9a-z-]{1,64})")
 
 

@@ -33,7 +33,7 @@ r"""The Redis schema, whole.
     nbq:jobs           zset    id by time of submission
     nbq:active         zset    ids of jobs with something left to do
     nbq:names          hash    name -> id of the latest job of that name
-    nbq:rejected       hash    what was refused because of its signature -> how often, and `last`
+    nbq:rejected       hash    what was refused because of its signature -> how often; `rejections`
     nbq:writes:CLIENT  string  the trace of a client's try to write; expires in a minute
     nbq:nodes          zset    names of workers by the time at which they last said that they live
     nbq:fn:ADDRESS     string  a pickled function

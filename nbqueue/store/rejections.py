@@ -1,7 +1,8 @@
 """Rejections: how often something was refused, because it was not signed with the right key.
 
 Whoever refuses says so in its log and counts it here, in one hash of the store (``nbq:rejected``):
-a field for each kind of thing, and ``last``, which says when it last happened, where, and to what.
+a field for each kind of thing, ``total``, and ``last``, which says when it last happened, where,
+and to what.
 Whoever can write to the store can change these numbers: they are for people, who ask why.
 """
 
@@ -24,6 +25,7 @@ UNREADABLE = "unreadable message"
 """What came through the broker and is no message at all."""
 
 _LAST = b"last"
+_TOTAL = b"total"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def counter(store: redis.Redis, who: str) -> Callable[[str], None]:
         try:
             pipe = store.pipeline(transaction=False)
             pipe.hincrby(keys.REJECTED, what, 1)
+            pipe.hincrby(keys.REJECTED, _TOTAL, 1)
             pipe.hset(keys.REJECTED, _LAST, last)
             pipe.execute()
         except redis.RedisError as exc:  # what matters is that it was refused
@@ -65,6 +68,7 @@ def read(store: redis.Redis) -> Rejections:
     """Read what has been refused."""
     found = cast("dict[bytes, bytes]", store.hgetall(keys.REJECTED))
     raw = found.pop(_LAST, b"{}")
+    found.pop(_TOTAL, None)
     counts = {k.decode(errors="replace"): int(v) for k, v in found.items() if v.isdigit()}
     try:
         last = json.loads(raw)

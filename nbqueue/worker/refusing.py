@@ -55,9 +55,8 @@ def refuse(
     """
     log.error("refused a message: %s", exc)
     if not exc.names_items and about is not None:
-        exc.job_id, exc.start, exc.stop, exc.round = about.job_id, about.start, about.stop, 1
-        if exc.names_items:
-            exc.round = place.joblog.round(about.job_id)
+        exc.job_id, exc.start, exc.stop = about.job_id, about.start, about.stop
+        exc.round = place.joblog.round(about.job_id)
     if not exc.names_items:
         return
     record = Rejected(

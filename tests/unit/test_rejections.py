@@ -7,7 +7,8 @@ import fakeredis
 import pytest
 import redis
 
-from nbqueue.core.description import found_in
+from nbqueue.client.doctor import judging
+from nbqueue.core.description import described, found_in
 from nbqueue.store import keys, rejections
 from nbqueue.store.message import Unverified, decode
 from nbqueue.store.signing import SIZE, Keyring
@@ -28,7 +29,11 @@ def test_what_is_refused_is_counted_by_what_it_was(store):
     assert found.counts == {"message": 2, "log record": 1}
     assert (found.total, found.last, found.by) == (3, "log record", "host/1")
     assert found.at > 1e9
+    [finding] = judging.rejected(found, found.at + 60)
+    assert "2 x message" in finding.text
+    assert "1 min ago by host/1" in finding.text
     rejections.clear(store)
+    assert judging.rejected(rejections.read(store), 0) == []
     assert rejections.read(store).total == 0
 
 
@@ -103,6 +108,7 @@ def test_text_that_nests_without_end_is_refused():
 def test_whose_a_message_was_is_found_in_what_is_left_of_it():
     assert found_in('xx "argsrepr": "a[3] [2:3] of job 5f-0c", "y')[1:] == (2, 3, "5f-0c")
     assert found_in("a [2:3] of job ") is None
+    assert described(f"a[{'9' * 5000}:1] of job 5f") is None
     assert found_in("x" * 1_000_000) is None
 
 

@@ -174,6 +174,7 @@ def _beyond(client: Client, found: list[Finding]) -> None:
     survey = control.look(client)
     summaries = [each for each in client.joblog.summaries() if each.left]
     found += judging.answering(survey, unfinished=len(summaries), embedded=client.embedded)
+    found += judging.rejected(rejections.read(client.store), time.time())
     nonce = secrets.token_bytes(16)
     with impatient(client.store) as store:
         mine = vitals.mine(store, client.keyring, client.blobs.folder, nonce)

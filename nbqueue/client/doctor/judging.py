@@ -215,6 +215,20 @@ def clock(check: str, offset_s: Any) -> list[Finding]:
     return [doubtful(check, text, "have it set by NTP; jobs go by the store's clock meanwhile")]
 
 
+def rejected(found: Rejections, now: float) -> list[Finding]:
+    """Judge what clients and workers have refused."""
+    if not found.total:
+        return []
+    kinds = ", ".join(f"{n:,} x {kind}" for kind, n in sorted(found.counts.items()))
+    when = "" if found.at is None else f", the last {span(max(now - found.at, 0.0))} ago"
+    by = f" by {found.by[:_TEXT]}" if found.by else ""
+    advice = (
+        "if some worker or client has another $NBQUEUE_KEY, give it the same one; else somebody "
+        "changes what is sent, or sends again what is old: who can write to broker and store?"
+    )
+    return [doubtful("signatures", f"refused: {kinds[:_TEXT]}{when}{by}", advice)]
+
+
 def disk(check: str, said: Any) -> list[Finding]:
     """Judge a folder for large values (`vitals.folder`)."""
     if not isinstance(said, Mapping):
