@@ -71,11 +71,25 @@ def default_folder() -> Path:
 def prepare(folder: Path) -> None:
     """Make ``folder`` exist, be ours and be closed to everybody else, or raise ClusterError."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _make_above(folder)
         _private_folder(folder)
         _private_folder(folder / "blobs")
     except OSError as error:
         raise unusable(folder, error) from error
+
+
+def _make_above(folder: Path) -> None:
+    """Make the folders above that are missing, closed to others whatever the umask.
+
+    In one that others may write to, they could put a cluster of theirs in this one's place.
+    """
+    missing = []
+    above = folder.parent
+    while not above.exists():
+        missing.append(above)
+        above = above.parent
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def unusable(folder: Path, error: OSError) -> ClusterError:

@@ -150,6 +150,7 @@ class Blobs:
                 os.utime(path)
                 return
             # The name appears only when the bytes are whole: readers never see half a blob.
+            part.touch(mode=0o600)  # before there is anything in it that others could read
             with part.open("wb") as file:
                 file.write(value)
             part.replace(path)
@@ -186,8 +187,16 @@ class Blobs:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only this user can enter, and give it back."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder that only this user can enter, and give it back.
+
+    Folders above it that are not there either are made as private: in one that others may write to,
+    they could put another in its place.
+    """
+    missing = [path]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
     if path.stat().st_uid != os.getuid():
         raise InfrastructureError(
             f"{path} belongs to another user; set $NBQUEUE_HOME to a folder of yours"
@@ -199,5 +208,10 @@ def private_folder(path: Path) -> Path:
 def cache_folder() -> Path:
     """Folder for blobs of clusters that have no folder of their own."""
     home = os.environ.get("NBQUEUE_HOME")
-    root = Path(home) if home else Path(tempfile.gettempdir()) / f"nbqueue-{os.getuid()}"
+    if home:
+        return private_folder(Path(home) / "blobs")
+    root = Path(tempfile.gettempdir()) / f"nbqueue-{os.getuid()}"
+    if root.is_symlink():  # in a folder that everybody writes to, somebody else may have made it
+        raise InfrastructureError(f"{root} is a link; remove it, or set $NBQUEUE_HOME")
+    private_folder(root)
     return private_folder(root / "blobs")
