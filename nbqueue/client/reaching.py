@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nbqueue.client import listing
 from nbqueue.client.client import Client, default_client
 from nbqueue.client.job import Job
+from nbqueue.client.projects import project
 from nbqueue.client.remote.commands import Control
 from nbqueue.client.schedules.schedule import Schedule
 from nbqueue.client.schedules.schedule import find as find_schedule
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 def job(id_or_name: str) -> Job:
     """Find a job by its id, or the latest of that name, whichever process submitted it.
 
+    One of a Celery project's tasks is recorded from here on, when `nq.tasks` has said which project
+    that is: the process that sent it may be gone.
+
     Raises:
         UnknownJob: there is none; the message lists near matches.
 
@@ -27,7 +31,9 @@ def job(id_or_name: str) -> Job:
     >>> nq.job("pair").result()                             # doctest: +CLUSTER
     [2, 4]
     """
-    return default_client().job(id_or_name)
+    found = default_client().job(id_or_name)
+    project.go_on(found)
+    return found
 
 
 def put(value: Any) -> Ref:

@@ -149,6 +149,7 @@ def drive(project, notebook):
     return run
 
 
+SAID = "import io, sys\nsaid = sys.stderr = io.StringIO()\n"
 SHOW = "\nprint(json.dumps(out))\n"
 
 
@@ -336,15 +337,28 @@ def test_celerys_own_result_of_any_id(drive, project):
 
 
 def test_another_notebook_goes_on_recording(drive, notebook, project, tmp_path, until):
-    if project.folder.name == "rabbitmq":
-        return  # rpc:// gives a result once, to whoever sent the call
     gate = tmp_path / "gate"
     text = "import sys\ntasks = nq.tasks('proj')\n"
     text += "tasks.hold.map([sys.argv[1]] * 2, name='left')\nprint('sent', flush=True)\n"
     notebook.run(text, gate)
     gate.touch()
-    out = drive("job = nq.job('left')\ntasks.record(job)\nout = job.result(30)\n")
-    assert out == ["over", "over"]
+    if project.redis:
+        out = drive("job = nq.job('left')\ntasks.record(job)\nout = job.result(30)\n")
+        assert out == ["over", "over"]
+        return
+    # rpc:// gives a result once, to whoever sent the call
+    out = drive(SAID + "job = nq.job('left')\njob.cancel()\nout = said.getvalue()\n")
+    assert "(rpc://) come to nobody else" in out
+
+
+def test_a_job_that_another_notebook_left_says_whose_task_it_calls(notebook, project, tmp_path):
+    gate = tmp_path / "gate"
+    notebook.folder = project.folder
+    text = "import sys\nnq.tasks('proj').hold.map([sys.argv[1]], name='left')\n"
+    notebook.run(text, gate)
+    out = notebook.run(SAID + "nq.job('left').cancel()\nprint(said.getvalue())\n")
+    gate.touch()
+    assert "calls proj.tasks.hold, a Celery project's task" in out
 
 
 # -- Django ---------------------------------------------------------------------------------------

@@ -271,7 +271,7 @@ def test_what_cannot_be_scheduled_leaves_nothing():
     with pytest.raises(TypeError, match="nothing was sent"):
         tick.every("1h", args=[1, 2])
     for args in (5, "ab"):
-        with pytest.raises(TypeError, match="args takes a tuple"):
+        with pytest.raises(TypeError, match="takes a tuple"):
             tick.every("1h", args=args)
     with pytest.raises(nq.NotPicklable, match="lock"):
         tick.every("1h", args=[threading.Lock()])

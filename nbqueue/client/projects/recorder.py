@@ -23,6 +23,7 @@ from concurrent.futures import Future
 from contextlib import nullcontext
 from math import nan
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from celery import Celery, states
 from celery.app.task import Task
@@ -230,3 +231,7 @@ class Recorder(threading.Thread):
 
 def _eager(result: EagerResult) -> Meta:
     return {"status": result.state, "result": result.result, "traceback": result.traceback}
+
+
+recorders: WeakKeyDictionary[Live, Recorder] = WeakKeyDictionary()
+"""Who records the jobs of this process."""
