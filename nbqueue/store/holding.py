@@ -108,7 +108,6 @@ class QoS(kombu_redis.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that this process holds from now on."""
-        self.channel.connection.delivers = True
         self._delivered_now = message, delivery_tag
         if not self._delivering:
             self._note_delivered()

@@ -30,6 +30,7 @@ import redis
 from celery import Celery
 from kombu import transport as kombu_transport
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual as kombu_virtual
 
 from nbqueue.store import holding
 from nbqueue.store.line import Line
@@ -77,9 +78,18 @@ class OrderedChannel(kombu_redis.Channel):
         return [f"{self.global_keyprefix}{name}" for name in names]
 
 
+class Message(kombu_virtual.Message):
+    """A message of which its transport knows that it has become one."""
+
+    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
+        super().__init__(payload, channel=channel, **kwargs)
+        channel.connection.delivers = True  # what is raised from now on is its receiver's
+
+
 class Channel(OrderedChannel, holding.LeasedChannel):
     """A channel that makes its synchronous client once."""
 
+    Message = Message
     _kept: Any = None
     _line: Line | None = None
     _caught: list[tuple[str, dict[str, Any]]] | None = None

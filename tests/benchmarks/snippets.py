@@ -1,8 +1,10 @@
-"""Measurements that need a fresh interpreter each: cold start, and the price of `import`.
+"""Measurements that need a fresh interpreter each: cold start, the price of `import`, libraries.
 
 A snippet prints the seconds it took. It runs as `python -c`, as a notebook's cell would: its
 functions belong to `__main__` and travel by value.
 """
+
+from tests.benchmarks import ecosystem
 
 IMPORT = """
 import time
@@ -57,7 +59,16 @@ SNIPPETS = {
         "nbqueue_used": IMPORT_USED,
         "imports": IMPORT.replace("{modules}", "celery, redis"),
     },
+    "grid": {"nbqueue": ecosystem.GRID_NBQUEUE, "joblib": ecosystem.GRID_LOKY},
+    "array": {"nbqueue": ecosystem.ARRAY_NBQUEUE, "dask": ecosystem.ARRAY_DASK},
+    "cache": {"nbqueue": ecosystem.CACHED},
 }
-METRIC_OF = {"cold_start": "cold_s", "import_time": "import_s"}
+METRIC_OF = {
+    "cold_start": "cold_s",
+    "import_time": "import_s",
+    "grid": "grid_s",
+    "array": "array_s",
+    "cache": "cached_x",
+}
 # An import takes a fraction of a second and varies by as much, so each round takes several.
-RUNS_A_ROUND = {"cold_start": 1, "import_time": 3}
+RUNS_A_ROUND = {name: 3 if name == "import_time" else 1 for name in SNIPPETS}

@@ -80,3 +80,14 @@ def test_a_message_that_is_given_back_as_it_comes_is_in_its_queue(channel, recei
     deliver(channel)
     assert held(channel, server) == (0, 0)
     assert sum(server.llen(key) for key in server.keys("q*")) == 1
+
+
+@pytest.mark.parametrize("no_ack", [False, True])
+def test_what_a_receiver_raises_comes_to_who_waits(connection, channel, no_ack):
+    def enough(body, message):
+        raise KeyError(body)
+
+    connection.Producer(channel).publish("hello", routing_key="q")
+    consumer = connection.Consumer([Queue("q")], channel, no_ack=no_ack, callbacks=[enough])
+    with consumer, pytest.raises(KeyError, match="hello"):
+        deliver(channel)
