@@ -15,8 +15,8 @@ An item is lost if it is none of these at two looks in a row, and the job's log 
 between, nor for some time before: a message that was on its way from one place to another has
 arrived by then. To be wrong is harmless (an item runs twice, and is recorded once), and rare.
 
-A message is seen by its description, which names its items from the first to the last. It may be
-about fewer, because some of them were passed on; those are taken for lost only when it is gone.
+A message is seen by its description, which names its items from the first to the last, and by the
+note of which of them it has passed on (`worker.passing`).
 
 No I/O, no clock.
 """

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain
-from typing import cast
+from typing import NamedTuple, cast
 
 import redis
 
@@ -24,16 +24,30 @@ _MOST = 1_000
 the broker for longer than a few milliseconds."""
 
 
+class Seen(NamedTuple):
+    """A message, as far as it was seen."""
+
+    id: str
+    start: int
+    stop: int
+
+
 @dataclass(frozen=True)
 class Around:
     """What was seen of a broker."""
 
-    by_job: Mapping[str, Sequence[Range]]
-    """The items of each job that messages are about."""
+    queued: Mapping[str, Sequence[Seen]]
+    """The messages in queues, by job."""
+    held: Mapping[str, Sequence[Seen]]
+    """Those that workers hold."""
     whole: frozenset[str]
     """Queues that were seen whole."""
     oldest: Mapping[str, Sequence[str]]
     """Of longer ones, the jobs of the messages that are taken next."""
+
+    def __contains__(self, job_id: str) -> bool:
+        """Say whether a message of a job was seen."""
+        return job_id in self.queued or job_id in self.held
 
     @property
     def queues(self) -> frozenset[str]:
@@ -56,16 +70,31 @@ def look_around(channel: Channel, queues: Iterable[str]) -> Around:
         "list[list[bytes]]",
         script(keys=[held, *chain(*lists)], args=[len(lists[0]), _MOST]),
     )
-    by_job: dict[str, list[Range]] = {}
+    queued: dict[str, list[Seen]] = {}
+    held_by_job: dict[str, list[Seen]] = {}
     whole, oldest = set(), {}
-    _add(by_job, found[0])
+    _add(held_by_job, found[0])
     for name, is_whole, seen in zip(names, found[1::2], found[2::2], strict=True):
-        _add(by_job, seen)
+        _add(queued, seen)
         if is_whole:
             whole.add(name)
         else:
-            oldest[name] = [raw.decode() for raw in seen[::3]]
-    return Around(by_job, frozenset(whole), oldest)
+            oldest[name] = [raw.decode() for raw in seen[::4]]
+    return Around(queued, held_by_job, frozenset(whole), oldest)
+
+
+def covered(store: redis.Redis, around: Around, job_id: str) -> list[Range]:
+    """Give the items of a job that messages in queues and in workers' hands are about.
+
+    Of a message that has passed on its rest, only those that it has kept.
+    """
+    found = [(seen.start, seen.stop) for seen in around.queued.get(job_id, ())]
+    held = around.held.get(job_id, ())
+    if any(seen.stop - seen.start > 1 for seen in held):
+        passed = cast("dict[bytes, bytes]", store.hgetall(keys.passed_on(job_id)))
+        stops = {raw.decode(): int(stop) for raw, stop in passed.items()}
+        held = [seen._replace(stop=min(seen.stop, stops.get(seen.id, seen.stop))) for seen in held]
+    return [*found, *((seen.start, seen.stop) for seen in held)]
 
 
 def kept(store: redis.Redis, job_id: str) -> list[Range] | None:
@@ -77,9 +106,10 @@ def kept(store: redis.Redis, job_id: str) -> list[Range] | None:
     return [(start, stop) for other, start, stop in found if other == job_id]
 
 
-def _add(by_job: dict[str, list[Range]], seen: Sequence[bytes]) -> None:
-    for job, start, stop in zip(seen[::3], seen[1::3], seen[2::3], strict=True):
-        by_job.setdefault(job.decode(), []).append((int(start), int(stop)))
+def _add(by_job: dict[str, list[Seen]], seen: Sequence[bytes]) -> None:
+    for job, start, stop, name in zip(seen[::4], seen[1::4], seen[2::4], seen[3::4], strict=True):
+        found = Seen(name.decode(), int(start), int(stop))
+        by_job.setdefault(job.decode(), []).append(found)
 
 
 def _source(name: str) -> str:

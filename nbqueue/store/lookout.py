@@ -28,7 +28,7 @@ from nbqueue.core.lost import Sight
 from nbqueue.core.records import NO_LIMITS, JobSpec
 from nbqueue.core.splitting import Range, count
 from nbqueue.store import keys
-from nbqueue.store.around import Around, kept, look_around
+from nbqueue.store.around import Around, covered, kept, look_around
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.later import Later
 from nbqueue.store.parts import About, Part, Parts
@@ -97,9 +97,11 @@ class Lookout:
         before, self._before = self._before, {}
         sent: dict[str, int] = {}
         jobs = list(self._quiet())
-        around = look_around(channel, self._queues) if jobs else None
-        for job, spec in self._unseen(jobs, around) if around else ():
-            known = [*around.by_job.get(job.id, ()), *self._kept(job, spec)] if around else []
+        if not jobs:
+            return sent
+        around = look_around(channel, self._queues)
+        for job, spec in self._unseen(jobs, around):
+            known = [*covered(self._store, around, job.id), *self._kept(job, spec)]
             for part in self._parts.of(job, spec):
                 sight = Sight(job.last, tuple(lost.without(part.open, known)))
                 if items := lost.lost(before.get(part.name), sight):
@@ -137,7 +139,7 @@ class Lookout:
         """Give the jobs of which something may be lost."""
         left = _MOST
         for job in jobs:
-            if job.n == 1 and job.id in around.by_job:
+            if job.n == 1 and job.id in around:
                 continue
             if not all(self._is_behind(job, oldest) for oldest in around.oldest.values()):
                 continue

@@ -113,6 +113,39 @@ def test_what_is_recorded_is_not_run_again(queue, consume, steal, store, tmp_pat
     assert {path.read_text() for path in tmp_path.iterdir()} == {"x"}
 
 
+def test_what_a_message_passed_on_is_missed_while_the_message_is_held(
+    queue, consume, steal, store, tmp_path, until
+):
+    """Its item takes hours; the others were in messages of which one is lost."""
+
+    def waits(folder, gate, x):
+        import pathlib
+        import time
+
+        folder = pathlib.Path(folder)
+        (folder / f"began-{x}").touch()
+        while x < 1 and not (folder / gate).exists():
+            time.sleep(0.01)
+        return x
+
+    consume()
+    task = nq.task(waits, queue=queue)
+    other = task.submit(str(tmp_path), "other", -1)
+    until(lambda: (tmp_path / "began--1").exists())
+    job = task.map([str(tmp_path)] * 30, ["gate"] * 30, range(30))
+    try:
+        until(lambda: (tmp_path / "began-0").exists())  # now both processes are busy
+        steal()
+        (tmp_path / "other").touch()
+        until(lambda: job.counts()["SUCCESS"] == 29)
+        assert not job[0].done()
+    finally:
+        (tmp_path / "gate").touch()
+        (tmp_path / "other").touch()
+    assert job.result(30) == list(range(30))
+    assert other.result(10) == -1
+
+
 def test_a_retry_is_sent_again(queue, consume, steal, until, store, tmp_path):
     def fails(folder, x):
         import pathlib

@@ -2,7 +2,7 @@
 -- are held, then the lists of which the queues consist. ARGV: how many lists each queue has, how many
 -- messages of a queue are looked at. Returns {what is held, and for each queue: 1 if it was seen whole,
 -- what was seen}. Of a longer queue that is the next message of each list. A message is seen as job,
--- start and stop, in a row, from the description in its header (`core.description`).
+-- start, stop and id, in a row, from the description in its header (`core.description`).
 local lists, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local function note(found, message)
@@ -13,6 +13,7 @@ local function note(found, message)
   table.insert(found, job)
   table.insert(found, a)
   table.insert(found, b)
+  table.insert(found, string.match(message, '"id": "([0-9a-f-]+)"') or '')
 end
 
 local held = {}
