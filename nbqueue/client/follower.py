@@ -154,12 +154,10 @@ class Follower:
     def catch_up(self, job: Followed) -> None:
         """Read a job's log from where its reading stands to its end."""
         with job.feeding:
-            while entries := self._joblog.read(
-                job.id, "-" if job.cursor == NOTHING_READ else job.cursor
-            ):
-                for entry in entries:
-                    job.cursor = entry.id
-                    job.apply(entry.record)
+            after = "-" if job.cursor == NOTHING_READ else job.cursor
+            for entry in self._joblog.walk(job.id, after):
+                job.cursor = entry.id
+                job.apply(entry.record)
 
     def attend(self, timeout_s: float) -> bool:
         """Listen in a thread that waits for a job; ``False`` when another thread listens."""

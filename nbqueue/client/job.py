@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, MutableMapping
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
-from nbqueue.client import awaiting, cancelling, frame, loglines, pulling, retrying
+from nbqueue.client import (
+    awaiting,
+    cancelling,
+    completing,
+    frame,
+    loglines,
+    pulling,
+    retrying,
+)
 from nbqueue.client.canvas import gathering, jobgraph
 from nbqueue.client.futures import Future
 from nbqueue.client.live import Live
@@ -162,14 +170,18 @@ class Job:
     def as_completed(self, timeout: float | None = None) -> Iterator[Future]:
         """Give the items' futures in the order in which they end.
 
+        As ``for future in job`` it holds a few results at a time, so all of them together may be
+        larger than memory.
+
         Args:
             timeout: Seconds for all of them together; ``None`` waits for as long as it takes.
 
         Raises:
             concurrent.futures.TimeoutError: not all have ended in time.
         """
-        futures = concurrent.futures.as_completed(list(self), timeout)
-        return waited_for(cast("Iterator[Future]", futures), f"job {self.name!r} goes on")
+        return waited_for(
+            completing.as_completed(self._live, timeout), f"job {self.name!r} goes on"
+        )
 
     def done_future(self) -> concurrent.futures.Future[Any]:
         """Give a future of the whole job: done when every item is, failed when one has."""

@@ -12,10 +12,12 @@ import inspect
 import reprlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
+from nbqueue.client.completing import Ended
 from nbqueue.client.follower import NOTHING_READ
 from nbqueue.client.futures import Future
 from nbqueue.client.inside import refuse_to_wait
@@ -27,7 +29,7 @@ from nbqueue.core.fold import Changes, JobState
 from nbqueue.core.plan import block_number
 from nbqueue.core.records import Cancelled, Finished, JobSpec, Record
 from nbqueue.core.settings import POLL_S
-from nbqueue.core.splitting import runs_of
+from nbqueue.core.splitting import Range, runs_of
 from nbqueue.store import patience
 from nbqueue.store.arguments import Block
 from nbqueue.store.functions import Kind
@@ -47,7 +49,9 @@ class Live:
     def __init__(self, client: Client, spec: JobSpec) -> None:
         self.client = client
         self.state = JobState(spec)
-        self.outcomes = Outcomes(self.state, client.blobs)
+        self.outcomes = Outcomes(
+            self.state, client.blobs, lambda entry: client.joblog.entry(spec.id, entry)
+        )
         self.lock = threading.RLock()
         """Guards the fold and the table of futures; never held while the user's code runs."""
         self.cursor = NOTHING_READ
@@ -59,7 +63,12 @@ class Live:
         """What is read now has happened before anybody here asked for the job."""
         self.on_reset: list[Callable[[], None]] = []
         """Called when items begin again, by whichever thread reads the log: must return at once."""
+        self.on_ended: list[Ended] = []
+        """Who is told which items have ended."""
         self._futures: dict[int, Future] = {}
+        """Futures of items that have not ended."""
+        self._ended_futures: WeakValueDictionary[int, Future] = WeakValueDictionary()
+        """The others, as long as somebody holds them."""
         self._whole: list[concurrent.futures.Future[Any]] = []
         self._over = threading.Event()
         self._gone: NbqueueError | None = None
@@ -92,6 +101,11 @@ class Live:
             return f"begins at {moment:%Y-%m-%d %H:%M:%S %Z}"
         return self.client.unheard.about(self)
 
+    @property
+    def gone(self) -> bool:
+        """Whether nothing more is to come although the job has not ended."""
+        return self._gone is not None
+
     # -- waiting -------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None) -> bool:
@@ -115,7 +129,7 @@ class Live:
     def future(self, i: int) -> Future:
         """Give the future of an item; the same one each time, until the item is retried."""
         with self.lock:
-            future = self._futures.get(i)
+            future = self._futures.get(i) or self._ended_futures.get(i)
             if future is None:
                 future = self._futures[i] = Future(self, i)
         self._resolve(future)
@@ -264,17 +278,11 @@ class Live:
         """Take the next record of the log."""
         with self.feeding:
             with self.lock:
-                changes = self.state.apply(record)
-                if on_records and not self.replays:
-                    for note in tuple(on_records):
-                        note(self, record, changes)
+                changes = self._fold(record)
                 unread = isinstance(record, Finished) and not self.state.finished
                 touched = self._touched(changes)
-                for i in [i for a, b in changes.reset for i in list(self._futures) if a <= i < b]:
-                    del self._futures[i]
                 if changes.reset:
-                    self._over.clear()
-                    self.client.follower.follow(self)  # its end, if it was read, had ended that
+                    self._begin_again(changes.reset)
             for future in touched:
                 self._resolve(future)
             if changes.reset:
@@ -294,6 +302,26 @@ class Live:
                 "several, separated by commas)"
             )
         )
+
+    def _fold(self, record: Record) -> Changes:
+        batches = len(self.state.batches)
+        changes = self.state.apply(record)
+        if len(self.state.batches) > batches:
+            self.outcomes.keep(self.cursor)
+        for ended in self.on_ended:
+            ended.put(changes.done)
+        if on_records and not self.replays:
+            for note in tuple(on_records):
+                note(self, record, changes)
+        return changes
+
+    def _begin_again(self, reset: Sequence[Range]) -> None:
+        for a, b in reset:
+            for futures in (self._futures, self._ended_futures):
+                for i in [i for i in list(futures) if a <= i < b]:
+                    futures.pop(i, None)
+        self._over.clear()
+        self.client.follower.follow(self)  # its end, if it was read, had ended that
 
     def vanished(self) -> None:
         """Take it that the log is gone and nothing more will come."""
@@ -362,6 +390,10 @@ class Live:
                 future.set_exception(self._gone)
             elif code == states.STARTED_CODE and not future.running():
                 future.set_running_or_notify_cancel()
+            if future.done():
+                with self.lock:
+                    if self._futures.get(future.index) is future:
+                        self._ended_futures[future.index] = self._futures.pop(future.index)
 
 
 _brief = reprlib.Repr()

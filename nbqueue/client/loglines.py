@@ -27,15 +27,13 @@ _SAID_CHARS = 80
 
 def read(joblog: JobLog, job_id: str, item: int | None) -> list[str]:
     """Give what ``Job.log`` documents."""
-    found, after = [], "-"
-    while entries := joblog.read(job_id, after):
-        for entry in entries:
-            if item is None or _concerns(entry.record, item):
-                at = datetime.fromtimestamp(int(entry.id.partition("-")[0]) / 1000, timezone.utc)
-                found.append(
-                    f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {_line(entry.record)}"
-                )
-        after = entries[-1].id
+    found = []
+    for entry in joblog.walk(job_id):
+        if item is None or _concerns(entry.record, item):
+            at = datetime.fromtimestamp(int(entry.id.partition("-")[0]) / 1000, timezone.utc)
+            found.append(
+                f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {_line(entry.record)}"
+            )
     return found
 
 

@@ -1,9 +1,16 @@
-"""What became of an item, as Python objects: its result, or the exception to raise for it."""
+"""What became of an item, as Python objects: its result, or the exception to raise for it.
+
+Pickled results are kept as they came, up to a limit; what comes on top is read from the log again
+when it is asked for. So a job's results may be larger than this process's memory, as long as nobody
+asks for all of them at once.
+"""
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from concurrent.futures import CancelledError
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 from nbqueue.core import states
@@ -19,20 +26,57 @@ from nbqueue.core.records import Error
 from nbqueue.store.packing import BlobStore, unpack
 from nbqueue.store.results import Column
 
-_COLUMNS = 8
-"""Batches whose results are kept unpickled: one for each that is read side by side."""
+_COLUMNS, _COLUMN_BYTES = 8, 8_000_000
+"""Batches whose results are kept unpickled, one for each that is read side by side; of large ones
+fewer."""
+
+_HELD_BYTES = 32_000_000
+"""Pickled results of a job up to this size stay in this process. More: a client of many jobs grows;
+less: results are read from the store twice."""
+
+_NONE = array("f")
 
 
 class Outcomes:
     """Reads outcomes out of a job's fold."""
 
-    def __init__(self, state: JobState, blobs: BlobStore) -> None:
+    def __init__(self, state: JobState, blobs: BlobStore, again: Callable[[str], Any]) -> None:
         self._state = state
         self._blobs = blobs
-        self._column = lru_cache(maxsize=_COLUMNS)(self._read)
+        self._again = again
+        """Reads a record of the log once more, by its id."""
+        self._columns: dict[int, Column] = {}
+        self._held_bytes = 0
+        self._elsewhere: dict[int, str] = {}
+        """By number of a batch whose results are in the log only: which record that is."""
 
-    def _read(self, batch: int) -> Column:
-        return Column(self._state.batches[batch].results, self._blobs)
+    def keep(self, entry_id: str) -> None:
+        """Keep of the latest batch what is not in the fold's columns, and the results if few."""
+        number = len(self._state.batches) - 1
+        batch = self._state.batches[number]
+        held = batch.results
+        if self._held_bytes + len(held) > _HELD_BYTES:
+            self._elsewhere[number] = entry_id
+            held = b""
+        self._held_bytes += len(held)
+        self._state.batches[number] = replace(
+            batch, states=b"", started=_NONE, run_s=_NONE, results=held
+        )
+
+    def _column(self, batch: int) -> Column:
+        column = self._columns.pop(batch, None)
+        if column is None:
+            results = self._state.batches[batch].results
+            if batch in self._elsewhere:
+                results = self._again(self._elsewhere[batch]).results
+            column = Column(results, self._blobs)
+            while self._columns and (
+                len(self._columns) >= _COLUMNS
+                or sum(c.size for c in self._columns.values()) + column.size > _COLUMN_BYTES
+            ):
+                del self._columns[next(iter(self._columns))]
+        self._columns[batch] = column  # the latest is the last
+        return column
 
     def value(self, i: int) -> Any:
         """Give what a successful item returned.

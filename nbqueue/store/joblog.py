@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
@@ -45,9 +45,12 @@ _CALL = ((0, 1),)
 """The runs of a single call."""
 
 _TOMBSTONE_MS = 24 * 3600 * 1000
-_SCRIPTS = ("open", "commit", "note", "put_off", "forget", "hold", "claim", "refuse")
+_SCRIPTS = ("open", "commit", "note", "page", "put_off", "forget", "hold", "claim", "refuse")
 _STAGED = ("commit", "cancel", "retry", "plan", "begin", "advance", "spread")
 """Scripts that know of the stages of workflows."""
+
+_READ_BYTES, _MOST_READ = 4_000_000, 500
+"""How much of a log is read at once. More: a client holds all of it; less: more round trips."""
 
 _CLAIM_MS = 10_000
 """How long a process has for sending a held message, before another may."""
@@ -295,15 +298,38 @@ class JobLog:
         """
         raw = cast(
             "list[tuple[bytes, dict[bytes, bytes]]]",
-            self._store.xrange(
-                keys.log(job_id), min=after if after == "-" else f"({after}", max=until, count=limit
-            ),
+            self._store.xrange(keys.log(job_id), min=_following(after), max=until, count=limit),
         )
         entries = []
         for entry_id, fields in raw:
             record = self.verified(job_id, *_fields(fields))
             entries.append(Entry(entry_id.decode(), record))
         return entries
+
+    def walk(self, job_id: str, after: str = "-") -> Iterator[Entry]:
+        """Give verified records one by one, from the one after ``after`` to the log's end.
+
+        A few are in memory at a time, however large they are: some have many results.
+        """
+        while raw := self.run("page", job_id, _following(after), _MOST_READ, _READ_BYTES):
+            after = raw[-1][0].decode()
+            for entry_id, flat in raw:
+                fields = dict(zip(flat[::2], flat[1::2], strict=True))
+                yield Entry(entry_id.decode(), self.verified(job_id, *_fields(fields)))
+
+    def entry(self, job_id: str, entry_id: str) -> Record:
+        """Read one record again.
+
+        Raises:
+            Expired: it is not in the store any more, or not to be trusted.
+        """
+        raw = cast("list[Any]", self._store.xrange(keys.log(job_id), min=entry_id, max=entry_id))
+        found = self.verified(job_id, *_fields(raw[0][1])) if raw else REFUSED
+        if found is REFUSED:
+            raise Expired(
+                f"results of job {job_id!r} are no longer in the store: it expired or was forgotten"
+            )
+        return found
 
     def verified(self, job_id: str, kind: str, body: bytes, sig: bytes) -> Record:
         """Decode one record; one that is not to be trusted becomes an empty `Progressed`."""
@@ -469,6 +495,11 @@ def _fields(entry: dict[bytes, bytes]) -> tuple[str, bytes, bytes]:
     """Take an entry apart; whoever can write to the store may have written anything."""
     kind = entry.get(b"k", b"").decode(errors="replace")
     return kind, entry.get(b"b", b""), entry.get(b"s", b"")
+
+
+def _following(after: str) -> str:
+    """Give the beginning of the entries behind one, as XRANGE takes it."""
+    return after if after == "-" else f"({after}"
 
 
 def _flat(runs: Sequence[Range]) -> list[int]:

@@ -41,6 +41,8 @@ class Column:
     def __init__(self, column: bytes, blobs: BlobStore) -> None:
         self._blobs = blobs
         self._plain = column[:1] != b"I"
+        self.size = len(column)
+        """Bytes."""
         self._cells: list[Any] = []
         if column:
             self._cells = pickle.loads(memoryview(column)[1:])  # noqa: S301 - verified by the log

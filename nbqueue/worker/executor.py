@@ -61,6 +61,9 @@ _TICK_S = 2 * settings.COMMIT_INTERVAL_S
 """When the ticker looks in. Later than the executor's own turn between two items, or it would take
 away a rest that the executor is about to finish or to divide better."""
 
+_BULK_BYTES = 4_000_000
+"""Most bytes of results in a record, but for the last: store, workers and clients each hold it."""
+
 _MOST_DEATHS = 2
 """How often an item may be begun by a careful executor and not be heard of again."""
 
@@ -164,6 +167,7 @@ class Execution:
         self._expires = message.spec.limits.expires is not None
         self._calls = Calls(place, message)
         self._begun = 0.0
+        self._bulk_bytes = 0
         self.passed_on = False
         """Whether some of the message is in other messages now."""
         self.due = 0.0
@@ -298,6 +302,7 @@ class Execution:
                 value = function(*args, **kwargs)
                 if type(value) not in _NUMBERS:
                     value = handed_in(value, self._place.blobs)
+                    deadline = self._due_with(value, deadline)
                 ended = clock()
                 if ended - begun > surroundings.QUICK_S:
                     surroundings.bring_in()
@@ -311,6 +316,18 @@ class Execution:
                 self._between_items()
                 deadline = clock() + settings.COMMIT_INTERVAL_S
                 item = self._after_rest(item)
+
+    def _due_with(self, value: Any, deadline: float) -> float:
+        """Give when outcomes are due, now that a result is among them: at once when they are many.
+
+        Whoever reads a record has to hold all of it.
+        """
+        if isinstance(value, (bytes, str)):
+            self._bulk_bytes += len(value)
+            if self._bulk_bytes > _BULK_BYTES:
+                self._bulk_bytes = 0
+                return 0.0
+        return deadline
 
     def _between_items(self) -> None:
         """Write outcomes; the budget is spent, so pass on what is left, if it is worth a message.

@@ -49,7 +49,7 @@ def make_live(function, rows, records=(), *, block=3, kwargs=None, loadable=True
 
     return SimpleNamespace(
         state=state,
-        outcomes=Reader(state, blobs),
+        outcomes=Reader(state, blobs, pytest.fail),
         block=lambda k: arguments.read(blocks[k], blobs),
         client=SimpleNamespace(functions=SimpleNamespace(get=get, kind=lambda address: "function")),
     )
@@ -425,7 +425,7 @@ def make_million(function=f):
 
     return SimpleNamespace(
         state=state,
-        outcomes=Reader(state, blobs),
+        outcomes=Reader(state, blobs, pytest.fail),
         block=read,
         client=SimpleNamespace(
             functions=SimpleNamespace(get=lambda address: function, kind=lambda address: "function")

@@ -75,7 +75,7 @@ class Answering(FakeLive):
     def __init__(self, state, rows=(), now=1010.0):
         super().__init__(state, {}, now, False)
         self.blobs = DictBlobs()
-        self.outcomes = Reader(state, self.blobs)
+        self.outcomes = Reader(state, self.blobs, pytest.fail)
         self.packed = [
             arguments.pack_rows(rows[k : k + 100], self.blobs, state.spec.params, k)
             for k in range(0, len(rows), 100)

@@ -39,7 +39,7 @@ def make_live(n, *records, block=7):
         state=state,
         name="grid",
         lock=threading.RLock(),
-        outcomes=Reader(state, blobs),
+        outcomes=Reader(state, blobs, pytest.fail),
         block=block_of,
         client=SimpleNamespace(functions=functions),
         read=read,

@@ -179,11 +179,8 @@ def _after(kind: str) -> str:
 
 def _entries(live: Live) -> Iterator[tuple[float, Record]]:
     """Read the log: records, with when the store got them."""
-    after = "-"
-    while entries := live.client.joblog.read(live.id, after):
-        for entry in entries:
-            yield int(entry.id.partition("-")[0]) / 1000, entry.record
-        after = entries[-1].id
+    for entry in live.client.joblog.walk(live.id):
+        yield int(entry.id.partition("-")[0]) / 1000, entry.record
 
 
 def job(live: Live, seen: looking.Look) -> JobWhy:
