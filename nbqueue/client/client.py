@@ -25,6 +25,7 @@ from nbqueue.client.live import Live
 from nbqueue.client.projects.joining import Project, project_of
 from nbqueue.client.remote import control
 from nbqueue.client.remote.roster import Roster
+from nbqueue.client.revival import Revival
 from nbqueue.client.saying import say
 from nbqueue.client.schedules.scheduler import Scheduler
 from nbqueue.client.unheard import Unheard
@@ -106,6 +107,7 @@ class Client:
         self.outage = Outage(say)
         """What is known of its store being away."""
         self._keepalive = keepalive
+        self._revival = Revival(folder if keepalive is not None else None)
         self._pid = os.getpid()
 
         def make() -> Client:
@@ -156,8 +158,7 @@ class Client:
         self.default_queue: str = self.app.conf.task_default_queue
         self.unheard = Unheard(self)
         self.follower.on_sweep, self.follower.on_look = self.sequels.release, self._look
-        self.nodes = Nodes(store)
-        self.roster = Roster()
+        self.nodes, self.roster = Nodes(store), Roster()
         self.code = CodeCache(self.functions, self.blobs)
         self.follower.on_lost = self._distrust
         self.store_url = redact(backend_url)
@@ -175,6 +176,9 @@ class Client:
         """Take nothing for granted after an outage: Redis may have begun anew, with nothing."""
         self.publisher.suspect()
         self.code.forget()
+        if (kept := self._revival.look()) is not None:
+            self._keepalive.close()
+            self._keepalive = kept
 
     def _patience(self) -> Patience:
         return Patience(_PATIENCE_S, self.outage)
@@ -411,6 +415,8 @@ def connect_address(
 ) -> Client:
     """Connect to an embedded cluster that runs; the result becomes the default client."""
     global _default
+    if address.notice:
+        say(address.notice)
     client = Client(
         address.broker_url,
         address.store_url,

@@ -141,6 +141,10 @@ class Child:
         """Seconds until the next start; None while the child runs."""
         return None if self.runs else max(0.0, self._due_at - now)
 
+    def last_words(self) -> str:
+        """What it wrote to its log since its last start, as far as that is the end of the log."""
+        return tail(self.log, lines=40, since_bytes=self._log_mark)
+
     def renew(self) -> None:
         """Ask it to end, so that `check` starts it again."""
         if self._process is not None:

@@ -61,6 +61,8 @@ class Address:
     key: str = field(repr=False)
     # One open connection with a client's name. Close it (`keepalive.close()`) when done.
     keepalive: redis.Redis | None = field(default=None, repr=False, compare=False)
+    # What everybody who connects should know; most often nothing.
+    notice: str = field(default="", repr=False, compare=False)
 
     @property
     def broker_url(self) -> str:
@@ -139,9 +141,28 @@ def attach(
             socket = _await_redis(home) or _start(home, begin)
             keepalive = _connect(socket)
         lock.touch()  # a client that leaves before it is looked for has been here all the same
-        return Address(home, socket, key, keepalive)
+        state = state_file.read(home)
+        return Address(home, socket, key, keepalive, state.notice if state else "")
     finally:
         lock.release()
+
+
+def revive(folder: Path) -> Address | None:
+    """The cluster of ``folder``, started again as it was, if its supervisor was killed.
+
+    None when there is nothing to do: it runs, or it was ended in order, or it is gone for good. Its
+    Redis has all that was recorded, and its worker runs again what the killed one held.
+    """
+    state = state_file.read(folder)
+    if state is None or state.phase not in ("starting", "running") or held(folder):
+        return None
+    return attach(
+        folder,
+        workers=None if state.threads else state.workers,
+        threads=state.workers if state.threads else None,
+        keep_alive_s=state.keep_alive_s,
+        worker_command=state.worker_command,
+    )
 
 
 def _check(workers: int | None, threads: int | None, keep_alive_s: float | None) -> None:

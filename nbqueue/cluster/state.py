@@ -92,6 +92,10 @@ class State:
     python: str = ""
     host: str = ""
     redis_server: str = ""
+    # How its worker is started, for a client that finds the supervisor killed.
+    worker_command: tuple[str, ...] = ()
+    # What was lost when Redis could not read its data; for everybody who connects.
+    notice: str = ""
     worker_message: str = ""
     worker_restarts: int = 0
     redis_message: str = ""
@@ -117,6 +121,7 @@ def read(folder: Path) -> State | None:
             if name == "beat" and name not in found:
                 continue  # written by an nbqueue that had none
             found[name] = Process(int(found[name]["pid"]), str(found[name]["mark"]))
+        found["worker_command"] = tuple(found.get("worker_command", ()))
         known = State.__dataclass_fields__.keys()
         # A newer nbqueue may have written more: what is not known here is left out.
         return State(**{name: value for name, value in found.items() if name in known})

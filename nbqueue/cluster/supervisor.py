@@ -29,6 +29,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+from nbqueue.cluster import repair
 from nbqueue.cluster import state as state_file
 from nbqueue.cluster.child import Child
 from nbqueue.cluster.folder import FileLock, cap_logs, tail
@@ -45,6 +46,9 @@ BEAT_GRACE_S = 2.0
 
 # Redis that ends this often in a row will not come up: disk full, a damaged file.
 REDIS_ATTEMPTS = 5
+
+# At first the data is cut where it is damaged; if Redis cannot read that either, it is set aside.
+MENDINGS = 2
 
 # Between two looks at the clients; children's ends and signals wake the supervisor at once.
 TICK_S = 1.0
@@ -68,6 +72,7 @@ class Supervisor:
         self.wire: Wire | None = None
         self.ending = ""  # the reason, once there is one
         self.housekeeping_at = now + HOUSEKEEPING_S
+        self.mendings = 0
         env = dict(os.environ)
         self.redis = Child(
             "Redis",
@@ -183,6 +188,9 @@ class Supervisor:
         if self.redis.check(now):
             self.wire = None
             say(self.redis.message)
+            if not self.redis.runs and self._mended():
+                self.publish()
+                return True
             if not self.redis.runs and (not came_up or self.redis.failures >= REDIS_ATTEMPTS):
                 say(tail(self.redis.log))
                 self.state = replace(self.state, phase="failed")
@@ -193,6 +201,24 @@ class Supervisor:
         elif self.wire is not None and not Path(self.launch.socket).exists():
             say("the socket was removed (a cleaner of temp folders?): Redis is started anew")
             self.redis.renew()
+        return True
+
+    def _mended(self) -> bool:
+        """Make data readable that Redis could not read: at first what can be saved, then none."""
+        log = self.redis.last_words()
+        if self.mendings == MENDINGS or not repair.is_damaged(log):
+            return False
+        self.mendings += 1
+        try:
+            if self.mendings < MENDINGS:
+                notice = repair.mend(self.folder, self.launch.server, log)
+            else:
+                notice = repair.set_aside(self.folder)
+        except OSError as error:
+            say(f"damaged data cannot be kept aside, so it is left as it is: {error}")
+            return False
+        say(notice)
+        self.state = replace(self.state, notice=notice)
         return True
 
     def _connect(self, now: float) -> None:
@@ -242,6 +268,7 @@ class Supervisor:
             self.state,
             redis=self.redis.identity,
             worker=self.worker.identity,
+            worker_command=tuple(self.launch.worker_command),
             beat=self.beat.identity,
             redis_message=self.redis.message,
             redis_restarts=self.redis.restarts,
