@@ -16,6 +16,7 @@ import signal
 import sys
 from typing import Any
 
+from billiard import pool
 from celery import Celery, bootsteps, signals
 
 from nbqueue.core.errors import UsageError
@@ -23,6 +24,13 @@ from nbqueue.worker.tally import Tally
 
 _TERMINATED = -(256 - signal.SIGTERM)
 """What billiard's processes exit with when they are terminated."""
+
+
+_LOOKS_FOR_READER = 15
+"""How often, a tenth of a second apart, a process that ends looks whether its last result was read.
+billiard has 300: a worker that is told to end in a rush of messages may have stopped reading them,
+and took half a minute to end for each process. What is not read is not acknowledged; it is given
+back, and found to be recorded."""
 
 
 def is_end_of_process(exc: BaseException) -> bool:
@@ -54,6 +62,9 @@ class HandOn(bootsteps.StartStopStep):
 def prepare(app: Celery) -> None:
     """Have the workers of an app leave as described above."""
     app.steps["worker"].add(HandOn)
+    # A number that billiard has no setting for; where it is called otherwise, its own stands.
+    if hasattr(pool, "GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT"):
+        pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LOOKS_FOR_READER
     tally: Tally = app.nbqueue_tally
 
     class Worker(app.Worker):

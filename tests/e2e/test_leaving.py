@@ -1,6 +1,7 @@
 """A worker that leaves in the middle of a job, on both brokers: nobody waits, nothing is lost."""
 
 import signal
+import time
 
 import pytest
 
@@ -91,3 +92,16 @@ def test_a_worker_that_is_told_to_shut_down_hands_on_too(started, task, tmp_path
     assert job.result(30) == list(range(20))
     assert old.wait(20) == 0
     assert began(tmp_path)[1] == [str(new.pid)]
+
+
+def test_term_in_a_rush_of_messages_takes_a_moment(started, task, until):
+    """A process whose last result nobody has read does not wait long for somebody to do so."""
+    old = started("old")
+    job = task(lambda i: i, chunksize=1).map(range(400))
+    until(lambda: job.counts()["SUCCESS"] > 20)
+    told = time.monotonic()
+    old.terminate()
+    assert old.wait(40) == 0
+    assert time.monotonic() - told < 12  # half a minute, where Celery has its way
+    started("new")
+    assert job.result(30) == list(range(400))
