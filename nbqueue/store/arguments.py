@@ -26,8 +26,9 @@ from nbqueue.store.packing import BlobStore, all_atoms, pack, unpack
 from nbqueue.store.refs import Pointer, Ref
 from nbqueue.store.signing import Keyring
 
-_PROBATION_S = 3600
-"""Blocks of a job that was never accepted (a client that died while it sent) go after this."""
+_PROBATION_S = 24 * 3600
+"""Blocks of a job that was never accepted (a client that died while it sent) go after this. Longer
+than such a job can wait in its queue until a worker opens it, if its client died in between."""
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -178,7 +179,7 @@ class Arguments:
         self._blobs = blobs
 
     def put(self, job_id: str, number: int, packed: bytes) -> None:
-        """Store a packed block; it stays only if the job is opened within the hour."""
+        """Store a packed block; it stays only if the job is opened within a day."""
         key = keys.args(job_id)
         pipe = self._store.pipeline(transaction=False)
         pipe.hset(key, str(number), seal(self._keyring, job_id, number, packed))

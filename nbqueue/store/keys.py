@@ -35,6 +35,7 @@ r"""The Redis schema, whole.
     nbq:names          hash    name -> id of the latest job of that name
     nbq:rejected       hash    what was refused because of its signature -> how often; `rejections`
     nbq:writes:CLIENT  string  the trace of a client's try to write; expires in a minute
+    nbq:kept           string  that functions and blobs of long jobs were renewed (`keeping`)
     nbq:nodes          zset    names of workers by the time at which they last said that they live
     nbq:fn:ADDRESS     string  a pickled function
     nbq:cache:DIGEST   string  signature + a result and what its item displayed
@@ -65,6 +66,7 @@ NAMES = PREFIX + "names"
 READY = PREFIX + "ready"
 LATER = PREFIX + "later"
 LATER_BELL = LATER + ":bell"
+KEPT = PREFIX + "kept"
 NODES = PREFIX + "nodes"
 LOOKOUT = PREFIX + "lookout"
 HOLDERS = PREFIX + "holders"

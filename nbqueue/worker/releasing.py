@@ -14,13 +14,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import redis
 from celery import bootsteps, signals
 
 from nbqueue.core.errors import BrokerUnreachable
-from nbqueue.store import keys
+from nbqueue.store import keeping, keys
 from nbqueue.store.turns import LEASE_S
 from nbqueue.worker.leases import active_requests
 
@@ -32,6 +33,9 @@ log = logging.getLogger("nbqueue.worker")
 _SLEEP_S = LEASE_S / 3
 """Longest time without a look. Longer, and a worker that is told to stop waits for its thread; a
 message is late by this much when the word of it was lost with a worker that died."""
+
+_KEEP_S = keeping.EVERY_S / 4
+"""How often a worker asks whether what long jobs need is to be kept on."""
 
 _AGAIN_S = 1.0
 """Wait after a failure of the store or the broker."""
@@ -61,6 +65,7 @@ class ReleasingThread(threading.Thread):
         self._place = place
         self._stopped = threading.Event()
         self._looked_after = 0.0
+        self._kept = -inf
 
     def stop(self) -> None:
         """End after the message in hand."""
@@ -92,4 +97,7 @@ class ReleasingThread(threading.Thread):
         place.turns.renew([request.id for request in active_requests()])
         place.sequels.release()  # what a process was about to begin that has died since
         place.tally.set_rates(bool(place.store.exists(keys.RATES)))
+        if time.monotonic() - self._kept > _KEEP_S:
+            self._kept = time.monotonic()
+            keeping.keep(place.store, place.now())
         self._looked_after = time.monotonic()
