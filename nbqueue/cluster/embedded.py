@@ -35,6 +35,7 @@ from nbqueue.cluster.folder import (
     wait_until,
 )
 from nbqueue.cluster.leftovers import clean
+from nbqueue.cluster.processors import processors
 from nbqueue.cluster.redis_server import CLIENT_NAME, find_server, ping
 from nbqueue.cluster.status import Status, status
 from nbqueue.core.errors import ClusterError, UsageError
@@ -120,7 +121,7 @@ def attach(
             home,
             socket_path(home),
             find_server(home),
-            concurrency=threads or workers or _processors(),
+            concurrency=threads or workers or processors(),
             threads=threads is not None,
             keep_alive_s=keep_alive_s,
             worker_options=worker_options,
@@ -173,12 +174,6 @@ def _check(workers: int | None, threads: int | None, keep_alive_s: float | None)
         raise UsageError(f"give workers ({workers}) or threads ({threads}), not both")
     if keep_alive_s is not None and not keep_alive_s >= 0:
         raise UsageError(f"keep_alive_s must be 0 or more, or None, not {keep_alive_s!r}")
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))  # fewer than cpu_count in a container or under taskset
-    return os.cpu_count() or 1
 
 
 def _take(lock: FileLock, timeout_s: float) -> None:
