@@ -96,24 +96,6 @@ class Channel(OrderedChannel, holding.LeasedChannel):
     on_delivery: Callable[[], None] | None = None
     """What a worker does as soon as a message has come."""
 
-    def basic_consume(
-        self,
-        queue: str,
-        no_ack: bool,
-        callback: Callable[[Any], Any],
-        consumer_tag: str,
-        **more: Any,
-    ) -> Any:
-        """Consume a queue."""
-
-        def taken(message: Any) -> Any:
-            self.connection.delivers = True
-            return callback(message)
-
-        # Without a receipt to note, nothing else would tell that it has become a message.
-        take = taken if no_ack else callback
-        return super().basic_consume(queue, no_ack, take, consumer_tag, **more)
-
     def _brpop_read(self, **options: Any) -> Any:
         """Take a message off its queue; what is none is dropped, and said, and ends no worker."""
         transport = self.connection
