@@ -51,6 +51,8 @@ class Spot:
     """When a message that is kept is sent, in seconds since the epoch by the store's clock."""
     waits_for: Literal["", "slot", "rate", "retry"] = ""
     """Why it is kept; empty: for its time."""
+    sure: bool = True
+    """Whether it was seen; else there is more than was looked at, and it may be in the rest."""
 
 
 @dataclass
@@ -62,6 +64,8 @@ class _Look:
     deadline: float
     ahead: int = 0
     before: Counter[str] = field(default_factory=Counter)
+    cut_short: bool = False
+    """There is more in the queue than was looked at."""
 
     def find(self, raws: Iterable[bytes]) -> Described | None:
         """Give the first message of the job that has the item; count what comes before."""
@@ -94,22 +98,24 @@ def in_queues(
     for queue in queues:
         look = _Look(job_id, item, look_until)
         spot = look.find(_messages(client, channel.lists(queue), look))
+        before = tuple(look.before.most_common(5))
         if spot is not None:
-            before = tuple(look.before.most_common(5))
             found.append(Spot("queue", spot.start, spot.stop, queue, look.ahead, before))
+        elif look.cut_short:
+            found.append(Spot("queue", 0, 0, queue, look.ahead, before, sure=False))
     return [*found, *_taken(client, channel, job_id, item)]
 
 
 def _messages(client: redis.Redis, lists: Iterable[str], look: _Look) -> Iterator[bytes]:
     """Give the messages of a queue in the order in which they are taken, as long as it is worth."""
     for name in lists:
-        for last in range(-1, -_MOST - 1, -_PAGE):
-            page = cast("list[bytes]", client.lrange(name, last - _PAGE + 1, last))
-            yield from reversed(page)
+        last = -1
+        while page := cast("list[bytes]", client.lrange(name, last - _PAGE + 1, last)):
             if look.tired:
+                look.cut_short = True
                 return
-            if len(page) < _PAGE:
-                break
+            yield from reversed(page)
+            last -= _PAGE
 
 
 def _taken(client: redis.Redis, channel: Any, job_id: str, item: int | None) -> list[Spot]:
@@ -145,10 +151,8 @@ def _means(found: Described, job_id: str, item: int | None) -> bool:
 def kept(store: redis.Redis, keyring: Keyring, job_id: str, item: int | None) -> list[Spot]:
     """Find the messages of a job that wait in the store and have an item; by when they are due."""
     found = []
-    raws = cast(
-        "list[tuple[bytes, float]]", store.zrange(keys.LATER, 0, _MOST - 1, withscores=True)
-    )
-    for raw, due in raws:
+    raws = cast("list[tuple[bytes, float]]", store.zrange(keys.LATER, 0, _MOST, withscores=True))
+    for raw, due in raws[:_MOST]:
         envelope = raw.decode(errors="replace")
         if message.claimed_job(envelope) != job_id:
             continue
@@ -158,6 +162,8 @@ def kept(store: redis.Redis, keyring: Keyring, job_id: str, item: int | None) ->
             continue
         if waiting.spec.id == job_id and _has(waiting, item):
             found.append(_kept(store, raw, waiting, due))
+    if not found and len(raws) > _MOST:
+        found.append(Spot("later", 0, 0, ahead=_MOST, sure=False))
     return found
 
 

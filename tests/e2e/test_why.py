@@ -11,7 +11,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue import cli
-from nbqueue.store import signing
+from nbqueue.store import peeking, signing
 from tests.e2e.servers import RedisServer
 
 KEY = signing.generate()
@@ -91,6 +91,21 @@ def test_another_kernel_that_did_not_submit_it_is_told_the_same(gate, until, url
     assert "submitted  a job of 2 items by client" in said.stdout
     gate.touch()
     assert waits.result(20) == [2, 4]
+
+
+def test_behind_more_than_is_looked_at_it_is_not_called_lost(monkeypatch):
+    monkeypatch.setattr(peeking, "_MOST", 40)
+    monkeypatch.setattr(peeking, "_PAGE", 10)
+    deep = double.with_options(queue="deep")
+    ahead = [deep.submit(k) for k in range(60)]
+    job = deep.map([1], name="last")
+    found = job.why(0)
+    assert found.kind == "unheard"
+    assert "as it seems, in queue 'deep' behind more than 40 messages" in found.text
+    assert "cancel" not in found.advice
+    assert "behind 5 messages" in ahead[5].why(0).text
+    for each in (*ahead, job):
+        each.cancel()
 
 
 def test_a_queue_that_nobody_consumes():

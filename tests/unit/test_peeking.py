@@ -76,3 +76,13 @@ def test_limits_and_counters_are_read(store):
     store.hset(keys.RATES, "fit", 5)
     assert peeking.limits(store, "fit", 1000.0).rate == 5.0
     assert not peeking.meta(store, MINE, 1, 3).there
+
+
+def test_more_than_is_looked_at_is_said_to_be_so(store, keyring, monkeypatch):
+    monkeypatch.setattr(peeking, "_MOST", 3)
+    for k in range(3):
+        keep(store, keyring, id="f" * 16, start=k, stop=k + 1, due=1000.0 + k)
+    assert peeking.kept(store, keyring, MINE, 7) == []  # all were looked at
+    keep(store, keyring, due=5000.0)
+    (found,) = peeking.kept(store, keyring, MINE, 7)
+    assert (found.where, found.ahead, found.sure) == ("later", 3, False)

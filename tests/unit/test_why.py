@@ -180,6 +180,23 @@ def test_a_broker_that_cannot_be_looked_into_says_how_long_its_queue_is():
     assert said(spots=None)[0] == "unheard"
 
 
+def test_what_was_not_looked_through_is_not_called_lost():
+    deep = Spot("queue", 3, 4, "celery", 5000, (("load", 4000),), sure=False)
+    kind, text = said(BUSY, unsure=(deep,))
+    assert kind == "queue"
+    assert text.startswith(
+        "waits, as it seems, in queue 'celery' behind more than 5,000 messages (load ×4000); all 2"
+    )
+    later = Spot("later", 3, 4, ahead=5000, sure=False)
+    assert said(BUSY, unsure=(later,)) == (
+        "time",
+        "waits, as it seems, among more than 5,000 messages that are kept for later",
+    )
+    mine = running("grid", 0, 10, item=3, job_id="mine")
+    assert said(worker(mine), unsure=(deep,))[0] == "running"  # what was seen comes first
+    assert said(BUSY, unsure=(deep,), spots=(Spot("taken", 0, 9, "celery"),))[0] == "hand"
+
+
 def test_a_task_of_a_celery_project_is_not_called_lost():
     found = verdict(facts(BUSY, projects=True))
     assert found.kind == "project"

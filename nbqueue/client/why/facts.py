@@ -41,6 +41,8 @@ class Facts:
     spots: tuple[Spot, ...] | None = ()
     """Where messages that hold it are; ``None`` when the broker cannot be looked into."""
     kept: tuple[Spot, ...] = ()
+    unsure: tuple[Spot, ...] = ()
+    """Where it may be, because not all was looked through."""
     others: tuple[Other, ...] = ()
     """What must succeed before it, and has not."""
     step: str = ""

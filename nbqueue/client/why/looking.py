@@ -73,6 +73,8 @@ def facts(live: Live, i: int, seen: Look) -> Facts:
     store, now = client.store, client.now()
     meta = peeking.meta(store, live.id, state.round[i], i)
     spots = _spots(live, queue, i, seen)
+    kept = peeking.kept(store, client.keyring, live.id, i)
+    unsure = [spot for spot in (*(spots or ()), *kept) if not spot.sure]
     error = state.error(i)
     return Facts(
         job_id=live.id,
@@ -85,8 +87,9 @@ def facts(live: Live, i: int, seen: Look) -> Facts:
         expires=spec.limits.expires,
         survey=seen.survey,
         trouble=seen.trouble,
-        spots=spots,
-        kept=tuple(peeking.kept(store, client.keyring, live.id, i)),
+        spots=None if spots is None else tuple(spot for spot in spots if spot.sure),
+        kept=tuple(spot for spot in kept if spot.sure),
+        unsure=tuple(unsure),
         others=_steps(live, stage) if stage is not None else _jobs(store, spec),
         step=stage.spec.task if stage is not None else "",
         projects=not spec.function and (stage is None or stage.kind != "spreads"),

@@ -13,6 +13,7 @@ not quite of the same moment: so a verdict is the most telling thing that was se
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nbqueue.client.remote.survey import Worker
 from nbqueue.client.why.facts import Facts, Verdict
@@ -253,6 +254,19 @@ def _taken(facts: Facts) -> Verdict | None:
     )
 
 
+def _unsure(facts: Facts) -> Verdict | None:
+    """Say where it may be: to be called lost, all must have been looked through."""
+    spot = next(iter(facts.unsure), None)
+    if spot is None:
+        return None
+    if spot.where == "later":
+        amount = f"more than {many(spot.ahead, 'message')}"
+        return Verdict("time", f"waits, as it seems, among {amount} that are kept for later")
+    listeners = [worker for worker in facts.workers if spot.queue in worker.queues]
+    found = _in_queue(facts, spot.queue, listeners, place(spot))
+    return replace(found, text=found.text.replace("waits in", "waits, as it seems, in", 1))
+
+
 def _unseen(facts: Facts) -> Verdict | None:
     """Say what can be said where the broker lets nobody look into its queues."""
     if facts.spots is not None or facts.survey is None:
@@ -276,5 +290,6 @@ _LOOKS = (
     _ranged,
     _taken,
     _unseen,
+    _unsure,
 )
 """In the order in which they are telling."""

@@ -18,7 +18,8 @@ def place(spot: Spot) -> str:
     if not spot.ahead:
         return ", first"
     named = ", ".join(f"{name} ×{k}" if k > 1 else name for name, k in spot.before[:NAMED])
-    return f" behind {many(spot.ahead, 'message')} ({named})"
+    least = "" if spot.sure else "more than "
+    return f" behind {least}{many(spot.ahead, 'message')} ({named})"
 
 
 def busy(workers: Sequence[Worker]) -> str:
