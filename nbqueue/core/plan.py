@@ -15,7 +15,8 @@ comes to that (``expanded``).
 
     One(s)        the result of the only item of stage s
     All(s)        the list of the results of stage s, in order
-    Listed(...)   a list of takes; a `Spread(s)` among them stands for all results of stage s
+    Listed(...)   a list of takes; a `Spread(s)` among them stands for all results of stage s;
+                  perhaps in another order than they come in
     Failed(form)  what went wrong, for an errback
     Other(id)     what another job returned
 """
@@ -53,6 +54,13 @@ class Listed:
     """A list, in order."""
 
     parts: tuple[One | All | Spread | Listed | Other, ...]
+    order: tuple[int, ...] = ()
+    """For each place of the list, which of the values that the parts give one after the other it
+    has; empty when it has them as they come."""
+
+    def ordered(self, values: list[Any]) -> list[Any]:
+        """Put the values that the parts give in order."""
+        return [values[k] for k in self.order] if self.order else values
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def stages_of(take: Take | None) -> Iterator[int]:
 def renumbered(take: Take, numbers: dict[int, int]) -> Take:
     """Give a take with other numbers for its stages."""
     if isinstance(take, Listed):
-        return Listed(tuple(_part(renumbered(part, numbers)) for part in take.parts))
+        return Listed(tuple(_part(renumbered(part, numbers)) for part in take.parts), take.order)
     if isinstance(take, (One, All, Spread)):
         return type(take)(numbers[take.stage])
     return take
@@ -105,7 +113,7 @@ def to_plain(take: Take | None) -> Any:
     if take is None:
         return None
     if isinstance(take, Listed):
-        return ["list", [to_plain(part) for part in take.parts]]
+        return ["list", [to_plain(part) for part in take.parts], *([take.order] * bool(take.order))]
     if isinstance(take, Failed):
         return ["failed", take.form]
     if isinstance(take, Other):
@@ -119,7 +127,8 @@ def from_plain(plain: Any) -> Take | None:
         return None
     word, *rest = plain
     if word == "list":
-        return Listed(tuple(_part(from_plain(part)) for part in rest[0]))
+        order = tuple(map(int, rest[1])) if len(rest) > 1 else ()
+        return Listed(tuple(_part(from_plain(part)) for part in rest[0]), order)
     if word == "failed":
         return Failed(str(rest[0]))
     if word == "other":

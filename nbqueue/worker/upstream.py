@@ -148,7 +148,7 @@ class _Reading:
                     found.extend(self.value(part))
                 else:
                     found.append(self.value(part))
-            return found
+            return take.ordered(found)
         assert isinstance(take, Other)
         if take.job_id not in self._others:
             self._others[take.job_id] = self._other(take)

@@ -752,6 +752,17 @@ def test_a_job_draws_its_steps_and_says_how_far_each_is():
     assert repr(nq.job(job.id).graph()) == repr(job.graph())
 
 
+def test_a_large_group_of_alternating_tasks_gives_its_results_in_order():
+    members = [(add.s(k, 1), same.s(k))[k % 2] for k in range(120)]
+    want = [k + 1 - k % 2 for k in range(120)]
+    job = nq.run(nq.group(members))
+    assert job.result(WAIT_S) == want
+    assert len(job.graph().draft.steps) == 2
+    assert nq.run(nq.group(members) | total.s()).result(WAIT_S) == sum(want)
+    broken = [*members, fail.s(), same.s(7)]
+    assert nq.run(nq.group(broken)).result(WAIT_S, errors="drop") == [*want, 7]
+
+
 # -- stamps and headers ----------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import nbqueue as nq
 from nbqueue.client.canvas.compiling import Given, draft
 from nbqueue.client.canvas.signature import Chain
 from nbqueue.core.errors import UsageError
-from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread
+from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread, from_plain, to_plain
 from nbqueue.notebook.views import things
 
 
@@ -528,3 +528,30 @@ def test_what_is_nested_too_deeply_says_so():
     with pytest.raises(UsageError, match="nested more deeply than Python can follow"):
         made.graph()
     assert repr(made) == "<Chord, very deeply nested>"
+
+
+@nq.task
+def triple(x):
+    return 3 * x
+
+
+def test_in_a_large_group_calls_of_one_task_are_one_step_and_results_in_order():
+    double = nq.task(lambda x: 2 * x, name="double")
+    members = [(double, triple, triple)[k % 3].s(k) for k in range(200)]
+    members[100] = members[100] | double.s()
+    made = nq.group(members)
+    found = draft(made)
+    assert [len(step.calls) for step in found.steps] == [67, 132, 1, 1]
+    want = [(2, 3, 3)[k % 3] * k for k in range(200)]
+    want[100] *= 2
+    assert made.apply().get() == want
+    assert (made | nq.task(list, name="same").s()).apply().get() == want
+    small = nq.group(members[:30])
+    assert len(draft(small).steps) == 20
+
+
+def test_a_take_in_another_order_travels():
+    take = Listed((Spread(0), One(1)), (2, 0, 1))
+    assert from_plain(to_plain(take)) == take
+    assert take.ordered(["a", "b", "c"]) == ["c", "a", "b"]
+    assert to_plain(Listed((One(0),))) == ["list", [["one", 0]]]

@@ -11,7 +11,7 @@ Pure: nothing is sent or looked up, and iterables of maps are passed on unread. 
              the header does
 
 Neighbours in a group that call one task with the same options become one step of many calls, since
-that is what makes a chord of a thousand fast.
+that is what makes a chord of a thousand fast; in a large group, others that do so too.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from nbqueue.client.canvas.composition import (
     is_empty_group,
     mapped_task,
     own_options,
-    runs,
     task_of,
+    together,
 )
 from nbqueue.client.canvas.steps import Draft, Step
 from nbqueue.core.errors import UsageError
@@ -181,7 +181,8 @@ class _Steps:
     def _members(self, tasks: Iterable[Any], given: Given) -> Given:
         parts: list[Any] = []
         after: list[int] = []
-        for run in runs(flattened(tasks)):
+        found, order = together(flattened(tasks))
+        for run in found:
             if len(run) == 1:
                 made = self.of(run[0], given)
                 parts.append(made.take)
@@ -192,7 +193,7 @@ class _Steps:
             self._remember(run[0], first, Given(All(number), (number,)))
             parts.append(Spread(number))
             after.append(number)
-        take: Take = Listed(tuple(parts))
+        take: Take = Listed(tuple(parts), order)
         if len(parts) == 1 and isinstance(parts[0], Spread):
             take = All(parts[0].stage)
         return Given(take, tuple(after) or given.after)
@@ -275,7 +276,9 @@ def _constant(take: Take | None) -> tuple[bool, Any]:
     if not isinstance(take, Listed):
         return False, None
     parts = [_constant(part) for part in take.parts]
-    return all(known for known, _ in parts), [value for _, value in parts]
+    if not all(known for known, _ in parts):
+        return False, None
+    return True, take.ordered([value for _, value in parts])
 
 
 def _ungrouped(signature: Any, take: Take) -> Take:

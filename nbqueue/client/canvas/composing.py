@@ -36,7 +36,8 @@ from nbqueue.core.errors import UsageError
 def run(workflow: Any, name: str | None = None) -> Job:
     """Send a workflow; ``job.result()`` is what its last step returns, or a group's list.
 
-    The job's items are the workflow's calls, in the order of `Workflow.graph`. Errors of any of
+    The job's items are the workflow's calls, in the order of `Workflow.graph` (where many calls of
+    few tasks alternate in a large group, those of one task come together). Errors of any of
     them are the job's; ``job.retry()`` goes on from what failed.
 
     Args:

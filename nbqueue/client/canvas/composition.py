@@ -24,6 +24,14 @@ ERRBACK = "nbqueue_errback"
 _LINKS = frozenset({"link", "link_error", ERRBACK, "immutable"})
 """Options that are not the task's; ``immutable`` is put there by Celery's own ``link_error``."""
 
+_MANY_RUNS = 50
+"""From so many steps on, calls of one task in a group come together although others are between
+them: a step costs a message and a few round trips, milliseconds. Less: items of small groups are
+not in the group's order, in which people count them; more: large groups of few tasks are slow."""
+
+_TRIES = 8
+"""With how many earlier steps of its task a call is compared."""
+
 _STAMPED = "stamped_headers"
 """Option of a signature that says which of its options are stamps: Celery's."""
 
@@ -125,6 +133,42 @@ def runs(members: Iterable[Any]) -> Iterator[list[Any]]:
         run.append(member)
     if run:
         yield run
+
+
+def together(members: Iterable[Any]) -> tuple[list[list[Any]], tuple[int, ...]]:
+    """Divide the members of a group into runs that can be one step, as few as need be.
+
+    Gives the runs and, where members that are no neighbours come together, for each member its
+    place among those of all runs. In a small group they do not: its items are in its own order.
+    """
+    found = list(runs(members))
+    if len(found) <= _MANY_RUNS:
+        return found, ()
+    merged: list[list[Any]] = []
+    places: list[list[int]] = []
+    latest: dict[int, list[int]] = {}
+    at = 0
+    for run in found:
+        near = latest.setdefault(id(_kind_of(run[0])), [])
+        k = next((k for k in near[-_TRIES:] if _alike(merged[k][0], run[0])), None)
+        if k is None:
+            k = len(merged)
+            near.append(k)
+            merged.append([])
+            places.append([])
+        merged[k] += run
+        places[k] += range(at, at + len(run))
+        at += len(run)
+    if len(merged) == len(found):
+        return found, ()
+    order = [0] * at
+    for now, place in enumerate(place for some in places for place in some):
+        order[place] = now
+    return merged, tuple(order)
+
+
+def _kind_of(member: Any) -> Any:
+    return member if isinstance(member, _COMPOSED) else _task_in(member)
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -93,5 +93,5 @@ class _Here:
             for part in take.parts:
                 made = self._made(part)
                 found.extend(made if isinstance(part, Spread) else [made])
-            return found
+            return take.ordered(found)
         raise UsageError(f"{take!r} is not in this process")

@@ -74,18 +74,25 @@ def _made(live: Live, take: Take, *, drop: bool) -> Any:
     if isinstance(take, Listed):
         found: list[Any] = []
         for part in take.parts:
-            made = _made(live, part, drop=drop)
-            found.extend(made if isinstance(part, Spread) else [made])
-        return [value for value in found if value is not _MISSING]
+            if isinstance(part, Spread):
+                found.extend(_values(live, part.stage, drop=drop))
+            else:
+                found.append(_made(live, part, drop=drop))
+        return [value for value in take.ordered(found) if value is not _MISSING]
     if isinstance(take, Other):
         return live.client.job(take.job_id).result(errors="drop" if drop else "return")
     if isinstance(take, Failed):
         raise UsageError(f"{take!r} is no result")
-    stage = live.state.stages[take.stage]
-    values = [_item(live, i, drop=drop) for i in range(stage.start, stage.stop)]
+    values = _values(live, take.stage, drop=drop)
     if isinstance(take, One):
         return values[0] if values else _MISSING
     return [value for value in values if value is not _MISSING]
+
+
+def _values(live: Live, number: int, *, drop: bool) -> list[Any]:
+    """Give the results of a stage's items, with something in the place of those that are not."""
+    stage = live.state.stages[number]
+    return [_item(live, i, drop=drop) for i in range(stage.start, stage.stop)]
 
 
 def _item(live: Live, i: int, *, drop: bool) -> Any:
