@@ -35,6 +35,7 @@ from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.core.splitting import Range, undone
 from nbqueue.store import arguments, catalogue, keys
 from nbqueue.store.catalogue import Summary
+from nbqueue.store.cutting import cut
 from nbqueue.store.line import Line
 from nbqueue.store.signing import SIZE, Keyring
 
@@ -43,6 +44,9 @@ log = logging.getLogger("nbqueue.store")
 _UNSIGNED = {Rejected.kind, Expanded.kind, Finished.kind}
 _CALL = ((0, 1),)
 """The runs of a single call."""
+
+_PARTLY_RECORDED = 3
+"""What the script says of a batch of which some items are recorded and others are not."""
 
 _TOMBSTONE_MS = 24 * 3600 * 1000
 _SCRIPTS = ("open", "commit", "note", "page", "put_off", "forget", "hold", "claim", "refuse")
@@ -60,7 +64,8 @@ class Reply(NamedTuple):
     """What a script says back to a worker."""
 
     known: int
-    """0: the job is not open (yet); 1: it is; 2: it was forgotten."""
+    """0: the job is not open (yet); 1: it is; 2: it was forgotten. (3, that a part of the batch is
+    recorded already, is `JobLog.commit`'s own business.)"""
     recorded: int
     left: int
     cancelled: int
@@ -167,8 +172,9 @@ class JobLog:
     ) -> Reply:
         """Record outcomes, each item once; repeating it changes nothing.
 
-        With ``opening`` the job is opened in the same step if it is not yet. ``stage`` is that of
-        the items, of a workflow.
+        What another process has recorded meanwhile (a message that was delivered twice) is left
+        out of the record, so that no item has two outcomes in the log. With ``opening`` the job is
+        opened in the same step if it is not yet. ``stage`` is that of the items, of a workflow.
         """
         codes = (
             bytes([states.FAILURE_CODE])
@@ -190,7 +196,14 @@ class JobLog:
             job_id, record.kind, body, sig, record.round, codes, at, self._expire_ms,
             "" if stage is None else stage, len(first), *first, *_flat(record.runs),
         )  # fmt: skip
+        if reply[0] == _PARTLY_RECORDED and isinstance(record, Outcomes):
+            rest = cut(record, self._unrecorded(job_id, record))
+            return self.commit(job_id, rest, at, stage=stage)
         return Reply(*reply)
+
+    def _unrecorded(self, job_id: str, record: Outcomes) -> list[Range]:
+        ranges = [self.pending(job_id, record.round, a, b)[1] for a, b in record.runs]
+        return [run for runs in ranges for run in runs]
 
     def note(self, job_id: str, *records: Started | Progressed | Output) -> Reply:
         """Append records that end nothing."""

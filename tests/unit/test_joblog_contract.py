@@ -19,7 +19,8 @@ from nbqueue.core.records import (
     Retried,
     Started,
 )
-from nbqueue.store import arguments, keys
+from nbqueue.core.splitting import indices
+from nbqueue.store import arguments, keys, results
 from nbqueue.store.arguments import Arguments
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.signing import Keyring
@@ -140,6 +141,40 @@ def test_a_run_of_one_state_over_a_partly_recorded_byte_counts_only_what_is_new(
     joblog.open(joblog.opening(spec))
     joblog.commit(spec.id, make_outcomes([(20, 21)]), 1001.0)
     assert joblog.commit(spec.id, make_outcomes([(3, 61)]), 1001.0).recorded == 57
+    assert_counters_equal_the_fold(store, joblog, spec)
+
+
+def test_no_item_has_two_outcomes_in_the_log(store, joblog):
+    """Two processes ran the same message, and recorded a part of it each, in any order."""
+    spec = make_spec(60)
+    joblog.open(joblog.opening(spec))
+    joblog.commit(spec.id, make_outcomes([(0, 3), (10, 30)], failed=[1, 10], worker="w1"), 1001.0)
+    late = make_outcomes([(40, 42), (1, 5), (9, 40), (50, 51)], failed=[1, 2, 3, 35], worker="w2")
+    late = replace(late, retries=((2, 1), (36, 2)), cached=((36, 39),))
+    assert joblog.commit(spec.id, late, 1002.0).recorded == 16
+    records = [entry.record for entry in joblog.read(spec.id)]
+    batches = [record for record in records if isinstance(record, Outcomes)]
+    named = [i for batch in batches for i in indices(batch.runs)]
+    assert len(named) == len(set(named)) == 39
+    cut = batches[1]
+    assert cut.runs == ((40, 42), (3, 5), (9, 10), (30, 40), (50, 51))
+    assert (cut.retries, cut.cached) == (((36, 2),), ((36, 39),))
+    values = results.Column(cut.results, DictBlobs()).slice(0, 16)
+    assert values == [40, 41, None, 4, 9, *range(30, 35), None, *range(36, 40), 50]
+    assert [(i, str(cut.error(i))) for i in (3, 35)] == [
+        (3, "ValueError: bad 3"),
+        (35, "ValueError: bad 35"),
+    ]
+    assert cut.error(36) is None
+    assert_counters_equal_the_fold(store, joblog, spec)
+
+
+def test_a_batch_of_which_only_successes_are_new_has_no_error(store, joblog):
+    spec = make_spec(4)
+    joblog.open(joblog.opening(spec))
+    joblog.commit(spec.id, make_outcomes([(0, 2)]), 1001.0)
+    joblog.commit(spec.id, make_outcomes([(0, 4)], failed=[0]), 1002.0)
+    assert folded(joblog, spec).error(3) is None
     assert_counters_equal_the_fold(store, joblog, spec)
 
 

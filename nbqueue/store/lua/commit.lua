@@ -3,7 +3,8 @@
 -- ... `states` is one byte a state code an item, or a single byte when all items share it. Returns
 -- {known, newly recorded, left, cancelled}, and 1 when others may begin because of it; known = 0
 -- means the job is not open (yet) and the arguments to open it were not given; known = 2, that it
--- was forgotten.
+-- was forgotten; known = 3, that some of the items are recorded already and others are not: then
+-- nothing was done, and whoever has signed the record has to leave out those that are.
 local known = load()
 if M.gone then return {2, 0, 0, 1} end
 local stage, opening, opened = ARGV[8], tonumber(ARGV[9]), false
@@ -13,12 +14,13 @@ if not known then
   opened = true
 end
 local n, done, codes, total, at = tonumber(M.n), done_key(ARGV[4]), ARGV[5], 0, 0
-local counts = {[3] = 0, [4] = 0}
+local counts, named, fresh = {[3] = 0, [4] = 0}, 0, {}
 -- (The round of a rejection is what a stranger's message claimed.)
 for k = 10 + opening, is_round(tonumber(ARGV[4])) and #ARGV or 0, 2 do
   local a, b = tonumber(ARGV[k]), math.min(tonumber(ARGV[k + 1]), n)
+  named = named + math.max(b - a, 0)
   if #codes == 1 then
-    local new = set_bits(done, a, b)
+    local new = set_bits(done, a, b, fresh)
     counts[string.byte(codes)] = counts[string.byte(codes)] + new
     total = total + new
   else
@@ -26,11 +28,19 @@ for k = 10 + opening, is_round(tonumber(ARGV[4])) and #ARGV or 0, 2 do
       at = at + 1
       if redis.call('SETBIT', done, i, 1) == 0 then
         total = total + 1
+        table.insert(fresh, i)
+        table.insert(fresh, i + 1)
         local code = string.byte(codes, at)
         counts[code] = counts[code] + 1
       end
     end
   end
+end
+if total > 0 and total < named and ARGV[1] == 'outcomes' then
+  for k = 1, #fresh, 2 do
+    for i = fresh[k], fresh[k + 1] - 1 do redis.call('SETBIT', done, i, 0) end
+  end
+  return {3, 0, tonumber(M.left), tonumber(M.cancelled)}
 end
 if total > 0 then
   if ended and M.plan then

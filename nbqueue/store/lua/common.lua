@@ -81,13 +81,21 @@ end
 
 local function is_round(round) return round >= 1 and round <= tonumber(M.round) end
 
--- Set bits [a, b) of a bitmap and return how many were unset. Whole bytes go in one command when
--- all of them are zero, which is every range that was not run twice.
-local function set_bits(key, a, b)
+-- Set bits [a, b) of a bitmap and return how many were unset; with a list `fresh`, also put which
+-- those were into it, as a, b, a, b ... Whole bytes go in one command when all of them are zero,
+-- which is every range that was not run twice.
+local function set_bits(key, a, b, fresh)
   local new = 0
+  local function note(from, to)
+    new = new + to - from
+    if fresh then
+      table.insert(fresh, from)
+      table.insert(fresh, to)
+    end
+  end
   local function one_by_one(from, to)
     for i = from, to - 1 do
-      if redis.call('SETBIT', key, i, 1) == 0 then new = new + 1 end
+      if redis.call('SETBIT', key, i, 1) == 0 then note(i, i + 1) end
     end
   end
   local first, last = math.ceil(a / 8), math.floor(b / 8)
@@ -97,7 +105,7 @@ local function set_bits(key, a, b)
     one_by_one(first * 8, last * 8)
   else
     redis.call('SETRANGE', key, first, string.rep('\255', last - first))
-    new = new + (last - first) * 8
+    note(first * 8, last * 8)
   end
   one_by_one(last * 8, b)
   return new
