@@ -3,8 +3,9 @@
 On Redis a worker holds its messages by leases (`store.holding`). The thread renews them every third
 of the time that they last, whatever the pool is doing: an item of four hours is delivered once.
 Every worker's thread also looks for leases that have ended, and puts back what dead workers held,
-a second or two after that. (RabbitMQ does both by itself, for as long as it hears of the worker:
-`Heartbeats`.)
+a second or two after that. (RabbitMQ does both by itself. But of a worker that is gone without
+having hung up, because it stands still or is cut off, it hears only that heartbeats are missing,
+and waits for twice their interval: four minutes with Celery, a lease here.)
 
 It does so to the worker's very end, after the pool's: a worker that leaves still runs what it has
 begun. And it begins again with each connection: a lease that ended because nobody reached Redis is
@@ -24,8 +25,6 @@ import time
 from typing import Any
 
 from celery import Celery, bootsteps, signals
-from celery.app.defaults import DEFAULTS
-from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker import state as worker_state
 
 from nbqueue.store import holding, transport
@@ -44,14 +43,16 @@ _LEAST_HEARTBEAT_S = 2
 
 
 def prepare(app: Celery, lease_s: float) -> None:
-    """Have the workers of an app hold their messages for so many seconds at a time."""
+    """Have the workers of an app hold their messages for so many seconds at a time.
+
+    (How often it beats in other pools than that of processes, `reconnecting` decides.)
+    """
     if transport.has_leases(app):
         options = {"lease_s": lease_s, **app.conf.broker_transport_options}
         app.conf.broker_transport_options = options
         app.steps["worker"].add(Leases)
     else:
         app.conf.broker_heartbeat = max(round(lease_s / 2), _LEAST_HEARTBEAT_S)
-        app.steps["worker"].add(Heartbeats)
 
 
 class Leases(bootsteps.StartStopStep):
@@ -74,20 +75,6 @@ class Leases(bootsteps.StartStopStep):
         holding.in_hand = in_hand
         signals.worker_shutdown.connect(stop, weak=False, dispatch_uid="nbqueue-leases")
         thread.start()
-
-
-class Heartbeats(bootsteps.Step):
-    """Has RabbitMQ notice within a lease that a worker is gone without having hung up.
-
-    That is one that stands still, or whose network is cut. RabbitMQ takes a connection for dead
-    when it misses heartbeats for twice their interval, and that is two minutes with Celery. In the
-    solo pool it stays so: there an item that runs keeps the worker from sending them.
-    """
-
-    def __init__(self, worker: Any, **options: Any) -> None:
-        super().__init__(worker, **options)
-        if issubclass(worker.pool_cls, SoloPool):
-            worker.app.conf.broker_heartbeat = DEFAULTS["broker_heartbeat"]
 
 
 class LeaseThread(threading.Thread):

@@ -28,11 +28,10 @@ are a burden for a broker that is just starting."""
 
 _SAY_AGAIN_S = 60.0
 
-_HEARTBEAT_S = 10
-"""By which RabbitMQ and its worker notice that the other one is gone without a word."""
-
 _SLOW_HEARTBEAT_S = 30
-"""The same where items run in the worker's own process: one may hold the interpreter for long."""
+"""By which RabbitMQ and its worker notice that the other one is gone without a word, where items
+run in the worker's own process: one may hold the interpreter for long. Elsewhere: half a lease
+(`leases`)."""
 
 
 class Reconnecting(consumer.Consumer):
@@ -42,9 +41,8 @@ class Reconnecting(consumer.Consumer):
         super().__init__(*args, **kwargs)
         if isinstance(self.pool, solo.TaskPool):
             self.amqheartbeat = 0  # its main process runs the items, and cannot beat meanwhile
-        elif self.amqheartbeat:
-            forks = isinstance(self.pool, prefork.TaskPool)
-            self.amqheartbeat = min(self.amqheartbeat, _HEARTBEAT_S if forks else _SLOW_HEARTBEAT_S)
+        elif self.amqheartbeat and not isinstance(self.pool, prefork.TaskPool):
+            self.amqheartbeat = max(self.amqheartbeat, _SLOW_HEARTBEAT_S)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Go back to connecting."""

@@ -85,7 +85,9 @@ class Stage:
         """What kind of broker it is."""
         return "Redis" if self.rabbit is None else "RabbitMQ"
 
-    def start_workers(self, n=2, processes=4, *, lease_s=None, broker_url=None, store_url=None):
+    def start_workers(
+        self, n=2, processes=4, *options, lease_s=None, broker_url=None, store_url=None
+    ):
         """Start workers, side by side; back when they take messages."""
         made = []
         for _ in range(n):
@@ -93,7 +95,7 @@ class Stage:
             process, log = self.servers.worker(
                 broker_url or self.broker_url,
                 self.key,
-                *("-c", str(processes), "--lease", str(lease_s or self.lease_s)),
+                *("-c", str(processes), "--lease", str(lease_s or self.lease_s), *options),
                 backend=store_url or self.store_url,
                 ready=False,
                 name=name,
