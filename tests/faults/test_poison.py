@@ -34,7 +34,7 @@ def item(i, kind):
     elif kind == "memory":
         kept = bytearray(1_000_000)
         while True:
-            kept += kept
+            kept = kept + kept
     elif kind == "endless":
         while True:
             pass
