@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from nbqueue.client.saying import say
 from nbqueue.core import states
-from nbqueue.core.errors import BrokerUnreachable, UsageError
-from nbqueue.core.records import MOST_ROUNDS, Cancelled, Retried
+from nbqueue.core.errors import InfrastructureError, UsageError
+from nbqueue.core.records import MOST_ROUNDS, Retried
 from nbqueue.core.splitting import runs_of
 from nbqueue.store.message import Message
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from nbqueue.client.live import Live
     from nbqueue.client.task import AnyTask
 
+
+_KEPT_S = 10.0
+"""How long a retry's client has for sending its message, before a worker does. Less: one that waits
+for a broker sends it twice; more: the items of one that has died wait for longer."""
 
 Replacements = Mapping["AnyTask | str | int", "AnyTask"]
 """Other tasks, by the task or the item whose place they take."""
@@ -65,17 +69,26 @@ def retry(live: Live, task: AnyTask | Replacements | None) -> None:
         function=function if not state.stages else "",
     )
     stages = _stages(live, items, others)
+    message = None if state.stages else _message(live, record, items[0], items[-1] + 1)
+    # Kept before the round is there: a client that dies in between leaves none that nobody runs.
+    kept = None if message is None else client.later.keep(message, client.now() + _KEPT_S)
     if client.joblog.retry(live.id, record, stages, len(revoked)) == 0:
+        client.later.drop(kept)
         client.follower.catch_up(live)
         raise UsageError(
             f"job {live.name!r} is being retried by another client at this moment; look at its "
             "counts() and retry what fails then"
         )
     client.follower.catch_up(live)
-    if state.stages:
+    if message is None:
         client.sequels.release()
+        return
+    try:
+        client.publisher.send(message)
+    except InfrastructureError as exc:
+        say(f"job {live.name!r} is retried when the broker is there again ({exc})")
     else:
-        _send(live, record, items[0], items[-1] + 1)
+        client.later.drop(kept)
 
 
 def _check_followed(live: Live) -> None:
@@ -91,11 +104,11 @@ def _check_followed(live: Live) -> None:
             )
 
 
-def _send(live: Live, record: Retried, start: int, stop: int) -> None:
-    client, spec = live.client, live.state.spec
+def _message(live: Live, record: Retried, start: int, stop: int) -> Message:
+    spec = live.state.spec
     inline = live.blocks.get(0, b"") if spec.block == 0 else b""
-    message = Message(
-        opening=client.joblog.opening(spec, inline),
+    return Message(
+        opening=live.client.joblog.opening(spec, inline),
         start=start,
         stop=stop,
         round=record.round,
@@ -103,12 +116,6 @@ def _send(live: Live, record: Retried, start: int, stop: int) -> None:
         check=True,
         function=record.function,
     )
-    try:
-        client.publisher.send(message)
-    except BrokerUnreachable:
-        # Nobody is going to run them: say so in the log rather than leave them pending for ever.
-        client.joblog.cancel(live.id, Cancelled(client.now(), record.runs, record.round))
-        raise
 
 
 def _nothing_to_retry(live: Live) -> str:

@@ -104,6 +104,11 @@ class Later:
             self._store.expire(keys.function(outgoing.spec.function), _FUNCTION_S)
         self.keep(outgoing, due)
 
+    def drop(self, envelope: str | None) -> None:
+        """Keep a message no longer, if one was."""
+        if envelope is not None:
+            self._store.zrem(keys.LATER, envelope)
+
     def release(self) -> float | None:
         """Send what is due; give when the next message is (``None``: there is none).
 

@@ -139,3 +139,49 @@ def test_a_busy_pool_shrinks_when_it_can(client, tmp_path, until):
     assert again.result(20) == [10, 11, 12]
     control.resize(client, name, 2)
     until(lambda: nq.workers()["processes"].tolist() == [2])
+
+
+def test_a_retry_whose_client_died_before_it_sent_the_message_runs(client, tmp_path, monkeypatch):
+    def fails(path, x):
+        import pathlib
+
+        if not pathlib.Path(path).exists():
+            raise ValueError(x)
+        return x
+
+    monkeypatch.setattr("nbqueue.client.retrying._KEPT_S", 1.0)
+    job = nq.task(fails).starmap((str(tmp_path / "there"), x) for x in range(4))
+    assert job.wait(20)
+    (tmp_path / "there").touch()
+
+    def die(message):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client.publisher, "send", die)
+        with pytest.raises(SystemExit):
+            job.retry()
+    assert job.result(30) == list(range(4))
+
+
+def test_a_retry_waits_for_a_broker_that_is_away(client, tmp_path, monkeypatch, capfd):
+    def fails(path):
+        import pathlib
+
+        if not pathlib.Path(path).exists():
+            raise ValueError(path)
+        return 1
+
+    monkeypatch.setattr("nbqueue.client.retrying._KEPT_S", 1.0)
+    job = nq.task(fails).submit(str(tmp_path / "there"))
+    assert job.wait(20)
+    (tmp_path / "there").touch()
+
+    def away(message):
+        raise nq.BrokerUnreachable("no broker answers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client.publisher, "send", away)
+        job.retry()
+    assert "is retried when the broker is there again" in capfd.readouterr().err
+    assert job.result(30) == 1
