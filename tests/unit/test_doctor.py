@@ -144,17 +144,14 @@ def test_who_answers():
     assert judging.answering(nobody, unfinished=0, embedded=True)[0].status == "WARN"
 
 
-def test_what_was_refused_is_told_and_grows_old():
-    assert judging.refusals(Rejections(), 1000.0).status == "OK"
+def test_what_was_refused_grows_old():
     found = Rejections({"message": 2, "log record": 1}, "message", "host/7", 990.0)
-    fresh = judging.refusals(found, 1000.0)
+    (fresh,) = judging.rejected(found, 1000.0)
     assert fresh.status == "WARN"
-    assert fresh.text == (
-        "3 refused for a bad signature (log record ×1, message ×2); the last 10 s ago, message "
-        "by host/7"
-    )
-    assert judging.refusals(found, 990.0 + 2 * judging.OLD_S).status == "OK"
-    assert judging.refusals(Rejections({"message": 1}), 1000.0).status == "WARN"
+    assert fresh.text == "refused: 1 x log record, 2 x message, the last 10 s ago by host/7"
+    (old,) = judging.rejected(found, 990.0 + 2 * judging.OLD_S)
+    assert (old.status, old.advice) == ("OK", "")
+    assert judging.rejected(Rejections({"message": 1}), 1000.0)[0].status == "WARN"
 
 
 def test_queues_that_nobody_consumes():

@@ -183,7 +183,6 @@ def _beyond(client: Client, found: list[Finding]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in mine["versions"].items())
     found += own or [good("this process", versions)]
     found += _workers(client, survey, mine, nonce)
-    found.append(judging.refusals(rejections.read(client.store), time.time()))
     jobs = unfinished(client, summaries, survey)
     found += judging.queues(_queues(client, survey, jobs.queues), survey.workers)
     found += jobs.findings

@@ -216,9 +216,9 @@ def clock(check: str, offset_s: Any) -> list[Finding]:
 
 
 def rejected(found: Rejections, now: float) -> list[Finding]:
-    """Judge what clients and workers have refused."""
+    """Judge what clients and workers have refused; ``now`` in seconds since the epoch."""
     if not found.total:
-        return []
+        return [good("signatures", "nothing was ever refused")]
     kinds = ", ".join(f"{n:,} x {kind}" for kind, n in sorted(found.counts.items()))
     when = "" if found.at is None else f", the last {span(max(now - found.at, 0.0))} ago"
     by = f" by {found.by[:_TEXT]}" if found.by else ""
@@ -226,7 +226,10 @@ def rejected(found: Rejections, now: float) -> list[Finding]:
         "if some worker or client has another $NBQUEUE_KEY, give it the same one; else somebody "
         "changes what is sent, or sends again what is old: who can write to broker and store?"
     )
-    return [doubtful("signatures", f"refused: {kinds[:_TEXT]}{when}{by}", advice)]
+    text = f"refused: {kinds[:_TEXT]}{when}{by}"
+    if found.at is not None and now - found.at > OLD_S:
+        return [good("signatures", text)]
+    return [doubtful("signatures", text, advice)]
 
 
 def disk(check: str, said: Any) -> list[Finding]:
@@ -244,25 +247,6 @@ def disk(check: str, said: Any) -> list[Finding]:
     if free < HARDLY_ANY_BYTES:
         return [bad(check, text, advice)]
     return [doubtful(check, text, advice)] if free < LITTLE_BYTES else []
-
-
-def refusals(found: Rejections, now: float) -> Finding:
-    """Judge what clients and workers have refused for its signature; ``now`` in epoch seconds."""
-    if not found.total:
-        return good("signatures", "nothing was ever refused for its signature")
-    kinds = ", ".join(f"{k[:_TEXT]} ×{n:,}" for k, n in sorted(found.counts.items()))
-    text = f"{found.total:,} refused for a bad signature ({kinds})"
-    age_s = None if found.at is None else max(now - found.at, 0.0)
-    if age_s is not None:
-        text += f"; the last {span(age_s)} ago, {found.last[:_TEXT]} by {found.by[:_TEXT]}"
-    if age_s is not None and age_s > OLD_S:
-        return good("signatures", text)
-    return doubtful(
-        "signatures",
-        text,
-        "somebody has another $NBQUEUE_KEY (see the workers above), or changes what is in the "
-        "broker or the store",
-    )
 
 
 # -- queues ----------------------------------------------------------------------------------------
