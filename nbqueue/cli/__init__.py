@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from nbqueue._version import __version__
 from nbqueue.cli import beat, cluster, doctor, jobs, monitoring, run, workers
-from nbqueue.cli.parsing import Command, misused
+from nbqueue.cli.parsing import Command, advise, misused
 from nbqueue.core.errors import NbqueueError
 
 INTERRUPTED = 130
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and not options.passes_on:
         misused(options, f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
+    advise(options)
     command: Command = options.command
     try:
         return command(options)

@@ -7,9 +7,11 @@ A command that passes on (``passes_on=True``) gets what the parser does not know
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from nbqueue.core.redaction import redact
 from nbqueue.core.settings import LEASE_S
 
 Command = Callable[[argparse.Namespace], int]
@@ -71,6 +73,18 @@ def add_keeping(sub: argparse.ArgumentParser) -> None:
         help="on Redis: how long after its death what a worker held is another's (default: "
         f"$NBQUEUE_LEASE, else {LEASE_S:g})",
     )
+
+
+def advise(options: argparse.Namespace) -> None:
+    """Say it when a password was given in a command line, which others can read."""
+    for name in ("broker", "backend"):
+        url = str(getattr(options, name, None) or "")
+        if redact(url) != url:
+            print(
+                f"nbqueue: the password in --{name} can be read in the process list by all users "
+                f"of this machine: set $NBQUEUE_{name.upper()} instead",
+                file=sys.stderr,
+            )
 
 
 def misused(options: argparse.Namespace, message: str) -> NoReturn:

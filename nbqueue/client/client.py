@@ -31,6 +31,7 @@ from nbqueue.client.schedules.scheduler import Scheduler
 from nbqueue.client.unheard import Unheard
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
+from nbqueue.core.redaction import Url, secret, url
 from nbqueue.store import arguments, broker, rejections, routing
 from nbqueue.store.arguments import Arguments, Block
 from nbqueue.store.blobs import Blobs, cache_folder, private_folder
@@ -367,6 +368,7 @@ def connect(
     <Client 'default': connected, redis+socket://...>
     """
     global _default
+    broker, backend, key = url(broker), url(backend), secret(key)
     settings = routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG"))
     given = {
         "task_routes": task_routes,
@@ -377,8 +379,8 @@ def connect(
     settings |= {name: value for name, value in given.items() if value is not None}
     project = None if app is None else project_of(app)
     if project is not None:
-        broker = broker or project.broker_url
-        backend = backend or os.environ.get("NBQUEUE_BACKEND") or project.store_url(broker)
+        broker = broker or Url(project.broker_url)
+        backend = backend or url(os.environ.get("NBQUEUE_BACKEND") or project.store_url(broker))
         settings = {**project.settings, **settings}
     client = _connected(broker, backend, key, name, settings)
     client.project = project
@@ -404,7 +406,7 @@ def _connected(
             folder=home.folder,
             settings={**home.settings, **settings},
         )
-    broker = broker or os.environ.get("NBQUEUE_BROKER")
+    broker = broker or url(os.environ.get("NBQUEUE_BROKER"))
     if broker is None:
         return connect_address(embedded.ensure(), name, settings)
     return _remote(broker, backend, key, name, settings)
@@ -475,7 +477,7 @@ def _remote(
     name: str,
     settings: Mapping[str, Any],
 ) -> Client:
-    backend = backend or os.environ.get("NBQUEUE_BACKEND")
+    backend = backend or url(os.environ.get("NBQUEUE_BACKEND"))
     if backend is None:
         if not broker_url.startswith(_REDIS):
             raise UsageError(

@@ -422,7 +422,7 @@ def translated(app: Celery, url: str | None = None) -> Iterator[None]:
         shown = redact(url or str(app.conf.broker_url)).replace(transport.ALIAS, "redis")
         said = exc if isinstance(exc, redis.RedisError) else exc.__cause__  # kombu wraps some
         if isinstance(said, redis.ResponseError) and (found := refusals.explained(said, shown)):
-            raise found from exc
+            raise found from None
         if mended := tls.advice(exc):
             raise BrokerUnreachable(
                 f"the broker at {shown} is not to be trusted: {mended}"
@@ -430,4 +430,4 @@ def translated(app: Celery, url: str | None = None) -> Iterator[None]:
         raise BrokerUnreachable(
             f"no broker answers at {shown} ({refusals.first_line(exc)}): check that it runs and "
             "that the URL is right"
-        ) from exc
+        ) from None  # (what it came from has the password among its variables)

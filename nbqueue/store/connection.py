@@ -18,6 +18,7 @@ from redis.client import Pipeline
 from redis.retry import Retry
 
 from nbqueue.core.errors import UsageError
+from nbqueue.core.redaction import Url
 from nbqueue.core.redaction import redact as redact
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
 from nbqueue.store import patience, refusals, tls
@@ -31,7 +32,7 @@ _COMMAND_S = 30
 """Longest wait for a reply. Less, and a store under load seems to be away."""
 
 
-def store_url(url: str) -> str:
+def store_url(url: str) -> Url:
     """Turn a Celery-style URL into redis-py's (a socket is ``redis+socket://`` in the one)."""
     url = re.sub(r"^redis\+socket://", "unix://", url).replace("?virtual_host=", "?db=")
     # Celery also takes the names of the ssl module; redis-py has words of its own.
@@ -41,7 +42,7 @@ def store_url(url: str) -> str:
             f"the store must be Redis ({', '.join(SCHEMES)}), not {redact(url)!r}; "
             "with another broker pass backend='redis://...'"
         )
-    return url
+    return Url(url)
 
 
 class Store(redis.Redis):
@@ -111,7 +112,7 @@ def _again(asked: Store | _Pipe, exc: redis.RedisError | OSError, run: Callable[
             raise exc
         patient = patient or patience.for_a_wait(asked.patience)
         if patient is None or not patient.wait(explained):
-            raise explained from exc
+            raise explained from None  # (what it came from has the password among its variables)
         try:
             found = run()
         except (redis.RedisError, OSError) as again:
@@ -234,4 +235,4 @@ def translated(url: str) -> Iterator[None]:
         explained = refusals.explained(exc, redact(url))
         if explained is None:
             raise
-        raise explained from exc
+        raise explained from None  # (what it came from has the password among its variables)

@@ -56,13 +56,12 @@ def of(url: str) -> Tls | None:
     Raises:
         UsageError: it says what nobody understands; or TLS options without TLS.
     """
-    parts = urlsplit(url.partition(";")[0])
-    given = {k: v for k, v in parse_qsl(parts.query, keep_blank_values=True) if k[:4] == "ssl_"}
-    if parts.scheme not in _SCHEMES:
-        if given and parts.scheme in ("redis", "amqp"):
+    scheme, host, given = _taken_apart(url)
+    if scheme not in _SCHEMES:
+        if given and scheme in ("redis", "amqp"):
             raise UsageError(
                 f"{', '.join(sorted(given))} in a URL without TLS: write "
-                f"{'rediss' if parts.scheme == 'redis' else 'amqps'}://..."
+                f"{'rediss' if scheme == 'redis' else 'amqps'}://..."
             )
         return None
     if unknown := set(given) - set(_NAMES):
@@ -71,15 +70,22 @@ def of(url: str) -> Tls | None:
         )
     several = ";" in url
     found = Tls(
-        None if several else parts.hostname,
+        None if several else host,
         given.get("ssl_ca_certs"),
         given.get("ssl_certfile"),
         given.get("ssl_keyfile"),
         _one_of(_VERIFY, "ssl_cert_reqs", given.get("ssl_cert_reqs", "required")),
         _TRUTH[_one_of(_TRUTH, "ssl_check_hostname", given.get("ssl_check_hostname", "true"))],
     )
-    _warn(found, parts.hostname)
+    _warn(found, host)
     return found
+
+
+def _taken_apart(url: str) -> tuple[str, str | None, dict[str, str]]:
+    """Give scheme, host and TLS options of (the first of some) URLs, and not the password."""
+    parts = urlsplit(url.partition(";")[0])
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    return parts.scheme, parts.hostname, {k: v for k, v in options if k.startswith("ssl_")}
 
 
 def without_options(url: str) -> str:

@@ -14,8 +14,10 @@ from typing import Any
 import redis
 from celery import Celery
 from celery.exceptions import Reject
+from celery.signals import worker_process_init
 
 from nbqueue.core.errors import BrokerUnreachable, NbqueueError
+from nbqueue.core.redaction import redact
 from nbqueue.store import broker, patience
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
@@ -34,6 +36,18 @@ from nbqueue.worker.workplace import Workplace
 log = logging.getLogger("nbqueue.worker")
 
 
+def _keep_secrets(**_: Any) -> None:
+    """Take keys and passwords out of a pool process's environment, which tasks can print.
+
+    The main process keeps them there: it may start itself anew. Tasks that send tasks have no need
+    of them (`workplace`).
+    """
+    os.environ.pop("NBQUEUE_KEY", None)
+    for name in ("NBQUEUE_BROKER", "NBQUEUE_BACKEND"):
+        if redact(os.environ.get(name, "")) != os.environ.get(name, ""):
+            del os.environ[name]
+
+
 def make_worker_app(wiring: Wiring) -> Celery:
     """Make the app that a worker serves."""
     app = broker.make_app(wiring.broker_url, settings=wiring.settings)
@@ -49,6 +63,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     app.steps["worker"].add(Declarer)
     app.steps["consumer"].add(Presence)
     signalling.take_over()
+    worker_process_init.connect(_keep_secrets, weak=False, dispatch_uid="nbqueue-secrets")
     app.nbqueue_time_limits = {}  # by function's name: `nq.control.time_limit`
     app.nbqueue_tally = tally = Tally()  # before the pool forks: children share it
     leaving.prepare(app)

@@ -86,6 +86,16 @@ class Scene:
         """Whether the worker has nothing left to do, nor anything in its hands."""
         return not self.redis.llen("celery") and not self.redis.hlen("nbq:unacked")
 
+    def until(self, condition, timeout_s=60):
+        """Wait until the worker has done something; if it never does, show why."""
+        try:
+            _until(condition, timeout_s)
+        except AssertionError as exc:
+            text = self.log.read_text()
+            at = text.find("Unrecoverable")
+            at = max(at - 300 if at >= 0 else len(text) - 6000, 0)
+            raise AssertionError(f"{exc}\n{text[at : at + 6000]}") from None
+
     def is_well(self):
         """The worker lives, and goes on working; its children have not died."""
         token = f"well-{time.monotonic_ns()}"
@@ -147,7 +157,7 @@ def test_changed_messages_are_never_run(scene):
             assert made not in genuine
             pipe.lpush("celery", mutations.with_envelope(text, made))
         pipe.execute()
-        _until(scene.drained, 60)
+        scene.until(scene.drained)
     assert scene.tokens() == []
     counts = scene.counted().counts
     assert counts["message"] - before.counts.get("message", 0) == n
@@ -175,7 +185,7 @@ def test_what_is_no_message_ends_no_worker(scene):
             )
             pipe.lpush("celery", made)
         pipe.execute()
-        _until(lambda: not scene.redis.llen("celery"), 60)
+        scene.until(lambda: not scene.redis.llen("celery"))
     scene.is_well()
     # An envelope that nobody has changed is the client's own, whatever is around it.
     assert set(scene.tokens()) <= {"genuine-a", "genuine-b"}
