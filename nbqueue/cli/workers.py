@@ -59,6 +59,24 @@ examples:
 """
 
 
+_KEYGEN_EPILOG = """\
+Whoever has the key runs code on your workers: treat it like an SSH key. Clients and workers need
+the same one, in $NBQUEUE_KEY (or nq.connect(key=...)):
+
+  export NBQUEUE_KEY=$(nbqueue keygen)
+
+Several are separated by commas: the first signs, all of them verify. So a key is changed without
+losing a message, one process after the other, in three rounds:
+
+  1. everybody:  NBQUEUE_KEY=OLD,NEW    signs as before, and understands what is to come
+  2. everybody:  NBQUEUE_KEY=NEW,OLD    when all have it
+  3. everybody:  NBQUEUE_KEY=NEW        when nothing is left that OLD has signed: jobs are kept for
+                                        a week from their end; schedules are to be made anew
+
+The private cluster has a key of its own.
+"""
+
+
 def add(commands: Any) -> None:
     """Add the commands."""
     sub = parsing.add(
@@ -98,7 +116,13 @@ def add(commands: Any) -> None:
     parsing.add_urls(sub, "any broker that Celery takes; default: $NBQUEUE_BROKER")
     parsing.add_config(sub)
     parsing.add_keeping(sub)
-    parsing.add(commands, "keygen", keygen, "print a new signing key, for $NBQUEUE_KEY")
+    parsing.add(
+        commands,
+        "keygen",
+        keygen,
+        "print a new signing key, for $NBQUEUE_KEY",
+        epilog=_KEYGEN_EPILOG,
+    )
 
 
 def keygen(options: argparse.Namespace) -> int:

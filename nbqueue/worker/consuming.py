@@ -42,9 +42,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "group_index": (int, type(None)),
     "replaced_task_nesting": (int, type(None)),
     "ignore_result": (bool, type(None)),
-    "stamped_headers": (list, tuple, type(None)),
-    "stamps": (dict, type(None)),
 }
+_NOT_OURS = ("stamped_headers", "stamps")
+"""What no message of ours has, and what Celery looks into where nothing catches an error."""
 _LEAST = -(2**53)
 _MOST = 2**53
 
@@ -57,7 +57,7 @@ def is_sound(headers: Any) -> bool:
     """
     if not isinstance(headers, dict) or "task" not in headers:
         return True  # protocol 1, or no task's: Celery sees to that
-    if "id" not in headers:
+    if "id" not in headers or any(headers.get(name) for name in _NOT_OURS):
         return False
     limits = headers.get("timelimit", (None, None))
     if not (

@@ -118,7 +118,9 @@ HEADERS = {"task": "nbqueue.range", "id": "1", "retries": 0, "timelimit": [None,
 def test_headers_that_celery_can_bear_are_sound():
     assert is_sound(HEADERS)
     assert is_sound({**HEADERS, "shadow": "größe 😀"})
-    assert is_sound({**HEADERS, "timelimit": [2.5, 1], "eta": None, "anything": ["else"]})
+    assert is_sound(
+        {**HEADERS, "timelimit": [2.5, 1], "eta": None, "stamps": {}, "anything": ["else"]}
+    )
     assert is_sound(None)  # Celery's own code sees to that
     assert is_sound({})
 
@@ -134,7 +136,8 @@ def test_headers_that_celery_can_bear_are_sound():
         {"retries": float("nan")},
         {"id": None},
         {"eta": 3},
-        {"stamps": []},
+        {"stamps": {"x": "y"}},
+        {"stamped_headers": [[]]},
         {"shadow": {}},
         {"id": "\udc80"},
         {"anything": "x\udc80"},

@@ -25,7 +25,6 @@ from nbqueue.client.remote.asking import Question, ask, connected
 from nbqueue.client.remote.survey import Queue, Survey
 from nbqueue.cluster.status import status
 from nbqueue.core.errors import NbqueueError, UsageError
-from nbqueue.core.redaction import secret, url
 from nbqueue.store import broker as brokers
 from nbqueue.store import rejections, vitals
 from nbqueue.store.connection import impatient, probe, redact, store_url, translated
@@ -59,14 +58,13 @@ def doctor(
     >>> nq.doctor().ok                                      # doctest: +CLUSTER
     True
     """
-    broker, backend, key = url(broker), url(backend), secret(key)
     began = time.monotonic()
     found: list[Finding] = []
     client = clients.opened() if broker is None and backend is None and key is None else None
     if client is not None:
         _client(client, found)
     else:
-        client = _open(broker or url(os.environ.get("NBQUEUE_BROKER")), backend, key, found)
+        client = _open(broker or os.environ.get("NBQUEUE_BROKER"), backend, key, found)
         if client is not None:
             with client:
                 _client(client, found)
