@@ -38,13 +38,14 @@ from nbqueue.store.transport import Channel
 
 log = logging.getLogger("nbqueue.store")
 
-_CLAIM_MS = 6_000
-"""How long the others wait for whoever looks, before one of them does."""
+_CLAIM_MS = 15_000
+"""How long the others wait for whoever looks, before one of them does: for longer than between two
+looks, of which it takes two by the same process."""
 
 _PAGE = 500
 """Jobs that are asked about at a time."""
 
-_MOST = 200
+_MOST = 1_000
 """Jobs that are looked at closely in one look; the others have their turn when these are gone."""
 
 _SPECS = 2_000

@@ -25,7 +25,11 @@ _LOOK_S = 1.5
 comes back later."""
 
 _SHARE = 20
-"""Looking may take one part in so many of a worker's time: with many jobs, looks are rarer."""
+"""Looking may take one part in so many of a worker's time: with many jobs, looks are rarer. (Five
+thousand calls that wait in a queue take a fifth of a second.)"""
+
+_LONGEST_S = 6.0
+"""But not rarer than this: the claim to be the one that looks must not run out."""
 
 
 def prepare(app: Celery) -> None:
@@ -92,4 +96,4 @@ class RecoveringThread(threading.Thread):
             if lookout.claim():
                 for name, n in lookout.look(channel).items():
                     log.warning("job %s: a message got lost; its %d items are sent again", name, n)
-            pause_s = max(_LOOK_S, _SHARE * (time.monotonic() - began))
+            pause_s = max(_LOOK_S, min(_SHARE * (time.monotonic() - began), _LONGEST_S))
