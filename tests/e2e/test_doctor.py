@@ -57,7 +57,7 @@ def test_a_cluster_that_is_well_says_so_line_by_line(server, worker):
     assert "broker: is the same Redis as the store" in said
     assert "workers: well-0@" in said or "workers: well-" in said
     assert "has this client's key, versions, store and time" in said
-    assert "none of them stuck" in said
+    assert "jobs: none is unfinished" in said
     assert "keeps nothing on disk" in told(report, "WARN")  # --save ""
     assert "s3cret" not in repr(report)
     assert KEY not in repr(report)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from nbqueue.client.doctor import embedded, judging
+from nbqueue.client.doctor import embedded, jobs, judging
 from nbqueue.client.doctor.findings import Report, bad, doubtful, good
 from nbqueue.client.remote.survey import Queue, Survey, Worker
 from nbqueue.cluster.status import Status
@@ -160,6 +160,19 @@ def test_queues_that_nobody_consumes():
     assert found.text == "'gpu' has 3 messages and no consumer; workers are on celery"
     assert found.advice.startswith("nbqueue worker -Q gpu")
     assert judging.queues([served, Queue("empty", 0, 0)], [worker()])[0].status == "OK"
+
+
+def test_of_many_jobs_that_are_stuck_a_few_are_named():
+    stuck = [doubtful("jobs", f"job {k}", "do") for k in range(50)]
+    told_ = jobs.told(stuck, looked=50, unfinished=7000)
+    assert [f.text for f in told_[:5]] == [f"job {k}" for k in range(5)]
+    assert told_[5].text == "45 more are stuck likewise (50 of 7,000 unfinished jobs looked at)"
+    assert len(told_) == 6
+    assert jobs.told(stuck[:2], looked=2, unfinished=2) == stuck[:2]
+    (fine,) = jobs.told([], looked=3, unfinished=9)
+    assert fine.text == "9 unfinished jobs, none of them stuck (6 were not looked at)"
+    assert jobs.told([], looked=1, unfinished=1)[0].text == "1 unfinished job, which is not stuck"
+    assert jobs.told([], looked=0, unfinished=0)[0].text == "none is unfinished"
 
 
 # -- the private cluster ---------------------------------------------------------------------------

@@ -268,6 +268,10 @@ def test_the_page_escapes_what_it_shows_and_brings_no_colours_of_its_own_backgro
     assert "background:transparent" in page
 
 
+def test_a_long_word_is_broken_instead_of_widening_the_page():
+    assert "overflow-wrap:anywhere" in views.item(make_why()).partition("<b>")[0]
+
+
 def test_a_job_is_told_in_a_sentence():
     why = JobWhy(
         "grid", "0123", "fit", "STARTED", "1 of 2 items ended", "wait", 1000.0,

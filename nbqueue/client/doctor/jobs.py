@@ -21,6 +21,8 @@ STUCK = ("lost", "stopped", "unheard", "gone")
 
 _PATIENCE_S = 5.0
 _MOST = 50
+_NAMED = 5
+"""Jobs that are named. More would push the rest off the screen."""
 _LARGE = 200_000
 """Items of a job whose log is not read for this: it takes seconds."""
 
@@ -45,13 +47,26 @@ def unfinished(client: Client, summaries: Sequence[Summary], survey: Survey) -> 
         if summary.n <= _LARGE:
             looked += 1
             _look(client, summary, survey, found)
-    stuck = len(found.findings)
-    rest = len(summaries) - looked
-    if not stuck:
-        more = f" ({rest:,} were not looked at)" if rest else ""
-        jobs = "1 unfinished job" if len(summaries) == 1 else f"{len(summaries):,} unfinished jobs"
-        found.findings.append(good("jobs", f"{jobs}, none of them stuck{more}"))
+    found.findings = told(found.findings, looked=looked, unfinished=len(summaries))
     return found
+
+
+def told(stuck: list[Finding], *, looked: int, unfinished: int) -> list[Finding]:
+    """Give what is said of jobs that are stuck: of many, the first; of none, that."""
+    if stuck:
+        more = len(stuck) - _NAMED
+        if more <= 0:
+            return stuck
+        text = f"{more:,} more are stuck likewise ({looked:,} of {unfinished:,} unfinished jobs "
+        advice = "nbqueue jobs lists them, nbqueue jobs why JOB says why"
+        return [*stuck[:_NAMED], doubtful("jobs", f"{text}looked at)", advice)]
+    if not unfinished:
+        return [good("jobs", "none is unfinished")]
+    rest = unfinished - looked
+    passed = f" ({rest:,} were not looked at)" if rest else ""
+    if unfinished == 1:
+        return [good("jobs", f"1 unfinished job, which is not stuck{passed}")]
+    return [good("jobs", f"{unfinished:,} unfinished jobs, none of them stuck{passed}")]
 
 
 def _look(client: Client, summary: Summary, survey: Survey, found: Unfinished) -> None:

@@ -13,7 +13,10 @@ from nbqueue.notebook.views.outputs import quoted
 if TYPE_CHECKING:
     from nbqueue.client.why.why import JobWhy, Why
 
-_BOX = "font-size:13px;line-height:1.5;color:inherit;background:transparent;max-width:100%"
+_BOX = (
+    "font-size:13px;line-height:1.5;color:inherit;background:transparent;max-width:100%;"
+    "overflow-wrap:anywhere"
+)
 _QUIET = "opacity:.7"
 _SENTENCE = 2_000
 _TEXT = 500
