@@ -34,6 +34,9 @@ RESULT_EXPIRES_S: Final = 7 * 24 * 3600
 KEEP_EXTRA_S: Final = 24 * 3600
 """Functions and blobs outlive the jobs that name them by this much."""
 
+OUTPUT_BYTES: Final = 100_000_000
+"""How much of all outputs of a job is kept; store, clients and a saved notebook have to hold it."""
+
 POLL_S: Final = 0.1
 """A blocked wait looks up this often, so that the notebook's stop button (SIGINT) is answered."""
 

@@ -3,6 +3,11 @@
 Each change is one Lua script (``lua/*.lua``), so it happens wholly or not at all, and each record
 is signed here and verified here. `keys` draws the schema; `core.records` says what the records
 mean.
+
+A log is bounded by what it must hold. Of an item: its outcome, the beginning of each attempt that
+took longer than a tenth of a second, each retry, its latest progress (what it said before is
+deleted), and its outputs, of which there are at most 1 MB and ever fewer records as time goes by
+(`worker.pacing`); of all items together, `OUTPUT_BYTES` of outputs.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ from nbqueue.core.records import (
     Retrying,
     Started,
 )
-from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
+from nbqueue.core.settings import KEEP_EXTRA_S, OUTPUT_BYTES, RESULT_EXPIRES_S
 from nbqueue.core.splitting import Range, undone
 from nbqueue.store import arguments, catalogue, keys
 from nbqueue.store.catalogue import Summary
@@ -71,6 +76,10 @@ class Reply(NamedTuple):
     cancelled: int
     ready: int = 0
     """1: the job has ended, and others were waiting for that; see `sequels`."""
+    entries: bytes = b""
+    """Ids of the entries that were appended, where they end nothing."""
+    full: int = 0
+    """1: an output was left out, because the job has put out as much as is kept of one."""
 
 
 class Opening(NamedTuple):
@@ -205,10 +214,19 @@ class JobLog:
         ranges = [self.pending(job_id, record.round, a, b)[1] for a, b in record.runs]
         return [run for runs in ranges for run in runs]
 
-    def note(self, job_id: str, *records: Started | Progressed | Output) -> Reply:
-        """Append records that end nothing."""
+    def note(
+        self,
+        job_id: str,
+        *records: Started | Progressed | Output,
+        superseded: str = "",
+        most_bytes: int = OUTPUT_BYTES,
+    ) -> Reply:
+        """Append records that end nothing, in place of entries (ids) that they supersede.
+
+        An output that would make all of the job's outputs more than ``most_bytes`` is left out.
+        """
         flat = [part for r in records for part in (r.kind, *self.sealed(job_id, r))]
-        return Reply(*self.run("note", job_id, *flat))
+        return Reply(*self.run("note", job_id, superseded, most_bytes, *flat))
 
     def put_off(
         self,

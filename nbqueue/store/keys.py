@@ -1,7 +1,8 @@
 r"""The Redis schema, whole.
 
     nbq:{id}:meta      hash    n left round cancelled last origin name task submitted finished
-                               success failure revoked blocks watched plan, expires (ms), and
+                               success failure revoked blocks watched plan, expires (ms),
+                               said (bytes of outputs), and
                                call: the sealed arguments of a single call   (or just ``gone``
                                after forget)
     nbq:{id}:log       stream  k kind, b body, s signature           (`core.records`)

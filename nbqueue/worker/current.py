@@ -28,6 +28,9 @@ from nbqueue.worker.reporter import Counter, Reporter
 
 T = TypeVar("T")
 
+_TEXT_CHARS = 1_000
+"""How much of a text that is reported beside progress is kept: it is sent ten times a second."""
+
 _here = threading.local()
 
 PLAIN = PlainTask()
@@ -339,4 +342,7 @@ def track(
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    if isinstance(value, (int, float, bool, type(None))):
+        return value
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= _TEXT_CHARS else f"{text[:_TEXT_CHARS]}…"

@@ -191,6 +191,12 @@ def _notice(kind: str, left: str) -> dict[str, Any]:
     }
 
 
+def too_much() -> dict[str, Any]:
+    """Say that outputs of the whole job are left out."""
+    text = "[nbqueue: this job has put out more than 100 MB; the rest is left out]"
+    return {"output_type": "display_data", "data": {"text/plain": text}, "metadata": {}}
+
+
 def _left(about: _Item) -> str:
     parts = [
         f"{n:,} {what}{'' if n == 1 else 's'}"

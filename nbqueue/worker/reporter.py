@@ -27,7 +27,8 @@ from nbqueue.store.message import Message, encode
 from nbqueue.store.refusals import RefusedForNow, StoreRefused
 from nbqueue.worker import again, failures
 from nbqueue.worker.again import PutOff
-from nbqueue.worker.outputs import Outputs
+from nbqueue.worker.outputs import Outputs, too_much
+from nbqueue.worker.pacing import Pace
 from nbqueue.worker.ranges import NO_ITEM, Outbox, RangeRun
 from nbqueue.worker.workplace import Workplace
 
@@ -36,6 +37,15 @@ log = logging.getLogger("nbqueue.worker")
 _MB_PER_UNIT = (
     1 / 1024 if sys.platform != "darwin" else 1 / 1024**2
 )  # ru_maxrss: KiB, bytes on macOS
+_REPORTS_AT_ONCE = 100
+"""Progress of so many items is written at once: a round trip for each would cost more than they."""
+
+_LAST_PLACE = 1 << 30
+"""Place of the notice that outputs are left out: behind all that the message has put out."""
+
+_NOTICES_BYTES = 1_000_000
+"""How much of such notices there may be, one a message."""
+
 _OUTPUTS_AT_ONCE = 16
 """Fewer: a round trip for each of many items that print a line; more: each may have a megabyte."""
 
@@ -67,7 +77,12 @@ class Reporter:
         self._progress: dict[int, Progressed] = {}
         self._counters: dict[int, Counter] = {}
         self._counted: dict[int, Progressed] = {}
+        self._reported: dict[int, str] = {}
+        """Which entry of the log has the latest progress of an item."""
         self._outputs = Outputs(message_id)
+        self._pace = Pace(2 * settings.COMMIT_INTERVAL_S)
+        self._is_told = False
+        """Whether it was said that outputs are left out."""
         self._unwritten: list[Output] = []
         self._retries: dict[int, int] = {}
         self._put_off: list[PutOff] = []
@@ -94,7 +109,7 @@ class Reporter:
                 self._in_hand.append(self._batch(box))
                 self._outputs.end(box.items)
             if self._outputs or self._unwritten:
-                self._write_outputs()
+                self._write_outputs(paced=box is None)
             if self._progress:
                 self._write_progress()
             if self._put_off:
@@ -274,13 +289,28 @@ class Reporter:
             if self._counted.get(item) != report:
                 self._progress[item] = self._counted[item] = report
         reports, self._progress = list(self._progress.values()), {}
-        for record in reports:
-            self._note(record)
+        for at in range(0, len(reports), _REPORTS_AT_ONCE):
+            some = reports[at : at + _REPORTS_AT_ONCE]
+            before = [self._reported.pop(record.item, "") for record in some]
+            reply = self._note(*some, superseded=" ".join(before))
+            entries = reply.entries.decode().split()
+            self._reported.update(zip((record.item for record in some), entries, strict=False))
 
-    def _write_outputs(self) -> None:
+    def _write_outputs(self, *, paced: bool = False) -> None:
+        """Write what items have put out; ``paced``, as often as it suits one that goes on."""
+        if not paced:
+            self._pace.begin_again()
+        elif not self._pace.is_due(time.monotonic()):
+            return
         self._unwritten.extend(self._outputs.take())
         while self._unwritten:
-            self._note(*self._unwritten[:_OUTPUTS_AT_ONCE])
+            some = self._unwritten[:_OUTPUTS_AT_ONCE]
+            if self._note(*some).full and not self._is_told:
+                self._is_told = True
+                told = Output(some[-1].item, self.message_id, _LAST_PLACE, too_much())
+                self._place.joblog.note(
+                    self._message.spec.id, told, most_bytes=settings.OUTPUT_BYTES + _NOTICES_BYTES
+                )
             del self._unwritten[:_OUTPUTS_AT_ONCE]
 
     def tick(self) -> None:
@@ -321,12 +351,13 @@ class Reporter:
         self._put_off = []
         self._heed(reply)
 
-    def _note(self, *records: Started | Progressed | Output) -> None:
+    def _note(self, *records: Started | Progressed | Output, superseded: str = "") -> Reply:
         job_id = self._message.spec.id
-        reply = self._place.joblog.note(job_id, *records)
+        reply = self._place.joblog.note(job_id, *records, superseded=superseded)
         if reply.known == 0 and self._open():
             reply = self._place.joblog.note(job_id, *records)
         self._heed(reply)
+        return reply
 
     # -- the rest ------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ local plan, ready = base .. ':plan', base .. ':ready'
 local job = string.match(base, '{(.*)}')
 local INLINE = 8192  -- larger records are fetched from the log, not pushed with the bell
 local FIELDS = {'n', 'left', 'round', 'cancelled', 'success', 'failure', 'revoked', 'last',
-  'origin', 'watched', 'blocks', 'gone', 'held', 'then', 'plan', 'expires'}
+  'origin', 'watched', 'blocks', 'gone', 'held', 'then', 'plan', 'expires', 'said'}
 local M, changed = {}, {}
 local ended, recorded  -- of a workflow's stage; see stages.lua
 
