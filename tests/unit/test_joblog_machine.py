@@ -10,7 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from nbqueue.core import states
 from nbqueue.core.errors import Expired
 from nbqueue.core.fold import JobState
-from nbqueue.core.records import Cancelled, Progressed, Rejected, Retried, Started
+from nbqueue.core.records import (
+    Cancelled,
+    Error,
+    Progressed,
+    Rejected,
+    Retried,
+    Retrying,
+    Started,
+)
 from nbqueue.core.splitting import indices, runs_of, undone
 from nbqueue.store import keys
 from nbqueue.store.joblog import JobLog
@@ -39,6 +47,7 @@ class JobLogMachine(RuleBasedStateMachine):
         self.clock = 1000.0
         self.opened = False
         self.forgotten = False
+        self.tries = {}
         self.live = JobState(self.spec)
         self.cursor = "-"
 
@@ -123,6 +132,41 @@ class JobLogMachine(RuleBasedStateMachine):
         before = self.redis.xlen(keys.log(self.spec.id))
         if self.send(record).recorded == 0:
             assert self.redis.xlen(keys.log(self.spec.id)) == before
+
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def put_off(self, data, count):
+        # As a worker does when an item asks to be run again: twice for the same try is once.
+        i = data.draw(st.integers(0, self.spec.n - 1))
+        round_ = data.draw(st.integers(1, 4))
+        state = self.fold() if self.opened and not self.forgotten else None
+        error = Error("ValueError", "again", "tb")
+        record = Retrying(round_, "w1", ((i, count, self.now() + 10, 0),), (error,))
+        envelope = f"{round_} {i} {count}"
+        kept = self.redis.zscore(keys.LATER, envelope)
+        reply = self.joblog.put_off(
+            self.spec.id, record, [(self.clock + 10, envelope, [(i, count)])], "f" * 64
+        )
+        assert reply.known == (2 if self.forgotten else int(self.opened))
+        known = self.tries.get((round_, i), 0)
+        is_open = (
+            state is not None
+            and round_ <= state.current_round
+            and state.round[i] == round_
+            and not state.done[i]
+        )
+        if is_open and known < count:
+            assert reply.recorded == 1
+            assert self.redis.zscore(keys.LATER, envelope) is not None
+            self.tries[round_, i] = count
+        else:
+            assert reply.recorded == 0
+            assert self.redis.zscore(keys.LATER, envelope) == kept
+        # Whoever has a message of an earlier try leaves the item to the later one.
+        known = self.tries.get((round_, i), 0)
+        if not self.forgotten:
+            for retried in range(4):
+                mine = self.joblog.unretried(self.spec.id, round_, [(i, i + 1)], {i: retried})
+                assert bool(mine) is (known <= retried)
 
     @rule(data=st.data(), started=st.booleans())
     def note(self, data, started):

@@ -7,7 +7,8 @@ local found = {}
 for k = 2, #ARGV do
   local other = redis.call('HMGET', 'nbq:{' .. ARGV[k] .. '}:meta', 'left', 'failure', 'revoked')
   if other[1] and tonumber(other[1]) > 0 then
-    redis.call('SREM', 'nbq:ready', job)  -- its end will put the job here again
+    redis.call('SREM', 'nbq:ready', job)
+    wait_for('nbq:{' .. ARGV[k] .. '}')  -- it may have ended, and been retried since
     return {}
   end
   if not other[1] or tonumber(other[2] or 0) + tonumber(other[3] or 0) > 0 then

@@ -61,6 +61,12 @@ local function each_key(f)
   for round = 1, tonumber(M.round) do f(done_key(round)) end
 end
 
+-- Have the end of another job put this one into nbq:ready.
+local function wait_for(other)
+  redis.call('HSET', other .. ':meta', 'then', 1)
+  redis.call('SADD', other .. ':then', job)
+end
+
 -- Hand over the jobs that wait for this one's end; whoever ended it looks at them (`claim`).
 local function hand_over()
   if not M['then'] then return end

@@ -13,10 +13,7 @@ end
 open_job({unpack(ARGV, 3 + count)})
 set('held', 1)
 redis.call('SET', held, ARGV[1])
-for _, other in ipairs(waiting) do
-  redis.call('HSET', other .. ':meta', 'then', 1)
-  redis.call('SADD', other .. ':then', job)
-end
+for _, other in ipairs(waiting) do wait_for(other) end
 if #waiting == 0 then redis.call('SADD', 'nbq:ready', job) end
 save()
 redis.call('ZADD', 'nbq:active', M.submitted, job)

@@ -10,10 +10,7 @@ for k = at + 2, at + 1 + tonumber(ARGV[at + 1]) do
   local left = redis.call('HGET', 'nbq:{' .. ARGV[k] .. '}:meta', 'left')
   if not left then return {0, ARGV[k]} end
   table.insert(others, ARGV[k])
-  if tonumber(left) > 0 then
-    redis.call('HSET', 'nbq:{' .. ARGV[k] .. '}:meta', 'then', 1)
-    redis.call('SADD', 'nbq:{' .. ARGV[k] .. '}:then', job)
-  end
+  if tonumber(left) > 0 then wait_for('nbq:{' .. ARGV[k] .. '}') end
 end
 open_job({unpack(ARGV, at + 2 + #others)})
 set('plan', ARGV[3])

@@ -94,7 +94,10 @@ local function begin(others)
   local cause
   for _, id in ipairs(others) do
     local other = redis.call('HMGET', 'nbq:{' .. id .. '}:meta', 'left', 'failure', 'revoked')
-    if other[1] and tonumber(other[1]) > 0 then return end
+    if other[1] and tonumber(other[1]) > 0 then
+      wait_for('nbq:{' .. id .. '}')  -- it may have ended, and been retried since
+      return
+    end
     if not other[1] or tonumber(other[2] or 0) + tonumber(other[3] or 0) > 0 then
       cause = cause or ('job ' .. id)
     end
