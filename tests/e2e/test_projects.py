@@ -244,6 +244,19 @@ def test_why_a_task_of_the_project_is_not_over(drive, gate):
     assert done == "succeeded"
 
 
+def test_jobs_that_are_sent_one_after_the_other_get_their_own_results(drive):
+    # A thread whose job is over leaves its number to the next one, and with it its results' queue.
+    out = drive(
+        """
+        out = []
+        for k in range(8):
+            first, second = tasks["proj.tasks.add"].delay(k), tasks.shout.submit(f"x{k}")
+            out.append([first.result(20), second.result(20)])
+        """
+    )
+    assert out == [[k + 1, f"X{k}"] for k in range(8)]
+
+
 def test_maps_have_frames_of_arguments_and_results(drive):
     out = drive(
         """

@@ -77,11 +77,32 @@ class Recorder(threading.Thread):
         self._sent: list[str] = []
         self._found: Sequence[AsyncResult] = ()
         self._pending: dict[str, AsyncResult] = {}
+        self._listens = False
         self.published: Future[None] = Future()
         """Done when all calls are with the broker."""
 
     def run(self) -> None:
         """Do all of it."""
+        try:
+            self._run()
+        finally:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Listen no longer for results.
+
+        Celery names a thread's queue of results (``rpc://``) after the thread's number, which the
+        next thread is given: what still listens there would take results of the next job.
+        """
+        # (A backend of all threads is another thread's, too.)
+        if not self._listens or getattr(self._app.backend, "thread_safe", False):
+            return
+        try:
+            self._app.backend.result_consumer.stop()
+        except Exception as exc:  # each result backend has errors of its own
+            log.debug("a result backend was not left in order: %r", exc)
+
+    def _run(self) -> None:
         if self._found:
             self._record(self._found)
             return
@@ -149,6 +170,7 @@ class Recorder(threading.Thread):
             return
         backend = self._app.backend
         if hasattr(backend, "result_consumer") and not self._found:
+            self._listens = True
             # The iterator gives a result one interval after it has come; the callback at once.
             yield from ResultSet(found, app=self._app).iter_native(
                 interval=_LOOK_S, on_message=self._hear, on_interval=self._check
