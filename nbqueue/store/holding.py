@@ -79,6 +79,18 @@ _noted: weakref.WeakSet[QoS] = weakref.WeakSet()
 """The notes of all of this process's channels."""
 
 
+def first_lease_s(lease_s: float) -> float:
+    """Give how long a message is held until the first renewal is missed.
+
+    It counts from when somebody looks, which after the death of all workers is when there is a new
+    one. So it is a shorter one, if that leaves room for a renewal that is late.
+
+    >>> first_lease_s(10.0), first_lease_s(5.0), first_lease_s(2.0)
+    (5.0, 4.0, 2.0)
+    """
+    return min(lease_s, max(lease_s / 2, 4.0))
+
+
 class QoS(kombu_redis.QoS):
     """The messages that this process holds of one channel."""
 
@@ -91,7 +103,7 @@ class QoS(kombu_redis.QoS):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lease = -float(self.channel.lease_s)
+        self._lease = -first_lease_s(float(self.channel.lease_s))
         self._pool = self.channel.pool  # for later: what is held may outlive its channel
         _noted.add(self)
 

@@ -114,7 +114,7 @@ class LeaseThread(threading.Thread):
             now = time.monotonic()
             if now >= due:
                 held.renew()
-                due = now + self._lease_s / _RENEWALS - pause_s / 2
+                due = now + self._lease_s / _RENEWALS - pause_s / 2  # the turn nearest to it
             if now >= look_at and (found := held.sweep()):
                 log.warning("%d messages of workers that do not answer are run again", found)
             self._stopped.wait(pause_s)
