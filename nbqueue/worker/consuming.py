@@ -23,29 +23,15 @@ from nbqueue.worker.reconnecting import Reconnecting
 log = logging.getLogger("nbqueue.worker")
 
 
-_TEXT = (str, type(None))
-_NUMBER = (int, float, type(None))
-_KINDS: dict[str, tuple[type, ...]] = {
-    "id": (str,),
-    "task": (str,),
-    "shadow": _TEXT,
-    "eta": _TEXT,
-    "expires": _TEXT,
-    "group": _TEXT,
-    "root_id": _TEXT,
-    "parent_id": _TEXT,
-    "argsrepr": _TEXT,
-    "kwargsrepr": _TEXT,
-    "origin": _TEXT,
-    "lang": _TEXT,
-    "retries": (int, type(None)),
-    "group_index": (int, type(None)),
-    "replaced_task_nesting": (int, type(None)),
-    "ignore_result": (bool, type(None)),
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("id", "task", "shadow", "eta", "expires", "group", "root_id"), str),
+    **dict.fromkeys(("parent_id", "argsrepr", "kwargsrepr", "origin", "lang"), str),
+    **dict.fromkeys(("retries", "group_index", "replaced_task_nesting"), int),
+    "ignore_result": bool,
 }
 _NOT_OURS = ("stamped_headers", "stamps")
 """What no message of ours has, and what Celery looks into where nothing catches an error."""
-_LEAST = -(2**53)
+_NOTHING = [None, None]
 _MOST = 2**53
 
 
@@ -53,31 +39,34 @@ def is_sound(headers: Any) -> bool:
     """Say whether headers are of the kinds that Celery takes for granted.
 
     One that is not, such as a ``timelimit`` of ``true``, ends a worker when it comes to that, in
-    code that no task's ``try`` is around.
+    code that no task's ``try`` is around. Asked of each message, so it must be quick.
     """
     if not isinstance(headers, dict) or "task" not in headers:
         return True  # protocol 1, or no task's: Celery sees to that
-    if "id" not in headers or any(headers.get(name) for name in _NOT_OURS):
+    if headers.get("id") is None or any(map(headers.get, _NOT_OURS)):
         return False
-    limits = headers.get("timelimit", (None, None))
-    if not (
-        isinstance(limits, (list, tuple)) and len(limits) == 2 and all(map(_is_number, limits))
-    ):
+    if (limits := headers.get("timelimit", _NOTHING)) != _NOTHING and not _are_limits(limits):
         return False
-    return all(
-        isinstance(value, _KINDS.get(name, object)) and _is_usual(value)
-        for name, value in headers.items()
-    )
+    for name, value in headers.items():
+        if value is None:
+            continue
+        kind = type(value)
+        if _KINDS.get(name, kind) is not kind:
+            return False
+        if kind is str:
+            if not value.isascii() and value.encode(errors="ignore").decode() != value:
+                return False  # half a surrogate is no text
+        elif kind in (int, float) and not _is_number(value):
+            return False
+    return True
 
 
-def _is_usual(value: Any) -> bool:
-    if isinstance(value, str):
-        return value.isascii() or value.encode(errors="ignore").decode() == value
-    return not isinstance(value, (int, float)) or _is_number(value)
+def _are_limits(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, _NUMBER) and (value is None or _LEAST <= value <= _MOST)
+    return value is None or (type(value) in (int, float) and -_MOST <= value <= _MOST)
 
 
 class Consumer(Reconnecting):
