@@ -114,5 +114,6 @@ class Proxy:
                 await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
-        if not writer.transport.is_closing() and writer.can_write_eof():
-            writer.write_eof()
+        with contextlib.suppress(OSError):  # both ends may hang up at once
+            if not writer.transport.is_closing() and writer.can_write_eof():
+                writer.write_eof()

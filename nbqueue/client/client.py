@@ -66,6 +66,9 @@ _PATIENCE_S = 10.0
 """How long a call waits for a store or a broker that is away. Redis and RabbitMQ restart in less;
 longer, and whoever works at the notebook is kept from finding out."""
 
+_COMMAND_S = 8.0
+"""Longest wait for a reply of a store that is silent, before another try: a person waits for it."""
+
 _lock = threading.RLock()
 _default: Client | None = None
 
@@ -167,7 +170,9 @@ class Client:
 
     def _reach(self, backend_url: str) -> Store:
         probe(backend_url)
-        store = connect_store(backend_url, client_name=f"{self._known_as()}-{os.getpid()}")
+        store = connect_store(
+            backend_url, client_name=f"{self._known_as()}-{os.getpid()}", command_s=_COMMAND_S
+        )
         store.patience = self.publisher.patience = self._patience
         if not self.embedded and (warning := eviction(store)):
             say(warning)

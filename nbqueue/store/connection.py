@@ -122,8 +122,8 @@ def _again(asked: Store | _Pipe, exc: redis.RedisError | OSError, run: Callable[
             return found
 
 
-def connect(url: str, *, client_name: str | None = None) -> Store:
-    """Give a client for a store; the first command connects.
+def connect(url: str, *, client_name: str | None = None, command_s: float = _COMMAND_S) -> Store:
+    """Give a client for a store; the first command connects, and each is tried three times.
 
     Not ``decode_responses``: everything of weight in the store is bytes.
     """
@@ -134,7 +134,7 @@ def connect(url: str, *, client_name: str | None = None) -> Store:
     store: Store = Store.from_url(  # type: ignore[assignment]
         store_url(url),
         socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=_COMMAND_S,
+        socket_timeout=command_s,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
         **options,
     )

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+import redis
+
 from nbqueue.core.errors import BrokerUnreachable
 from nbqueue.store.refusals import RefusedForNow
 
@@ -44,12 +46,13 @@ class Outage:
         """What is wrong, in a line; empty when nothing is known to be."""
 
     def lost(self, why: BaseException, waits: str) -> None:
-        """Note a failure; told when it is not the first within this time. ``waits``: what does."""
+        """Note a failure; told when it is not a moment's. ``waits`` says what does meanwhile."""
         with self._lock:
             now = time.monotonic()
             if self._since is None:
                 self._since = now
-            if now - self._since < _TELL_AFTER_S:
+            silent = isinstance(why.__cause__ or why, (redis.TimeoutError, TimeoutError))
+            if now - self._since < _TELL_AFTER_S and not silent:
                 return
             told, self._told = self._told, True
             self.text = str(why)

@@ -28,6 +28,7 @@ from celery import Celery, bootsteps, signals
 from celery.worker import state as worker_state
 
 from nbqueue.store import holding, transport
+from nbqueue.store.patience import Outage
 
 log = logging.getLogger("nbqueue.worker")
 
@@ -94,15 +95,18 @@ class LeaseThread(threading.Thread):
         """Keep and find, over one connection after the other."""
         pause_s = min(_SWEEP_S, self._lease_s / _RENEWALS)
         patience_s = 0.0
+        outage = Outage(log.warning)
         while not self._stopped.is_set():
             # Commands that are not answered in time are tried again before a lease is over.
             options = {"socket_timeout": pause_s, "socket_connect_timeout": pause_s}
             try:
                 with self._app.connection_for_write(transport_options=options) as connection:
-                    self._serve(holding.Held(connection.default_channel), pause_s, patience_s)
+                    held = holding.Held(connection.default_channel)
+                    outage.found()
+                    self._serve(held, pause_s, patience_s)
             except Exception as exc:  # each version of kombu and redis-py has errors of its own
                 if not self._stopped.is_set():
-                    log.warning("leases cannot be renewed (%s: %s)", type(exc).__name__, exc)
+                    outage.lost(exc, "leases are renewed when it answers")
             patience_s = self._lease_s / 2
             self._stopped.wait(pause_s)
 

@@ -13,10 +13,12 @@ from typing import Any
 
 import redis
 from celery import Celery, bootsteps, signals
+from kombu.exceptions import OperationalError
 
 from nbqueue.core.errors import NbqueueError
 from nbqueue.store import transport
 from nbqueue.store.lookout import Lookout
+from nbqueue.store.patience import Outage
 
 log = logging.getLogger("nbqueue.worker")
 
@@ -68,6 +70,7 @@ class RecoveringThread(threading.Thread):
 
     def run(self) -> None:
         """Look, over one connection to the broker after the other."""
+        outage = Outage(log.warning)
         while not self._stopped.wait(_LOOK_S):
             try:
                 place = self._app.nbqueue_place()
@@ -82,10 +85,11 @@ class RecoveringThread(threading.Thread):
                     default_queue=self._app.conf.task_default_queue,
                 )
                 with self._app.connection_for_write() as connection:
+                    outage.found()
                     self._serve(lookout, connection.default_channel)
-            except (redis.RedisError, NbqueueError, OSError) as exc:
+            except (redis.RedisError, NbqueueError, OSError, OperationalError) as exc:
                 if not self._stopped.is_set():
-                    log.warning("cannot look for lost messages now: %s", exc)
+                    outage.lost(exc, "lost messages are looked for when it answers")
             except Exception:
                 log.exception("the look for lost messages failed; looking again")
 

@@ -22,6 +22,7 @@ from celery import bootsteps, signals
 
 from nbqueue.core.errors import BrokerUnreachable
 from nbqueue.store import keeping, keys
+from nbqueue.store.patience import Outage
 from nbqueue.store.turns import LEASE_S
 from nbqueue.worker.leases import active_requests
 
@@ -73,12 +74,14 @@ class ReleasingThread(threading.Thread):
 
     def run(self) -> None:
         """Release what is due, and wait for more."""
+        outage = Outage(log.warning)
         while not self._stopped.is_set():
             try:
                 self._turn()
+                outage.found()
             except (redis.RedisError, BrokerUnreachable, OSError) as exc:
                 if not self._stopped.is_set():
-                    log.warning("messages that are due cannot be sent yet: %s", exc)
+                    outage.lost(exc, "messages that are due wait for it")
                 self._stopped.wait(_AGAIN_S)
             except Exception:
                 log.exception("messages that are due could not be sent; trying again")

@@ -19,7 +19,7 @@ POOLS = {
     "threads": ("-P", "threads", "-c", "2"),
     "solo": ("-P", "solo"),
 }
-SOON_S = 15.0
+SOON_S = 30.0
 """By when work goes on after a broker is back; on a quiet machine it takes two seconds."""
 
 
@@ -67,7 +67,7 @@ def leave():
     for process in started:
         process.terminate()
     for process in started:
-        process.wait(20)
+        process.wait(40)
 
 
 def _works():
@@ -101,13 +101,13 @@ def test_a_worker_serves_again_after_redis_was_killed(servers, store, pool, leav
         until(lambda: re.search("no (broker|Redis) answers", log.read_text()))
         store.start()
         assert job.result(SOON_S) == list(range(100))
-        assert _works() < 5
+        assert _works() < SOON_S
         # The known trap: a worker that has connected again, says that all is well, and takes
         # nothing. Again, because the first messages may have come with the connection.
         store.kill()
         store.start()
         assert _works() < SOON_S
-        assert _works() < 5
+        assert _works() < SOON_S
 
 
 def test_a_worker_serves_again_after_rabbitmq_was_stopped(
@@ -121,8 +121,8 @@ def test_a_worker_serves_again_after_rabbitmq_was_stopped(
         rabbit_node.stop()
         rabbit_node.start()
         assert job.result(SOON_S) == list(range(200))
-        assert _works() < 5
-        assert _works() < 5
+        assert _works() < SOON_S
+        assert _works() < SOON_S
 
 
 # -- a network that goes ---------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_a_worker_behind_a_broken_network_goes_on_when_it_is_whole(
         until(lambda: worker_is_cut_off(job))
         proxy.heal()
         assert job.result(SOON_S) == list(range(100))
-        assert _works() < 5
+        assert _works() < SOON_S
 
 
 def test_a_client_whose_network_is_cut_says_so_once_and_goes_on(
