@@ -45,7 +45,7 @@ class Account:
     ran_twice: int
     """Begun more than once: what a fault costs."""
     back_s: float
-    """From the fault to the next outcome that is recorded."""
+    """From the fault to the next outcome that is recorded; 0 when there were all before it."""
     pause_s: float
     """The longest time from the fault to the end in which none was recorded."""
     held_s: float
@@ -65,14 +65,15 @@ def audit(n, records, tally, fault_at):
     good = {i for _, r in outcomes for i in successes(r)}
     before = {line.item for line in tally if not line.ended and line.at < fault_at}
     running = [i for i in before if recorded.get(i, inf) > fault_at]
+    never = inf if any(recorded.get(i, inf) > fault_at for i in range(n)) else 0.0
     later = [fault_at, *(at for at, _ in outcomes if at > fault_at)]
     return Account(
         items=n,
         lost=n - len(good & ended & set(range(n))),
         twice=sum(1 for count in named.values() if count > 1),
         ran_twice=sum(1 for count in begun.values() if count > 1),
-        back_s=later[1] - fault_at if later[1:] else inf,
-        pause_s=max((b - a for a, b in pairwise(later)), default=inf),
+        back_s=later[1] - fault_at if later[1:] else never,
+        pause_s=max((b - a for a, b in pairwise(later)), default=never),
         held_s=max((recorded.get(i, inf) - fault_at for i in running), default=0.0),
     )
 

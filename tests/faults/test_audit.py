@@ -45,6 +45,11 @@ def test_times_count_from_the_fault():
     assert (found.back_s, found.pause_s, found.held_s) == (2.0, 5.0, 7.0)
 
 
+def test_a_job_that_was_over_before_the_fault_has_nothing_to_go_back_to():
+    found = audit(1, [(1.0, outcomes((0, 1)))], tally(0), 2.0)
+    assert (found.lost, found.back_s, found.pause_s, found.held_s) == (0, 0.0, 0.0, 0.0)
+
+
 def test_what_never_goes_on_takes_for_ever():
     found = audit(1, [], tally(0), 0.5)
     assert (found.back_s, found.pause_s, found.held_s) == (float("inf"),) * 3
