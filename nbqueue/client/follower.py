@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import redis
 
@@ -222,6 +222,14 @@ class Follower:
             job.cursor = ring.entry_id
             job.apply(record)
 
+    def _last(self, job: Followed) -> tuple[int, int] | None:
+        """Give the place of the last entry that a log ever had; ``None`` when there is no log."""
+        try:
+            about: Any = self._store.xinfo_stream(keys.log(job.id))
+            return _place(about["last-generated-id"].decode())
+        except redis.ResponseError:
+            return _place(job.cursor) if self._store.exists(keys.log(job.id)) else None
+
     def _sweep(self) -> None:
         with self._lock:
             jobs = list(self._jobs.values())
@@ -232,16 +240,18 @@ class Follower:
             self.catch_up(job)
             if job.cursor != before or before == NOTHING_READ:
                 continue  # it grows, or its worker is going to open it
-            last = cast("list[Any]", self._store.xrevrange(keys.log(job.id), count=1))
-            if not last:
+            last = self._last(job)
+            if last is None:
                 job.vanished()
-            elif _place(last[0][0].decode()) < _place(before):
+            elif last < _place(before):
                 # A ring has told of an entry that is not there. To read all again does no harm.
                 log.warning("job %s: somebody rang for nothing; its log is read again", job.name)
                 job.cursor = NOTHING_READ
                 self.catch_up(job)
-            elif self._joblog.is_over(job.id) and not job.finished:
-                job.unreadable()
+            elif self._joblog.is_over(job.id):
+                self.catch_up(job)  # it may have ended since
+                if job.cursor == before and not job.finished:
+                    job.unreadable()
         self.on_sweep()
         if jobs:
             # Workers keep their outcomes from a Redis that takes no writes; here that is noticed.
