@@ -45,6 +45,11 @@ class Line:
         finally:
             self._free.release()
 
+    def close(self) -> None:
+        """Hang up; the next command connects anew."""
+        if self._client is not None and self._pid == os.getpid():
+            self._client.connection.disconnect()
+
     def _ask(self, command: tuple[Any, ...]) -> Any:
         if self._client is None or self._pid != os.getpid():
             self._pid = os.getpid()

@@ -123,6 +123,13 @@ class Channel(OrderedChannel, holding.LeasedChannel):
         more_to_do = getattr(self, "_expires", None) or self.global_keyprefix
         return None if more_to_do else caught
 
+    def close(self) -> None:
+        """Close it, and the connection of its own that it publishes by."""
+        line, self._line = self._line, None
+        super().close()
+        if line is not None:
+            line.close()
+
     def push(self, key: str, text: str) -> None:
         """Put a message into a queue."""
         if self._line is None:
