@@ -30,10 +30,11 @@ GONE_S = 20.0
 
 
 def pytest_collection_modifyitems(items):
-    """A browser, a server and a kernel take their time on a busy machine."""
+    """With `pytest -n`, one process has all tests in Notebook 7: no other starts its server."""
     for item in items:
-        if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(300))
+        front = item.callspec.params.get("front") if hasattr(item, "callspec") else None
+        group = front if front == "notebook7" else f"lab-{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,6 +31,12 @@ _RUN = """i => {
         .then(() => { runs[i] = 'done' }, error => { runs[i] = 'done: ' + error })
 }"""
 
+_SAVE = """() => {
+    window.nbqueueSaved = false
+    const over = () => { window.nbqueueSaved = true }
+    jupyterapp.commands.execute('docmanager:save').then(over, over)
+}"""
+
 _OUTPUTS = """i => {
     const model = jupyterapp.shell.currentWidget.content.widgets[i].model
     return model.outputs.toJSON()
@@ -153,12 +159,13 @@ class NotebookPage:
     def save(self):
         """Save; gives the notebook as it stands in the file."""
         before = self.path.stat().st_mtime_ns
-        self.page.evaluate("() => { jupyterapp.commands.execute('docmanager:save') }")
-        self.wait_for("() => !jupyterapp.shell.currentWidget.context.model.dirty")
         deadline = time.monotonic() + LIMIT_S
+        # One that is asked for while another is under way (JupyterLab's own, by time) is dropped.
         while self.path.stat().st_mtime_ns == before:
             assert time.monotonic() < deadline, f"{self.path} was not written"
-            self.page.wait_for_timeout(20)
+            self.page.evaluate(_SAVE)
+            self.wait_for("() => window.nbqueueSaved")
+        # The server has answered: the file is not read while it is written.
         return json.loads(self.path.read_text())
 
     def reload(self):

@@ -22,12 +22,12 @@ import nbqueue as nq
 from nbqueue.client import client as clients
 from nbqueue.cluster import embedded, leftovers
 from nbqueue.cluster import folder as folders
-from tests.e2e.rabbit_node import rabbit, rabbit_node, wires
+from tests.e2e.rabbit_node import _shared_node, rabbit, rabbit_node, wires
 from tests.e2e.servers import LIMIT_S, ROOT, Servers
 from tests.e2e.servers import processes_of as _processes_of
 from tests.e2e.servers import until as _until
 
-__all__ = ["rabbit", "rabbit_node", "wires"]
+__all__ = ["_shared_node", "rabbit", "rabbit_node", "wires"]
 
 CONNECT = (
     "import nbqueue as nq; "
@@ -37,6 +37,22 @@ CONNECT = (
     "_c(_e(_P({folder!r})))\n"
 )
 """First line of a notebook that works on a test's cluster."""
+
+
+SERVED = ("wires", "project", "pool")
+"""Fixtures of modules that start servers or workers of several kinds, one kind after the other."""
+
+
+def pytest_collection_modifyitems(items):
+    """With `pytest -n`, tests that share what is slow to start stay in one process: a module's.
+
+    Its tests with another broker or pool share nothing, nor do those of a module marked `apart`.
+    """
+    for item in items:
+        if item.get_closest_marker("apart") is None:
+            params = item.callspec.params if hasattr(item, "callspec") else {}
+            kinds = [str(params[name]) for name in SERVED if name in params]
+            item.add_marker(pytest.mark.xdist_group("-".join([item.path.stem, *kinds])))
 
 
 @pytest.fixture

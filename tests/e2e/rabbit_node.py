@@ -1,19 +1,26 @@
-"""A private RabbitMQ node for a module, and the two kinds of broker side by side.
+"""Private RabbitMQ nodes, and the two kinds of broker side by side.
+
+Modules share one node, on which each has a virtual host of its own; those that stop their node have
+one for themselves.
 
 The node runs as its own user where the tests run as root, because RabbitMQ refuses root.
 """
 
+import contextlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from kombu import Connection
 
 from nbqueue.store import signing
-from tests.e2e.servers import free_port
+from tests.e2e.servers import free_port, until
 
 KEY = signing.generate()
 SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -36,6 +43,8 @@ def node_environment(folder):
         "RABBITMQ_DIST_PORT": str(free_port()),
         "ERL_EPMD_PORT": str(free_port()),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
+        # It may be told to end while it has not yet heard that its node was killed.
+        "ERL_EPMD_RELAXED_COMMAND_CHECK": "true",
         "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_PID_FILE": str(folder / "pid"),
@@ -43,15 +52,29 @@ def node_environment(folder):
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
     }
 
+HOSTS = [f"module-{i}" for i in range(40)]
+"""Virtual hosts of a shared node: as many as there are modules, at least."""
+
+
+def definitions(hosts):
+    """What a node begins with: the user that every node has, and virtual hosts."""
+    may = dict.fromkeys(("configure", "write", "read"), ".*")
+    return {
+        "users": [{"name": "guest", "password": "guest", "tags": "administrator"}],
+        "vhosts": [{"name": host} for host in hosts],
+        "permissions": [{"user": "guest", "vhost": host, **may} for host in hosts],
+    }
+
 
 class Node:
     """A node with a folder of its own, which can be stopped and started again where it was."""
 
-    def __init__(self):
+    def __init__(self, hosts=("/",)):
         self.folder = folder = Path(tempfile.mkdtemp(prefix="nbq."))
         for name in ("mnesia", "log"):
             (folder / name).mkdir()
-        (folder / "rabbitmq.conf").write_text("")
+        (folder / "definitions.json").write_text(json.dumps(definitions(hosts)))
+        (folder / "rabbitmq.conf").write_text(f"load_definitions = {folder}/definitions.json\n")
         (folder / "plugins").write_text("[].\n")
         environment = node_environment(folder)
         as_user = {}
@@ -68,8 +91,13 @@ class Node:
         self._options = {"env": environment, "cwd": folder, **as_user}
         self._control = [control, "-n", environment["RABBITMQ_NODENAME"]]
         self.port = int(environment["RABBITMQ_NODE_PORT"])
-        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self._hosts = iter(hosts)
+        self.url = self.next_url()
         self._process = None
+
+    def next_url(self):
+        """Give the address of a virtual host that nobody has used."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{next(self._hosts)}"
 
     def start(self):
         """Start it; back when it serves."""
@@ -77,8 +105,13 @@ class Node:
             self._process = subprocess.Popen(
                 [self._server], stdout=log, stderr=log, start_new_session=True, **self._options
             )
-        waiting = self._ask("wait", "--timeout", "60", self.folder / "pid")
-        assert waiting.returncode == 0, waiting.stderr + (self.folder / "out").read_text()
+        until(self._serves, 90)
+
+    def _serves(self):
+        # (`rabbitmqctl wait` takes as much computing as the node's whole start.)
+        assert self._process.poll() is None, (self.folder / "out").read_text()
+        with contextlib.suppress(OSError), Connection(self.url, connect_timeout=5) as connection:
+            return connection.connect().connected
 
     def stop(self):
         """Stop it well; queues and messages stay on its disk."""
@@ -86,9 +119,10 @@ class Node:
         self._process.wait(30)
 
     def close(self):
-        """Stop it and delete everything."""
-        if self._process.poll() is None:
-            self.stop()
+        """Kill it and delete everything."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         subprocess.run(
             ["epmd", "-kill"], capture_output=True, check=True, timeout=20, **self._options
         )
@@ -105,21 +139,35 @@ class Node:
         )
 
 
-@pytest.fixture(scope="module")
-def rabbit_node(servers):
-    """A private node of the module."""
+@contextlib.contextmanager
+def _running(*hosts):
     if SERVER is None:
         pytest.skip("rabbitmq-server is not installed")
-    node = Node()
-    node.start()
-    yield node
-    node.close()
+    node = Node(*hosts)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.close()
 
 
 @pytest.fixture(scope="module")
-def rabbit(rabbit_node):
-    """The URL of the module's private node."""
-    return rabbit_node.url
+def rabbit_node():
+    """A private node of the module, to be stopped and started."""
+    with _running() as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def _shared_node():
+    with _running(HOSTS) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def rabbit(_shared_node):
+    """The URL of a virtual host of the module's own."""
+    return _shared_node.next_url()
 
 
 class Wires(NamedTuple):

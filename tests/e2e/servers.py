@@ -18,7 +18,7 @@ import redis
 
 from nbqueue.cluster import redis_server
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -130,7 +130,7 @@ class Servers:
         command = [sys.executable, "-c", code, "worker", "-l", "info", "-n", f"{name}@%h", *options]
         process, log = self.start(name, command, env=env, cwd=folder or self.folder)
         if ready:
-            until(lambda: "ready." in log.read_text() or process.poll() is not None, 30)
+            until(lambda: "ready." in log.read_text() or process.poll() is not None, 90)
             assert process.poll() is None, log.read_text()
         return process, log
 
@@ -141,7 +141,7 @@ class Servers:
         code = "import sys; from nbqueue.cli import main; sys.exit(main())"
         command = [sys.executable, "-c", code, "beat", "-l", "info", *options]
         process, log = self.start(f"beat-{len(self._processes)}", command, env=env)
-        until(lambda: ready in log.read_text() or process.poll() is not None, 30)
+        until(lambda: ready in log.read_text() or process.poll() is not None, 90)
         assert process.poll() is None, log.read_text()
         return process, log
 

@@ -118,7 +118,6 @@ def test_urgent_calls_pass_a_long_map(until):
 # -- loss ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("how", ["exit", "kill"])
 def test_an_item_that_kills_its_worker_fails_alone(how):
     job = fragile.starmap((100, how, i) for i in range(200))
@@ -130,14 +129,12 @@ def test_an_item_that_kills_its_worker_fails_alone(how):
     assert job.result(0, errors="drop") == [i for i in range(200) if i != 100]
 
 
-@pytest.mark.timeout(60)
 def test_a_single_call_that_kills_its_worker_is_an_error():
     with pytest.raises(nq.WorkerLost):
         fragile.submit(0, "exit", 0).result(40)
     assert fragile.submit(1, "exit", 0).result(20) == 0
 
 
-@pytest.mark.timeout(60)
 def test_a_worker_killed_once_from_outside_costs_nothing(tmp_path, until):
     @nq.task
     def once(folder, i):
@@ -155,7 +152,6 @@ def test_a_worker_killed_once_from_outside_costs_nothing(tmp_path, until):
     assert job.result(40) == list(range(50))
 
 
-@pytest.mark.timeout(60)
 def test_a_run_that_died_is_counted_if_it_was_long_enough_to_be_noted(tmp_path, until):
     @nq.task
     def once(path):
@@ -177,7 +173,6 @@ def test_a_run_that_died_is_counted_if_it_was_long_enough_to_be_noted(tmp_path, 
     assert job.to_frame()["attempts"].tolist() == [2]
 
 
-@pytest.mark.timeout(60)
 def test_what_a_dead_worker_leaves_is_shared_out_again(tmp_path):
     """After a death the rest of the range must not be one worker's alone."""
 
@@ -201,7 +196,6 @@ def test_what_a_dead_worker_leaves_is_shared_out_again(tmp_path):
     assert len(set(job.result(40))) >= 2
 
 
-@pytest.mark.timeout(60)
 def test_garbage_in_the_queue_costs_seconds_and_no_job(cluster):
     with redis.Redis.from_url(cluster._address.store_url) as store:
         for garbage in (b"not json", b"{}"):

@@ -16,7 +16,8 @@ import nbqueue as nq
 from nbqueue.cli import main
 from nbqueue.store import signing
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.apart
+
 KEY = signing.generate()
 ROOT = Path(__file__).resolve().parents[2]
 

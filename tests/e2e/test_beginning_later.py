@@ -10,8 +10,6 @@ import pytest
 import nbqueue as nq
 from nbqueue.core.errors import UsageError
 
-pytestmark = pytest.mark.timeout(100)
-
 
 @pytest.fixture(scope="module")
 def worker(servers, wires):

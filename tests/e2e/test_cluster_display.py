@@ -11,7 +11,7 @@ from nbqueue.client.remote import control
 from nbqueue.notebook import cluster_display, cluster_widget, looks
 from nbqueue.notebook.cluster_widget import ClusterWidget
 
-pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.timeout(90)]
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ import pytest
 
 import nbqueue as nq
 
-pytestmark = pytest.mark.timeout(110)
-
 
 @pytest.fixture(scope="module")
 def workers(servers, wires):

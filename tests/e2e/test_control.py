@@ -18,8 +18,6 @@ from tests.e2e.gates import hold
 
 KEY = signing.generate()
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @nq.task
 def double(x):

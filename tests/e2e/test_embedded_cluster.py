@@ -20,10 +20,10 @@ from nbqueue.cluster import embedded, redis_server
 from nbqueue.cluster.folder import FileLock, wait_until
 from nbqueue.cluster.state import mark_of
 
-STAND_IN = ("sleep", "1000")
-LIMIT_S = 20.0
+pytestmark = pytest.mark.apart
 
-pytestmark = pytest.mark.timeout(90)
+STAND_IN = ("sleep", "1000")
+LIMIT_S = 60.0
 
 
 def in_another_process(folder, lines="", **options):

@@ -18,9 +18,9 @@ from nbqueue.cluster.folder import held, socket_path, wait_until
 from nbqueue.cluster.state import mark_of
 from nbqueue.core.errors import ClusterError
 
-LIMIT_S = 20.0
+pytestmark = pytest.mark.apart
 
-pytestmark = pytest.mark.timeout(90)
+LIMIT_S = 60.0
 
 
 @contextlib.contextmanager

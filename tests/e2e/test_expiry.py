@@ -8,8 +8,6 @@ import pytest
 import nbqueue as nq
 from nbqueue.store import keys
 
-pytestmark = pytest.mark.timeout(60)
-
 WEEK_S = 7 * 24 * 3600
 
 

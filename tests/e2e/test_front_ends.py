@@ -33,8 +33,6 @@ job""",
     "[sweep.counts()['SUCCESS'], job.counts()['FAILURE']]",
 )
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture
 def connect(cluster):

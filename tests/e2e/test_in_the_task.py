@@ -12,8 +12,6 @@ from celery.utils.log import get_task_logger
 import nbqueue as nq
 from nbqueue.core.errors import UnknownJob, UsageError
 
-pytestmark = pytest.mark.timeout(100)
-
 logger = get_task_logger("a.module")
 
 

@@ -13,8 +13,6 @@ from celery.exceptions import SoftTimeLimitExceeded
 import nbqueue as nq
 from nbqueue.store import keys
 
-pytestmark = pytest.mark.timeout(100)
-
 
 @pytest.fixture(scope="module")
 def worker(servers, wires):

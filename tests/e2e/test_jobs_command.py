@@ -17,8 +17,6 @@ from nbqueue.store import signing
 KEY = signing.generate()
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.timeout(100)
-
 
 @pytest.fixture(scope="module")
 def url(servers):

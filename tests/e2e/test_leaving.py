@@ -7,8 +7,6 @@ import pytest
 
 import nbqueue as nq
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def hold(folder, i):
     """Wait for a file `gate`, and say that it began."""

@@ -7,8 +7,6 @@ import pytest
 
 import nbqueue as nq
 
-pytestmark = pytest.mark.timeout(100)
-
 
 @pytest.fixture(scope="module")
 def names(servers, wires):

@@ -9,7 +9,7 @@ import pytest
 import nbqueue as nq
 from nbqueue.client import listening, place
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("cluster")]
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 @nq.task

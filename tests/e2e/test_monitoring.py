@@ -19,8 +19,6 @@ from nbqueue.store import signing
 KEY = signing.generate()
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture(scope="module")
 def url(servers):

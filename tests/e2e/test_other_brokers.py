@@ -7,8 +7,6 @@ from nbqueue.store import signing
 
 KEY = signing.generate()
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture(scope="module")
 def backend(servers):

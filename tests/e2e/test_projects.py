@@ -14,8 +14,6 @@ import pytest
 
 from tests.e2e.rabbit_node import KEY
 
-pytestmark = pytest.mark.timeout(120)
-
 APP = """
 from celery import Celery
 

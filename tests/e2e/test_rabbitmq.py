@@ -8,7 +8,6 @@ from nbqueue.store import signing
 from tests.e2e.gates import hold
 
 KEY = signing.generate()
-pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,6 @@ import pytest
 import nbqueue as nq
 from nbqueue.core.errors import BrokerUnreachable, ClusterError, UsageError
 
-pytestmark = pytest.mark.timeout(90)
-
 MODULE = """
 from celery import shared_task
 from celery.worker.control import inspect_command

@@ -10,8 +10,6 @@ from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
 import nbqueue as nq
 
-pytestmark = pytest.mark.timeout(110)
-
 
 @pytest.fixture(scope="module")
 def workers(servers, wires):

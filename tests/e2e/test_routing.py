@@ -10,8 +10,6 @@ from kombu import Connection, Exchange, Queue
 import nbqueue as nq
 from nbqueue.core.errors import UsageError
 
-pytestmark = pytest.mark.timeout(100)
-
 MEDIA = Exchange("media", type="topic")
 QUEUES = [
     Queue("celery"),

@@ -19,7 +19,7 @@ from nbqueue.notebook.views import things
 from nbqueue.store import keys
 from nbqueue.terminal import status_page
 
-pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("cluster", "no_schedules_left")]
+pytestmark = pytest.mark.usefixtures("cluster", "no_schedules_left")
 
 
 @pytest.fixture

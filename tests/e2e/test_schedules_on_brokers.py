@@ -8,8 +8,6 @@ import pytest
 import nbqueue as nq
 from nbqueue.core.errors import UsageError
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def worker(servers, wires):

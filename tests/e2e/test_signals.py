@@ -12,8 +12,6 @@ import nbqueue as nq
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.timeout(90)
-
 MODULE = """
 import json, os, time
 from celery import signals

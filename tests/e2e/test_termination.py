@@ -8,8 +8,6 @@ import pytest
 import nbqueue as nq
 from tests.e2e.gates import hold
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def workers(local_cluster):

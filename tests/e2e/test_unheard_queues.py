@@ -6,8 +6,6 @@ import pytest
 
 import nbqueue as nq
 
-pytestmark = pytest.mark.timeout(100)
-
 
 @pytest.fixture(autouse=True)
 def client(wires, worker):

@@ -16,10 +16,10 @@ import pytest
 import nbqueue as nq
 from nbqueue.store import signing
 
+pytestmark = pytest.mark.apart
+
 KEY = signing.generate()
 ROOT = Path(__file__).resolve().parents[2]
-
-pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture(scope="module")

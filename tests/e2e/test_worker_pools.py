@@ -22,8 +22,6 @@ POOLS = {
     "solo": ("-P", "solo"),
 }
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture(scope="module")
 def url(servers):
