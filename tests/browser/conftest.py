@@ -29,6 +29,7 @@ from tests.browser.servers import LAB, NOTEBOOK, JupyterServer
 GONE_S = 20.0
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items):
     """With `pytest -n`, one process has all tests in Notebook 7: no other starts its server."""
     for item in items:

@@ -43,6 +43,7 @@ SERVED = ("wires", "project", "pool")
 """Fixtures of modules that start servers or workers of several kinds, one kind after the other."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items):
     """With `pytest -n`, tests that share what is slow to start stay in one process: a module's.
 

@@ -52,6 +52,7 @@ def node_environment(folder):
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
     }
 
+
 HOSTS = [f"module-{i}" for i in range(40)]
 """Virtual hosts of a shared node: as many as there are modules, at least."""
 
