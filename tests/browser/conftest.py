@@ -29,15 +29,6 @@ from tests.browser.servers import LAB, NOTEBOOK, JupyterServer
 GONE_S = 20.0
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items):
-    """With `pytest -n`, one process has all tests in Notebook 7: no other starts its server."""
-    for item in items:
-        front = item.callspec.params.get("front") if hasattr(item, "callspec") else None
-        group = front if front == "notebook7" else f"lab-{item.path.stem}"
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Leave with each test whether it failed, for the fixture that takes the picture."""

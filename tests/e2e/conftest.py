@@ -39,23 +39,6 @@ CONNECT = (
 """First line of a notebook that works on a test's cluster."""
 
 
-SERVED = ("wires", "project", "pool")
-"""Fixtures of modules that start servers or workers of several kinds, one kind after the other."""
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items):
-    """With `pytest -n`, tests that share what is slow to start stay in one process: a module's.
-
-    Its tests with another broker or pool share nothing, nor do those of a module marked `apart`.
-    """
-    for item in items:
-        if item.get_closest_marker("apart") is None:
-            params = item.callspec.params if hasattr(item, "callspec") else {}
-            kinds = [str(params[name]) for name in SERVED if name in params]
-            item.add_marker(pytest.mark.xdist_group("-".join([item.path.stem, *kinds])))
-
-
 @pytest.fixture
 def processes_of():
     return _processes_of

@@ -20,8 +20,6 @@ from nbqueue.cluster import embedded, redis_server
 from nbqueue.cluster.folder import FileLock, wait_until
 from nbqueue.cluster.state import mark_of
 
-pytestmark = pytest.mark.apart
-
 STAND_IN = ("sleep", "1000")
 LIMIT_S = 60.0
 

@@ -18,8 +18,6 @@ from nbqueue.cluster.folder import held, socket_path, wait_until
 from nbqueue.cluster.state import mark_of
 from nbqueue.core.errors import ClusterError
 
-pytestmark = pytest.mark.apart
-
 LIMIT_S = 60.0
 
 

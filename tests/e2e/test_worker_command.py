@@ -16,8 +16,6 @@ import pytest
 import nbqueue as nq
 from nbqueue.store import signing
 
-pytestmark = pytest.mark.apart
-
 KEY = signing.generate()
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,40 @@
+"""Which tests stay together when several processes run tests beside one another (`pytest -n 3`).
+
+Those of a module do, because they share servers and workers, which are slow to start.
+"""
+
+import re
+from pathlib import PurePosixPath
+
+import pytest
+
+APART = {"test_beat", "test_embedded_cluster", "test_embedded_recovery", "test_worker_command"}
+"""Modules of which each test has whatever is slow to start for itself."""
+
+KINDS = {"redis", "rabbitmq", "prefork", "autoscaled", "threads", "gevent", "solo"}
+"""First parameters of tests with servers or workers of one kind; another kind has its own."""
+
+
+def together(nodeid):
+    """Name the group of tests that one belongs to: its module's, on its kind of servers."""
+    path, _, test = nodeid.partition("::")
+    module = PurePosixPath(path).stem
+    found = re.search(r"\[(\w+)", test)
+    kind = found[1] if found else ""
+    if kind == "notebook7":  # all modules': one process starts that server, and no other does
+        return kind
+    if module in APART:
+        return nodeid
+    return f"{module}-{kind}" if kind in KINDS else module
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Group by `together` (`--dist loadgroup` of xdist 3.8 knows no groups with pytest 9.2)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return together(nodeid)
+
+    return Together(config, log)
