@@ -50,9 +50,10 @@ def client(wires, workers):
 
 
 @pytest.fixture
-def two():
+def two(until):
     """The names of both workers, left first."""
-    frame = nq.control.ping()
+    # Whoever asks for the first time waits a second for those it does not know.
+    frame = until(lambda: len(found := nq.control.ping()) == 2 and found)
     assert frame["ok"].tolist() == [True, True]
     return frame.index.tolist()
 
