@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO
 
+from celery import signals
+
 from nbqueue.worker.current import reporting
 from nbqueue.worker.descriptors import Descriptors
 from nbqueue.worker.ranges import NO_ITEM, RangeRun
@@ -127,11 +129,18 @@ def _is_leading() -> bool:
     return _descriptors is not None and _descriptors.are_leading
 
 
+def _give_back(**_: object) -> None:
+    if _descriptors is not None:
+        _descriptors.give_back()
+
+
 def _made() -> Descriptors:
     """Make the descriptors; the worker's own log goes on to where it went."""
     global _descriptors
     if _descriptors is None:
         _descriptors = Descriptors()
+        # HUP executes the worker anew: without a reader of the pipes it would end at its first line.
+        signals.worker_shutdown.connect(_give_back, dispatch_uid="nbqueue-descriptors")
         for name, writer in _writers.items():
             writer.before = _descriptors.drain
             if _descriptor(writer.elsewhere) in (1, 2):

@@ -92,6 +92,11 @@ class Descriptors:
             self._end_texts()
             self._take = None
 
+    def give_back(self) -> None:
+        """Have the descriptors lead where they led before, for a program that is executed next."""
+        for pipe in self._pipes:
+            os.dup2(pipe.elsewhere, pipe.fd)
+
     @property
     def are_leading(self) -> bool:
         """Whether somebody takes what is written."""
