@@ -23,7 +23,7 @@ def together(nodeid):
     kind = found[1] if found else ""
     if kind == "notebook7":  # all modules': one process starts that server, and no other does
         return kind
-    if module in APART:
+    if module in APART or path.startswith("tests/faults/"):
         return nodeid
     return f"{module}-{kind}" if kind in KINDS else module
 

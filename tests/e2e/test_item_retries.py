@@ -56,17 +56,17 @@ def test_a_hundred_of_ten_thousand_items_wait_and_hold_up_nobody(until):
     @nq.task(bind=True)
     def rare(self, x):
         if x % 100 == 7 and self.request.retries == 0:
-            self.retry(countdown=1, exc=OSError("busy"))
+            self.retry(countdown=5, exc=OSError("busy"))  # all others end meanwhile
         return self.request.retries
 
     job = rare.map(range(10_000))
     until(lambda: job.counts()["SUCCESS"] == 9_900)
     assert job.counts()["RETRY"] == 100  # all others are done while these wait
-    found = job.result(30)
+    found = job.result(60)
     assert [i for i, retries in enumerate(found) if retries] == list(range(7, 10_000, 100))
     frame = job.to_frame()
     assert frame["attempts"].sum() == 10_100
-    assert frame["queue_s"][frame["attempts"] == 2].min() >= 1
+    assert frame["queue_s"][frame["attempts"] == 2].min() >= 5
 
 
 @pytest.mark.usefixtures("client", "worker")

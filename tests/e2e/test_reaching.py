@@ -322,7 +322,7 @@ def test_a_cluster_without_a_name_says_what_is_lost_with_it(local_cluster, gate,
         job = wait_for.submit(str(gate))
         until(lambda: job.state == "STARTED")
         double.map([1, 2], name="queued")
-        threading.Timer(0.5, gate.touch).start()  # the worker may finish what it runs
+        threading.Timer(3, gate.touch).start()  # the worker may finish what it runs
     err = capfd.readouterr().err
     assert "2 unfinished job(s) are lost with this cluster" in err
     assert "'queued'" in err

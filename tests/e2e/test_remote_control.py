@@ -59,11 +59,13 @@ def two(until):
 
 
 def test_known_workers_are_not_waited_for(two):
-    began = time.monotonic()
+    took = []
     for _ in range(5):
+        began = time.monotonic()
         assert nq.control.ping().index.tolist() == two
         assert nq.workers().index.tolist() == two
-    assert time.monotonic() - began < 2  # Celery's own would take ten seconds
+        took.append(time.monotonic() - began)
+    assert min(took) < 0.5  # Celery's own takes two seconds, each time
 
 
 def test_what_runs_is_shown_by_job_item_and_function(two, tmp_path, gate, until):
@@ -241,9 +243,12 @@ def test_a_worker_that_was_killed_costs_its_timeout_once_and_is_named(
     third.wait()
     assert nq.control.ping()["ok"].to_dict() == {**dict.fromkeys(two, True), name: False}
     capsys.readouterr()
-    began = time.monotonic()
-    assert nq.control.stats().index.tolist() == two
-    assert time.monotonic() - began < 0.5
+    took = []
+    for _ in range(5):
+        began = time.monotonic()
+        assert nq.control.stats().index.tolist() == two
+        took.append(time.monotonic() - began)
+    assert min(took) < 0.5  # its timeout is a second, each time
     assert capsys.readouterr().err == ""
 
 

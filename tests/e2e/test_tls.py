@@ -93,11 +93,11 @@ def url(port):
 
 
 @pytest.fixture(scope="module")
-def secured_rabbit(rabbit, certificates):
+def secured_rabbit(rabbit_node, certificates):
     """The port of something that speaks TLS, and passes on to RabbitMQ what it hears."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates.cert, certificates.key)
-    behind = int(rabbit.rstrip("/").rpartition(":")[2])
+    behind = rabbit_node.port
     listener = socket.create_server(("127.0.0.1", 0))
 
     def pump(one, other):
