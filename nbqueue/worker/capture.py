@@ -139,7 +139,7 @@ def _made() -> Descriptors:
     global _descriptors
     if _descriptors is None:
         _descriptors = Descriptors()
-        # HUP executes the worker anew: without a reader of the pipes it would end at its first line.
+        # HUP executes the worker anew; writing to a pipe without a reader would end it at once.
         signals.worker_shutdown.connect(_give_back, dispatch_uid="nbqueue-descriptors")
         for name, writer in _writers.items():
             writer.before = _descriptors.drain
