@@ -14,7 +14,7 @@ from typing import Any
 import redis
 from celery import Celery
 from celery.exceptions import Reject
-from celery.signals import worker_process_init
+from celery.signals import worker_process_init, worker_shutdown
 
 from nbqueue.core.errors import BrokerUnreachable, NbqueueError
 from nbqueue.core.redaction import redact
@@ -40,12 +40,19 @@ def _keep_secrets(**_: Any) -> None:
     """Take keys and passwords out of a pool process's environment, which tasks can print.
 
     The main process keeps them there: it may start itself anew. Tasks that send tasks have no need
-    of them (`workplace`).
+    of them (`workplace`). A solo pool's process is the main one: it gets them back at its end.
     """
-    os.environ.pop("NBQUEUE_KEY", None)
-    for name in ("NBQUEUE_BROKER", "NBQUEUE_BACKEND"):
-        if redact(os.environ.get(name, "")) != os.environ.get(name, ""):
-            del os.environ[name]
+    kept = {}
+    for name in ("NBQUEUE_KEY", "NBQUEUE_BROKER", "NBQUEUE_BACKEND"):
+        value = os.environ.get(name, "")
+        if name == "NBQUEUE_KEY" or redact(value) != value:
+            kept[name] = value
+            os.environ.pop(name, None)
+
+    def give_back(**_: Any) -> None:
+        os.environ.update({name: value for name, value in kept.items() if value})
+
+    worker_shutdown.connect(give_back, weak=False, dispatch_uid="nbqueue-secrets-back")
 
 
 def make_worker_app(wiring: Wiring) -> Celery:

@@ -185,9 +185,7 @@ def backend(servers):
     return servers.redis("s3cret")
 
 
-def test_each_pool_runs_and_retries_on_rabbitmq_and_those_beside_solo_start_again(
-    pool, until, tmp_path
-):
+def test_each_pool_runs_retries_and_starts_again_on_rabbitmq(pool, until, tmp_path):
     name, process, log = pool
 
     @nq.task(queue=name, autoretry_for=(OSError,), max_retries=3, default_retry_delay=0.05)
@@ -207,8 +205,6 @@ def test_each_pool_runs_and_retries_on_rabbitmq_and_those_beside_solo_start_agai
     process.send_signal(signal.SIGUSR1)
     if name != "gevent":  # Celery shows threads, and knows none of its own there
         until(lambda: "MainThread" in log.read_text())
-    if name == "solo":
-        return
     process.send_signal(signal.SIGHUP)
     until(lambda: log.read_text().count("ready.") == 2)
     assert process.poll() is None
