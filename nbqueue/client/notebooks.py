@@ -42,7 +42,10 @@ def run_notebook(
     Raises:
         UsageError: the file is not there or is no notebook; the sets have different names.
 
-    >>> job = nq.run_notebook("report.ipynb", [{"year": 2024}, {"year": 2025}])   # doctest: +SKIP
+    >>> nq.run_notebook("no such.ipynb", [{"year": 2024}, {"year": 2025}])
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.UsageError: no such.ipynb cannot be read: No such file or directory
     """
     path = Path(path)
     many = [parameters] if isinstance(parameters, Mapping) else list(parameters) or [{}]

@@ -51,6 +51,17 @@ class Reconnecting(consumer.Consumer):
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
 
+    def _restore_prefetch_count_after_connection_restart(self, *of_promise: Any) -> None:
+        """Take as many messages as before again, once what ran meanwhile has ended.
+
+        Celery does it where an item is acknowledged, which in a pool of threads is the item's own
+        thread. There it waits for RabbitMQ's answer on a channel on which the consumer's thread may
+        be waiting for one, and each takes the other's: the worker stands still for ever. (Private,
+        as there is no other way; a Celery without it is as it is.)
+        """
+        restore = super()._restore_prefetch_count_after_connection_restart
+        self.call_soon(restore, *of_promise)
+
     def ensure_connected(self, conn: Any) -> Any:
         """Wait until there is a connection.
 

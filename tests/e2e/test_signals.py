@@ -80,6 +80,17 @@ for name in ("celeryd_init", "celeryd_after_setup", "worker_init", "worker_ready
     getattr(signals, name).connect(made(name), weak=False)
 """
 
+CONFIG = """
+import json
+from celery import signals
+
+@signals.celeryd_init.connect
+def init(sender, **_):
+    with open({heard!r}, "a") as file:
+        file.write(json.dumps({{"signal": "celeryd_init", "sender": sender}}) + "\\n")
+"""
+"""Celery imports what ``-I`` names after it has sent celeryd_init; this is imported before."""
+
 
 CELERYS = (
     "celeryd_init",
@@ -106,11 +117,11 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def worker(servers, wires):
-    heard = servers.folder / f"heard-{len(servers._processes)}.jsonl"
-    (servers.folder / f"hears{len(servers._processes)}.py").write_text(
-        MODULE.format(heard=str(heard))
-    )
-    options = ("-c", "1", "-E", "-I", f"hears{len(servers._processes)}")
+    number = len(servers._processes)
+    heard = servers.folder / f"heard-{number}.jsonl"
+    for name, text in (("hears", MODULE), ("inits", CONFIG)):
+        (servers.folder / f"{name}{number}.py").write_text(text.format(heard=str(heard)))
+    options = ("-c", "1", "-E", "-I", f"hears{number}", "--config", f"inits{number}")
     process, _ = servers.worker(wires.broker, wires.key, *options, backend=wires.backend)
     return process, Heard(heard)
 
@@ -236,12 +247,16 @@ def test_a_receiver_that_raises_breaks_nothing():
 
 
 def test_the_workers_own_signals_are_celerys(heard, client, until):
-    told = {name for name in CELERYS if heard.all(name)}
-    # (Celery imports what `-I` names after it has sent celeryd_init.)
-    assert told >= {"celeryd_after_setup", "worker_init", "worker_ready", "worker_process_init"}
-    assert told >= {"after_setup_logger", "after_setup_task_logger", "worker_before_create_process"}
+    assert {name for name in CELERYS if heard.all(name)} == set(CELERYS)
     client.app.send_task("no.such.task", ignore_result=True)
     until(lambda: heard.all("unknown", "no.such.task"))
+
+
+def test_a_message_that_is_no_task_is_told_as_rejected(heard, client, until):
+    with client.app.connection_for_write() as connection, connection.Producer() as producer:
+        producer.publish({"hello": "worker"}, routing_key="celery", serializer="json")
+    until(lambda: heard.all("rejected"))
+    assert nq.task(odd, name="after it").submit(1).result(20) == {"x": 1}
 
 
 def test_the_kernels_publishing_is_told(client, heard):
