@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.typing import DataFrameGroupBy, SeriesGroupBy
 
-from nbqueue.client.client import default_client
 from nbqueue.client.options import check_count
+from nbqueue.client.reaching import processes
 from nbqueue.client.task import AnyTask, Task, task
 from nbqueue.core.errors import UsageError
 from nbqueue.store.pieces import Applied, Call, by_group, by_piece, by_row, by_value
@@ -134,7 +134,6 @@ def _run(
 def _cuts(n: int, pieces: int | None) -> list[tuple[int, int]]:
     """Cut n things into pieces of about the same size."""
     if pieces is None:
-        processes = int(default_client().workers()["processes"].sum()) or 1
-        pieces = _PIECES_A_PROCESS * processes
+        pieces = _PIECES_A_PROCESS * (processes() or 1)
     edges = np.linspace(0, n, min(pieces, n) + 1).astype(int)
     return [(int(a), int(b)) for a, b in pairwise(edges)]

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from nbqueue.client.client import default_client
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions, check_count
+from nbqueue.client.reaching import processes
 from nbqueue.client.task import AnyTask, Task
 from nbqueue.core.errors import UsageError
 from nbqueue.store.callables import Initialized
@@ -96,7 +96,7 @@ class Executor(concurrent.futures.Executor):
         if self._limit is not None:
             return self._limit
         if not self._processes:
-            self._processes = int(default_client().workers()["processes"].sum())
+            self._processes = processes()
         return self._processes or os.cpu_count() or 1
 
     def submit(

@@ -17,11 +17,10 @@ from typing import Any
 
 from joblib.parallel import AutoBatchingMixin, BatchedCalls, ParallelBackendBase
 
-from nbqueue.client.client import default_client
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions
+from nbqueue.client.reaching import processes, put
 from nbqueue.client.task import Task
-from nbqueue.store import refs
 from nbqueue.store.callables import run_batch
 from nbqueue.store.refs import Ref
 
@@ -88,7 +87,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
         if n_jobs is not None and n_jobs > 0:
             return n_jobs
         # (Of one, joblib would run the tasks here.)
-        return max(2, _processes() + 1 + (-1 if n_jobs is None else n_jobs))
+        return max(2, processes() + 1 + (-1 if n_jobs is None else n_jobs))
 
     def configure(
         self,
@@ -107,8 +106,8 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
             # All results are wanted in a list, so all tasks can be had, too.
             parallel.pre_dispatch = "all"
         if n_jobs is not None and n_jobs > 0:
-            processes = _processes()
-            if not processes or n_jobs < processes:  # (none: its workers are only just starting)
+            known = processes()
+            if not known or n_jobs < known:  # (none: its workers are only just starting)
                 self._options = self._options.updated({"concurrency": n_jobs})
         return self.effective_n_jobs(n_jobs)
 
@@ -190,7 +189,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
             return value
         if id(value) not in self._sent:
             # With the value itself, so that its id cannot become another's.
-            self._sent[id(value)] = value, refs.put(value, default_client().blobs)
+            self._sent[id(value)] = value, put(value)
         return self._sent[id(value)][1]
 
     def _show(self, job: Job) -> None:
@@ -198,10 +197,6 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
         ipython = sys.modules.get("IPython")
         if self.parallel.verbose and ipython is not None and ipython.get_ipython() is not None:
             import_module("IPython.display").display(job)
-
-
-def _processes() -> int:
-    return int(default_client().workers()["processes"].sum())
 
 
 def _called(batch: BatchedCalls) -> str:

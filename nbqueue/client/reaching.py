@@ -127,6 +127,11 @@ def workers() -> pd.DataFrame:
     return default_client().workers()
 
 
+def processes() -> int:
+    """Count the processes of all workers that answer; 0 when none does, or not yet."""
+    return int(workers()["processes"].sum())
+
+
 def queues() -> pd.DataFrame:
     """List the queues that workers listen to or that this process has sent to.
 
