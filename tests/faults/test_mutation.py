@@ -122,7 +122,6 @@ def scene(home):
     yield made
     made.client.close()
     servers.close()
-    shutil.copy(made.log, "/tmp/w/wt4/mut.log")
     shutil.rmtree(folder)
 
 

@@ -11,6 +11,7 @@ import fakeredis
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 settings.register_profile(
     "nbqueue",
@@ -60,3 +61,18 @@ def store(request):
 def fake_store():
     """An empty fake store, where the kind of Redis makes no difference."""
     return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+
+
+@pytest.fixture
+def state_machine(store):
+    """Run a state machine of hypothesis, whose class is made of a store: empty for each example."""
+    how = settings(max_examples=100, stateful_step_count=25)
+
+    def run(machine):
+        def anew():
+            store.flushall()
+            return machine(store)
+
+        run_state_machine_as_test(anew, settings=how)
+
+    return run

@@ -1,9 +1,8 @@
-"""Whatever is done to a job, in whatever order: the store's counters equal the fold of its log."""
+"""Whatever is done to a job, in whatever order: the store's counters equal the fold of its log, on
+a fake and on a real Redis."""
 
 from itertools import pairwise
 
-import fakeredis
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -38,9 +37,12 @@ def some_runs(draw, n):
 class JobLogMachine(RuleBasedStateMachine):
     """Clients and workers do to one job what they do, in any order and more than once."""
 
+    def __init__(self, store):
+        super().__init__()
+        self.redis = store
+
     @initialize(n=st.sampled_from([1, 2, 7, 8, 9, 17, 40, 64, 65]))
     def begin(self, n):
-        self.redis = fakeredis.FakeRedis(server=fakeredis.FakeServer())
         self.joblog = JobLog(self.redis, Keyring(KEY))
         self.spec = make_spec(n)
         self.sent = []
@@ -256,5 +258,5 @@ class JobLogMachine(RuleBasedStateMachine):
         assert before == (bytes(again.states), again.counts, again.running)
 
 
-TestJobLogMachine = JobLogMachine.TestCase
-TestJobLogMachine.settings = settings(max_examples=60, stateful_step_count=25)
+def test_whatever_is_done_to_a_job_its_counters_equal_the_fold_of_its_log(state_machine):
+    state_machine(JobLogMachine)

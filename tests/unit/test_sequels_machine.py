@@ -1,9 +1,7 @@
 """Whatever happens to jobs that wait for others, in whatever order: each is begun once, when all
 that it waits for have succeeded, or fails when one has not, and none waits for ever."""
 
-import fakeredis
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -38,9 +36,12 @@ class SequelsMachine(RuleBasedStateMachine):
     The model: of each job how it stands, what it waits for, and whether it has been sent.
     """
 
+    def __init__(self, store):
+        super().__init__()
+        self.store = store
+
     @initialize()
     def begin(self):
-        self.store = fakeredis.FakeRedis(server=fakeredis.FakeServer())
         self.keyring = Keyring(KEY)
         self.joblog = JobLog(self.store, self.keyring)
         self.later, self.clock = Later(), 1000.0
@@ -205,8 +206,8 @@ class _Chosen:
         return self.value
 
 
-def test_a_job_that_is_retried_before_anybody_has_looked_is_still_followed():
-    machine = SequelsMachine()
+def test_a_job_that_is_retried_before_anybody_has_looked_is_still_followed(store):
+    machine = SequelsMachine(store)
     machine.begin()
     machine.open()
     (first,) = machine.stands
@@ -219,5 +220,5 @@ def test_a_job_that_is_retried_before_anybody_has_looked_is_still_followed():
     machine.teardown()
 
 
-TestSequelsMachine = SequelsMachine.TestCase
-TestSequelsMachine.settings = settings(max_examples=60, stateful_step_count=25)
+def test_each_job_that_waits_for_others_is_begun_once_or_fails(state_machine):
+    state_machine(SequelsMachine)
