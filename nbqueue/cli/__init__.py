@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from nbqueue._version import __version__
-from nbqueue.cli import beat, cluster, doctor, jobs, monitoring, run, workers
+from nbqueue.cli import beat, cluster, doctor, jobs, lab, monitoring, run, workers
 from nbqueue.cli.parsing import Command, advise, misused
 from nbqueue.core.errors import NbqueueError
 
@@ -26,6 +26,7 @@ INTERRUPTED = 130
 _EPILOG = """\
 examples:
   nbqueue demo                      a parameter search on this machine, from here
+  nbqueue lab                       the notebooks to learn from, in JupyterLab
   nbqueue jobs                      what ran and what runs
   nbqueue jobs grid                 one job: counts, times, errors
   nbqueue jobs why grid             why it is not done yet
@@ -76,6 +77,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nbqueue {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (cluster, doctor, jobs, run, workers, beat, monitoring):
+    for module in (cluster, doctor, jobs, run, lab, workers, beat, monitoring):
         module.add(commands)
     return parser
