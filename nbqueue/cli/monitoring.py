@@ -66,6 +66,8 @@ def passed_on(options: argparse.Namespace) -> int:
     if options.passed == "flower":
         _see_to_flower()
     app = _app(options.broker or os.environ.get("NBQUEUE_BROKER") or _private())
+    if options.passed == "events":
+        app.events_cls = "nbqueue.cli.receiving:Events"
     argv = [options.passed, *options.rest]
     sys.argv = ["nbqueue", *argv]  # Celery's help and Flower look there
     try:

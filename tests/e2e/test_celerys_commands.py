@@ -117,7 +117,7 @@ def test_a_camera_takes_pictures_of_the_functions(servers, environment, until, t
 
 
 @pytest.mark.usefixtures("client", "worker")
-def test_the_screen_shows_the_functions(environment, until):
+def test_the_screen_shows_the_functions_and_an_interrupt_ends_it(environment, until):
     ours, its = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "nbqueue", "events"],
@@ -142,8 +142,15 @@ def test_the_screen_shows_the_functions(environment, until):
         read()
         return "fit" in "".join(shown)
 
+    def ended():
+        read()
+        return process.poll() is not None
+
     try:
         until(seen)
+        process.send_signal(signal.SIGINT)  # as Ctrl-C does
+        until(ended)
+        assert process.returncode == 0, "".join(shown)
     finally:
         process.kill()
         process.wait()
