@@ -11,10 +11,14 @@ import os
 import secrets
 import threading
 import time
+import types
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
+from nbqueue.client import endings, ordered
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions, check_count
 from nbqueue.client.reaching import processes
@@ -24,9 +28,13 @@ from nbqueue.store.callables import Initialized
 
 T = TypeVar("T")
 
-_TASKS = 1000
-"""Functions that are remembered as tasks. More: lambdas made in a loop stay in memory; fewer: a
-function of many is looked through again at each call."""
+_TASKS = 64
+"""Functions that are remembered as tasks, the latest used. More: lambdas made in a loop stay in
+memory with what they capture; fewer: a function of many is looked through again at each call."""
+
+_MADE_FOR_ONE_CALL = (partial, types.MethodType, types.MethodWrapperType)
+"""They are other objects each time, so remembering one helps nobody and keeps what it is bound
+to in memory."""
 
 
 class Executor(concurrent.futures.Executor):
@@ -85,7 +93,8 @@ class Executor(concurrent.futures.Executor):
         self._initargs = tuple(initargs)
         self._lock = threading.Lock()
         self._shut = False
-        self._tasks: dict[int, tuple[Callable[..., Any], AnyTask]] = {}
+        self._broken: str = ""
+        self._tasks: OrderedDict[int, tuple[Callable[..., Any], AnyTask]] = OrderedDict()
         self._open: set[concurrent.futures.Future[Any]] = set()
         self._maps: dict[concurrent.futures.Future[Any], Job] = {}
 
@@ -107,8 +116,13 @@ class Executor(concurrent.futures.Executor):
         What cannot travel (an argument that cannot be pickled) is the future's exception.
 
         Raises:
-            RuntimeError: the executor was shut down.
+            RuntimeError: the executor was shut down, or the interpreter is.
+            concurrent.futures.BrokenExecutor: the initializer has failed before.
             BrokerUnreachable: the broker does not take it.
+
+        >>> with nq.Executor() as executor:                 # doctest: +CLUSTER
+        ...     executor.submit(pow, 2, 10).result(timeout=30)
+        1024
         """
         self._check_open()
         try:
@@ -118,9 +132,7 @@ class Executor(concurrent.futures.Executor):
             future.set_running_or_notify_cancel()
             future.set_exception(exc)
             return future
-        with self._lock:
-            self._open.add(future)
-        future.add_done_callback(self._forget)
+        self._hold(future, self._open.add)
         return future
 
     def map(
@@ -130,36 +142,53 @@ class Executor(concurrent.futures.Executor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
+        buffersize: int | None = None,
     ) -> Iterator[T]:
         """Send one job with an item for each element of the iterables; give the results in order.
 
-        Closing the iterator, or an item that raises, cancels what has not ended.
+        Closing the iterator, an item that raises, or a result that is not there in time cancels
+        what has not ended.
 
         Args:
             fn: The function.
-            *iterables: One for each of its parameters; consumed now.
+            *iterables: One for each of its parameters; consumed now, if not for ``buffersize``.
             timeout: Seconds from this call after which results are no longer waited for.
             chunksize: Items to a message; by default workers divide the job by themselves, by time.
+            buffersize: At most so many calls (chunks, of ``chunksize`` elements) are sent ahead of
+                the results that were taken, each as a job; the iterables may then have no end.
+
+        Where `submit` was replaced, in this executor or by a subclass, it is called for each
+        element, and each is a job.
 
         Raises:
-            RuntimeError: the executor was shut down.
-            ValueError: ``chunksize`` is less than 1.
+            RuntimeError: the executor was shut down, or the interpreter is.
+            concurrent.futures.BrokenExecutor: the initializer has failed before.
+            ValueError: ``chunksize`` or ``buffersize`` is less than 1.
             NotPicklable: an argument cannot travel; nothing was sent.
             concurrent.futures.TimeoutError: from the iterator, a result was not there in time.
+
+        >>> with nq.Executor() as executor:                 # doctest: +CLUSTER
+        ...     list(executor.map(pow, [2, 3, 4], [5, 2, 1]))
+        [32, 9, 4]
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self._check_open()
         # (CPython's default, 1, is what callers write who have not thought about it.)
         size = check_count(1 if chunksize is None else chunksize, "chunksize")
+        if buffersize is not None:
+            check_count(buffersize, "buffersize")
         if not iterables:
             return iter(())
+        if "submit" in vars(self) or type(self).submit is not Executor.submit:
+            # Somebody wants to see each call (tqdm, to move its bar), as CPython's map lets them.
+            more = {} if buffersize is None else {"buffersize": buffersize}
+            return super().map(fn, *iterables, timeout=timeout, **more)
         task = self._task(fn)
-        job = (task if size == 1 else task.with_options(chunksize=size)).map(*iterables)
-        whole = job.done_future()
-        with self._lock:
-            self._maps[whole] = job
-        whole.add_done_callback(self._forget)
-        return _results(job, deadline)
+        task = task if size == 1 else task.with_options(chunksize=size)
+        if buffersize is None:
+            return ordered.results(self._hold_job(task.map(*iterables)), deadline)
+        chunks = self._sent(task, zip(*iterables, strict=False), size)
+        return ordered.results_of(deque(islice(chunks, buffersize)), chunks, deadline)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls.
@@ -167,6 +196,12 @@ class Executor(concurrent.futures.Executor):
         Args:
             wait: Return when all calls have ended.
             cancel_futures: Cancel the calls that have not begun.
+
+        >>> executor = nq.Executor(queue="nobody")          # doctest: +CLUSTER
+        >>> future = executor.submit(pow, 2, 10)            # doctest: +CLUSTER
+        >>> executor.shutdown(cancel_futures=True)          # doctest: +CLUSTER
+        >>> future.cancelled()                              # doctest: +CLUSTER
+        True
         """
         with self._lock:
             self._shut = True
@@ -178,7 +213,7 @@ class Executor(concurrent.futures.Executor):
                 waiting = [f.index for f in job if not (f.done() or f.running())]
                 job.cancel(items=waiting)
         if wait:
-            concurrent.futures.wait({*calls, *maps})
+            endings.wait({*calls, *maps})
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -188,6 +223,10 @@ class Executor(concurrent.futures.Executor):
     def _check_open(self) -> None:
         if self._shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
+        if endings.is_over():
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        if self._broken:
+            raise concurrent.futures.BrokenExecutor(self._broken)
 
     def _task(self, fn: Callable[..., Any]) -> AnyTask:
         """Give a function as a task: the same one each time, because its address is known then."""
@@ -197,27 +236,44 @@ class Executor(concurrent.futures.Executor):
             if self._initializer is not None:
                 function = Initialized(function, self._id, self._initializer, self._initargs)
             task = Task(function, self._options.updated({"name": self._name or _name(fn)}))
-            if not isinstance(fn, partial):  # those are made for one call
+            if not isinstance(fn, _MADE_FOR_ONE_CALL):
                 with self._lock:
                     if len(self._tasks) >= _TASKS:
-                        self._tasks.clear()
+                        self._tasks.popitem(last=False)
                     # With the function itself, so that its id cannot become another's.
                     self._tasks[id(fn)] = fn, task
         return task
+
+    def _sent(self, task: AnyTask, calls: Iterator[Any], size: int) -> Iterator[Job]:
+        while chunk := [*islice(calls, size)]:
+            self._check_open()
+            yield self._hold_job(task.starmap(chunk))
+
+    def _hold_job(self, job: Job) -> Job:
+        """Know of a job of `map`, until it has ended."""
+        whole = job.done_future()
+        self._hold(whole, lambda future: self._maps.update({future: job}))
+        return job
+
+    def _hold(
+        self,
+        future: concurrent.futures.Future[Any],
+        keep: Callable[[concurrent.futures.Future[Any]], None],
+    ) -> None:
+        with self._lock:
+            keep(future)
+        future.add_done_callback(self._forget)
+        endings.hold(future)
 
     def _forget(self, future: concurrent.futures.Future[Any]) -> None:
         with self._lock:
             self._open.discard(future)
             self._maps.pop(future, None)
-
-
-def _results(job: Job, deadline: float | None) -> Iterator[Any]:
-    try:
-        for future in job:
-            yield future.result(None if deadline is None else max(0, deadline - time.monotonic()))
-    finally:
-        if not job.finished:
-            job.cancel()
+        if self._initializer is not None and not future.cancelled():
+            # (Not our own futures' way, which would read the result for it.)
+            failed = concurrent.futures.Future.exception(future)
+            if type(failed) is concurrent.futures.BrokenExecutor:
+                self._broken = str(failed)
 
 
 def _name(fn: Callable[..., Any]) -> str:

@@ -28,6 +28,7 @@ message (one, a notebook too), so each one survives pickling.
 from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor
+from pickle import PicklingError
 
 __all__ = [
     "BadSignature",
@@ -92,8 +93,10 @@ class UnknownSchedule(UsageError, LookupError):
     """
 
 
-class NotPicklable(UsageError, TypeError):
+class NotPicklable(UsageError, TypeError, PicklingError):
     """A value on its way to a worker cannot be pickled; nothing was sent.
+
+    It is all that `pickle` raises for one, so that what handles those handles this.
 
     >>> import threading
     >>> double.submit(threading.Lock())                     # doctest: +CLUSTER +ELLIPSIS
@@ -142,7 +145,7 @@ class ResultNotLoadable(TaskError):
     """
 
 
-class ResultNotPicklable(TaskError):
+class ResultNotPicklable(TaskError, PicklingError):
     """The item ran to its end, but what it returned cannot be pickled.
 
     >>> import threading

@@ -197,21 +197,3 @@ def test_jobs_are_named_after_what_is_called_or_after_the_executor(executor):
         named.submit(pow, 2, 3).result(30)
     assert nq.jobs()["task"].iloc[0] == "nightly"
     assert repr(named) == "<nbqueue.Executor 'nightly'>"
-
-
-def test_tqdm_maps_on_it():
-    from tqdm.contrib.concurrent import _executor_map as tqdm_map
-
-    shown = tqdm_map(nq.Executor, str, range(5), max_workers=2, disable=True)
-    assert shown == ["0", "1", "2", "3", "4"]
-
-
-def test_dask_collections_are_computed_on_it(executor):
-    import dask
-    import dask.array as da
-
-    with dask.config.set(scheduler=executor):
-        x = da.arange(10_000, chunks=1_000)
-        assert (x + 1).sum().compute() == sum(range(1, 10_001))
-        with pytest.raises(ZeroDivisionError):
-            dask.delayed(lambda: 1 / 0)().compute()
