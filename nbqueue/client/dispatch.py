@@ -9,10 +9,12 @@ for. Items stream through: a generator of millions is never held in memory.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
+from math import inf
 from typing import Any
 
 from nbqueue.client import addressing, behaving, unsent
@@ -20,10 +22,11 @@ from nbqueue.client.client import Client
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, headers_text, rate_per_s
+from nbqueue.client.saying import say
 from nbqueue.core.errors import InfrastructureError
 from nbqueue.core.records import JobSpec, Limits
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
-from nbqueue.store import arguments, patience
+from nbqueue.store import arguments, bounds, patience
 from nbqueue.store.broker import Unconfirmed
 from nbqueue.store.functions import PYTHON
 from nbqueue.store.message import Message
@@ -31,6 +34,9 @@ from nbqueue.store.packing import BlobStore
 
 _PROBE = 32
 """Items that are packed first to see how large items are."""
+
+_QUIET_S = 5.0
+"""An iterable that is read for longer is spoken of: nothing runs meanwhile."""
 
 _KEEP_BYTES = 32_000_000
 """Packed arguments up to this size stay in the client, so that a frame needs no store."""
@@ -76,8 +82,10 @@ def submit_rows(client: Client, sub: Submission, rows: Iterable[Any], *, bare: b
     try:
         with unsent.nothing_sent():
             upload.all(rows, bare=bare)
-    except BaseException:
+    except BaseException as exc:
         discard(client, job_id)
+        if isinstance(exc, KeyboardInterrupt):
+            say("stopped reading what to map over; nothing was sent")
         raise
     spec = make_spec(client, sub, n=upload.n, block=upload.block or 1, job_id=job_id)
     live = Live(client, spec)
@@ -207,10 +215,17 @@ class Upload:
         """Numbers of all blocks."""
         self._kept_bytes = 0
         self._bare = False
+        self._bounds = bounds.Bounds()
+        self._speaks_at = time.monotonic() + _QUIET_S
 
     def all(self, rows: Iterable[Any], *, bare: bool) -> None:
-        """Store rows of arguments; ``bare`` when each is the only argument, without a tuple."""
+        """Store rows of arguments; ``bare`` when each is the only argument, without a tuple.
+
+        Raises:
+            JobTooLarge: they are more, or larger, than those of one job may be.
+        """
         self._bare = bare
+        self._bounds.check_ahead(rows)
         if bare and type(rows) is range:  # a block of one is a range, too: numbers are made there
             self.block = BLOCK_ITEMS
             for start in range(0, len(rows), self.block):
@@ -240,11 +255,18 @@ class Upload:
             self._put(packed, len(some))
 
     def _put(self, packed: bytes, n: int) -> None:
+        self._bounds.add(n, len(packed))
         number = self._first + self.n // self.block
         self._client.arguments.put(self._job_id, number, packed)
         self.numbers.append(number)
         self._keep(number, packed)
         self.n += n
+        if time.monotonic() > self._speaks_at:
+            self._speaks_at = inf
+            say(
+                f"{self.n:,} items were read so far, and none runs before all were (what is "
+                "stopped here leaves nothing behind; imap() runs them as they come)"
+            )
 
     def _pack(self, rows: Sequence[Any]) -> bytes:
         if self._bare:

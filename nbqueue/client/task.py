@@ -18,6 +18,7 @@ from nbqueue.client.schedules.schedule import Schedule
 from nbqueue.client.schedules.terms import Terms
 from nbqueue.client.schedules.timed import MakeRule, Timed
 from nbqueue.core.errors import UsageError
+from nbqueue.store import bounds
 from nbqueue.store.behaviour import Behaviour
 from nbqueue.store.identity import identity
 
@@ -120,7 +121,9 @@ class Task(Timed, Generic[P, R]):
         """Send one item for each element of the iterables, as the built-in ``map`` pairs them.
 
         The shortest iterable ends it; of none or an empty one comes a finished job of 0 items.
-        Iterables are consumed now.
+        Iterables are consumed now, a block of arguments at a time, and items run once all are in
+        the store: a job is sent whole or not at all. What takes long to give its elements, or
+        never ends, is for `imap`.
 
         Args:
             *iterables: One for each parameter.
@@ -128,6 +131,7 @@ class Task(Timed, Generic[P, R]):
 
         Raises:
             TypeError: the function does not take that many arguments; nothing was sent.
+            JobTooLarge: the iterables give more than one job may have; nothing was sent.
 
         >>> double.map([1, 2, 3]).result()                  # doctest: +CLUSTER
         [2, 4, 6]
@@ -137,6 +141,7 @@ class Task(Timed, Generic[P, R]):
         self._check(len(iterables))
         for iterable in iterables:
             _check_iterable(iterable, f"{self.name}.map()", "for one call, submit() it")
+        bounds.check_ahead(*iterables)
         if len(iterables) == 1:
             return self._submit_rows(iterables[0], name, bare=True)
         return self._submit_rows(zip(*iterables, strict=False), name)
@@ -151,6 +156,7 @@ class Task(Timed, Generic[P, R]):
         _check_iterable(
             iterable, f"{self.name}.starmap()", "it wants a tuple of arguments for each item"
         )
+        bounds.check_ahead(iterable)
         return self._submit_rows(self.checked(iterable), name)
 
     def chunks(self, iterable: Iterable[Iterable[Any]], n: int, name: str | None = None) -> Job:

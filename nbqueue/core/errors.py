@@ -4,6 +4,7 @@
     ├── UsageError              the caller: a wrong option, name or value at the call
     │   ├── UnknownJob          no job of that id or name (lists near matches)
     │   ├── UnknownSchedule     no schedule of that name (lists near matches)
+    │   ├── JobTooLarge         more items, or larger arguments, than one job may have
     │   └── NotPicklable        a value that cannot travel to a worker
     ├── TaskError               the task itself
     │   ├── RemoteError         stands in for an exception that could not be pickled
@@ -37,6 +38,7 @@ __all__ = [
     "Expired",
     "FunctionNotLoadable",
     "InfrastructureError",
+    "JobTooLarge",
     "NbqueueError",
     "NotPicklable",
     "NotebookFailed",
@@ -90,6 +92,20 @@ class UnknownSchedule(UsageError, LookupError):
     Traceback (most recent call last):
     ...
     nbqueue.core.errors.UnknownSchedule: no schedule with name 'no such schedule': ...
+    """
+
+
+class JobTooLarge(UsageError):
+    """One job would have more items, or larger arguments, than a job may; nothing was sent.
+
+    The limits are ``$NBQUEUE_MAX_ITEMS`` and ``$NBQUEUE_MAX_ARGUMENT_BYTES`` of the process that
+    submits. They are there for iterables that do not end.
+
+    >>> import itertools
+    >>> double.map(itertools.count())                       # doctest: +CLUSTER +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.JobTooLarge: count(0) never ends, and a job may have 20,000,000 items ...
     """
 
 

@@ -24,6 +24,16 @@ of it."""
 BLOCK_ITEMS: Final = 10_000
 """Most items in an argument block, for the same reason."""
 
+JOB_ITEMS: Final = 20_000_000
+"""Most items in a job, unless ``$NBQUEUE_MAX_ITEMS`` says otherwise. It is there for iterables that
+do not end: lower, and it meets jobs that are meant; higher, and such a mistake is found later. A
+client that follows a job holds some 30 bytes an item."""
+
+JOB_BYTES: Final = 4_000_000_000
+"""Most bytes of packed arguments in a job, unless ``$NBQUEUE_MAX_ARGUMENT_BYTES`` says otherwise,
+for the same reason: Redis holds them in memory for as long as the job is kept. Values larger than
+`BLOB_BYTES` are not among them."""
+
 INLINE_BYTES: Final = 50_000
 """A single call's arguments travel inside the message up to this size; it saves a round trip, but
 Redis holds the message twice while it is being worked on."""

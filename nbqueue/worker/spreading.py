@@ -9,7 +9,7 @@ from typing import Any
 from nbqueue.core.errors import UsageError
 from nbqueue.core.plan import block_number
 from nbqueue.core.settings import BLOCK_ITEMS
-from nbqueue.store import arguments
+from nbqueue.store import arguments, bounds
 from nbqueue.store.message import Message
 from nbqueue.worker.workplace import Workplace
 
@@ -23,10 +23,12 @@ def spreading(place: Workplace, message: Message) -> Callable[[Any], int]:
 
     def spread(value: Any) -> int:
         """Store the arguments of an item for each element; give how many those are."""
-        count = 0
+        count, within = 0, bounds.Bounds()
+        within.check_ahead(value)
         elements = iter(_elements(value, spec.task))
         while rows := list(islice(elements, BLOCK_ITEMS)):
             packed = _packed(rows, place, star=stage.star, first=count)
+            within.add(len(rows), len(packed))
             place.arguments.put(spec.id, block_number(grown, count // BLOCK_ITEMS), packed)
             count += len(rows)
         place.arguments.keep(spec.id)

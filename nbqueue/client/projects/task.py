@@ -26,7 +26,7 @@ from nbqueue.client.schedules.timed import MakeRule, Timed
 from nbqueue.core.errors import UsageError
 from nbqueue.core.records import JobSpec
 from nbqueue.core.settings import INLINE_BYTES
-from nbqueue.store import arguments
+from nbqueue.store import arguments, bounds
 from nbqueue.store.byname import CallByName
 from nbqueue.store.joblog import Opening
 
@@ -82,13 +82,14 @@ class ProjectTask(Timed):
         """Send a call for each element of the iterables, as the built-in ``map`` pairs them."""
         if not iterables:
             raise TypeError(f"{self.name}.map() needs at least one iterable")
-        calls: list[Call] = [(row, {}) for row in zip(*iterables, strict=False)]
+        calls: list[Call] = [(row, {}) for row in bounds.within(zip(*iterables, strict=False))]
         return self._send(calls, name, options)
 
     def starmap(self, rows: Iterable[Any], *, name: str | None = None, **options: Any) -> Job:
         """Send a call for each row: a tuple of positional or a dict of keyword arguments."""
         calls: list[Call] = [
-            ((), dict(row)) if isinstance(row, Mapping) else (tuple(row), {}) for row in rows
+            ((), dict(row)) if isinstance(row, Mapping) else (tuple(row), {})
+            for row in bounds.within(rows)
         ]
         return self._send(calls, name, options)
 
