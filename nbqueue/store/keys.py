@@ -37,6 +37,7 @@ r"""The Redis schema, whole.
     nbq:rejected       hash    what was refused because of its signature -> how often; `rejections`
     nbq:writes:CLIENT  string  the trace of a client's try to write; expires in a minute
     nbq:kept           string  that functions and blobs of long jobs were renewed (`keeping`)
+    nbq:pruned         string  that expired jobs were taken out of the two lists above (`pruning`)
     nbq:nodes          zset    names of workers by the time at which they last said that they live
     nbq:fn:ADDRESS     string  a pickled function
     nbq:cache:DIGEST   string  signature + a result and what its item displayed
@@ -68,6 +69,7 @@ READY = PREFIX + "ready"
 LATER = PREFIX + "later"
 LATER_BELL = LATER + ":bell"
 KEPT = PREFIX + "kept"
+PRUNED = PREFIX + "pruned"
 NODES = PREFIX + "nodes"
 LOOKOUT = PREFIX + "lookout"
 HOLDERS = PREFIX + "holders"

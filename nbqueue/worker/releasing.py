@@ -5,7 +5,8 @@ the others leave alone (`store.later`). It sleeps until the next message is due 
 is kept, so it costs a command every few seconds when there is nothing to do. It also renews the
 slots that this worker's messages hold (`store.turns`): from here, because an item may hold up every
 thread of the process that runs it. And it looks at the jobs and the stages of workflows that were
-to begin when a process died that was to send them (`store.sequels`).
+to begin when a process died that was to send them (`store.sequels`), renews what long jobs need
+(`store.keeping`), and takes jobs that have expired out of the lists (`store.pruning`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from celery import bootsteps, signals
 from nbqueue.core.errors import BrokerUnreachable
 from nbqueue.store import keeping, keys
 from nbqueue.store.patience import Outage
+from nbqueue.store.pruning import Pruner
 from nbqueue.store.turns import LEASE_S
 from nbqueue.worker.leases import active_requests
 
@@ -67,6 +69,7 @@ class ReleasingThread(threading.Thread):
         self._stopped = threading.Event()
         self._looked_after = 0.0
         self._kept = -inf
+        self._pruner: Pruner | None = None
 
     def stop(self) -> None:
         """End after the message in hand."""
@@ -103,4 +106,6 @@ class ReleasingThread(threading.Thread):
         if time.monotonic() - self._kept > _KEEP_S:
             self._kept = time.monotonic()
             keeping.keep(place.store, place.now())
+        self._pruner = self._pruner or Pruner(place.store)
+        self._pruner.prune()
         self._looked_after = time.monotonic()
