@@ -27,7 +27,7 @@ from nbqueue.core import states
 from nbqueue.core.errors import BadSignature, Expired, NbqueueError, UpstreamFailed, UsageError
 from nbqueue.core.fold import Changes, JobState
 from nbqueue.core.plan import block_number
-from nbqueue.core.records import Cancelled, Finished, JobSpec, Record
+from nbqueue.core.records import Cancelled, Error, Finished, JobSpec, Record
 from nbqueue.core.settings import POLL_S
 from nbqueue.core.splitting import Range, runs_of
 from nbqueue.store import patience
@@ -37,6 +37,9 @@ from nbqueue.store.functions import Kind
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
 
+
+_LOST = frozenset({BadSignature.__name__, Expired.__name__})
+"""What items fail with whose function, or what it captured, is damaged or gone."""
 
 on_records: list[Callable[[Live, Record, Changes], None]] = []
 """Called with each record of each job and what it changed, by whichever thread reads the log and
@@ -308,12 +311,19 @@ class Live:
         changes = self.state.apply(record)
         if len(self.state.batches) > batches:
             self.outcomes.keep(self.cursor)
+            if errors := self.state.batches[-1].errors:
+                self._distrust(errors)
         for ended in self.on_ended:
             ended.put(changes.done)
         if on_records and not self.replays:
             for note in tuple(on_records):
                 note(self, record, changes)
         return changes
+
+    def _distrust(self, errors: Sequence[Error]) -> None:
+        """Have functions sent anew by the next submission, if the store may have lost some."""
+        if any(error.kind in _LOST for error in errors) and not self.replays:
+            self.client.code.forget()
 
     def _begin_again(self, reset: Sequence[Range]) -> None:
         for a, b in reset:

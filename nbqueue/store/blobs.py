@@ -21,7 +21,7 @@ from typing import cast
 
 import redis
 
-from nbqueue.core.errors import Expired, InfrastructureError
+from nbqueue.core.errors import BadSignature, Expired, InfrastructureError
 from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys
 from nbqueue.store.signing import Keyring
@@ -116,16 +116,32 @@ class Blobs:
         return self._folder / address
 
     def _fetch(self, address: str) -> _File:
-        """Open a blob's file, downloading it first if need be, and verify it."""
+        """Open a blob's file, downloading it first if need be, and verify it.
+
+        What is not right is deleted: else whoever sends the value again would find it there.
+        """
+        file = self._open(address)
+        if file is not None:
+            try:
+                return self._checked(address, file)
+            except BadSignature:
+                self._path(address).unlink(missing_ok=True)
+                if not self._remote:
+                    raise
+        self._write(address, self._download(address))
         file = self._open(address)
         if file is None:
-            self._write(address, self._download(address))
-            file = self._open(address)
-        if file is None:
             raise Expired(f"blob {address[:12]}… was deleted from {self._folder} just now")
+        try:
+            return self._checked(address, file)
+        except BadSignature:
+            self._path(address).unlink(missing_ok=True)
+            self._store.delete(keys.blob(address))
+            raise
+
+    def _checked(self, address: str, file: _File) -> _File:
         content = mmap.mmap(file.fd, 0, access=mmap.ACCESS_READ) if file.size else b""
-        to_do = f"delete its file in {self._folder} and send the value again"
-        self._keyring.check(address, memoryview(content), "blob", to_do)
+        self._keyring.check(address, memoryview(content), "blob", "send the value again")
         return file
 
     def _open(self, address: str) -> _File | None:

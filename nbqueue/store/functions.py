@@ -27,6 +27,7 @@ from typing import Any, Literal, TypeVar, cast
 import redis
 
 from nbqueue.core.errors import (
+    BadSignature,
     Expired,
     FunctionNotLoadable,
     NbqueueError,
@@ -223,7 +224,11 @@ class Functions:
         stored = cast("bytes | None", self._store.get(keys.function(address)))
         if stored is None:
             raise Expired(f"function {address[:12]}… is not in the store any more: submit it again")
-        self._keyring.check(address, stored, "function", "submit it again")
+        try:
+            self._keyring.check(address, stored, "function", "submit it again")
+        except BadSignature:
+            self._store.delete(keys.function(address))  # or a submission would find it there
+            raise
         return stored
 
 

@@ -239,9 +239,59 @@ def test_a_function_that_was_changed_in_the_store_never_runs(url, client):
         value[-2] ^= 1
         store.set(key, bytes(value), keepttl=True)
         store.lpush("celery", store.lpop("parked"))
-        with pytest.raises(nq.BadSignature):
+        with pytest.raises(nq.BadSignature, match="submit it again"):
             job.result(20)
-        store.delete(key)
+
+
+def _changed(store, key):
+    """Flip a bit of what a key holds: a string, or the last part of a list."""
+    if store.type(key) == b"string":
+        value = bytearray(store.get(key))
+        value[-2] ^= 1
+        store.set(key, bytes(value), keepttl=True)
+    else:
+        value = bytearray(store.lindex(key, -1))
+        value[-2] ^= 1
+        store.lset(key, -1, bytes(value))
+
+
+@pytest.mark.parametrize("harm", [_changed, lambda store, key: store.delete(key)])
+@pytest.mark.parametrize("kind", ["fn", "blob"])
+def test_code_that_was_damaged_or_evicted_is_whole_when_it_is_submitted_again(
+    url, client, harm, kind
+):
+    weight = f"{harm} {kind}" * 100_000  # large: it travels as a blob of its own
+
+    def fresh(x):
+        return len(weight), x
+
+    task = nq.task(fresh)
+    with redis.Redis.from_url(url) as store:
+        before = set(store.keys(f"nbq:{kind}:*"))
+        parked = task.with_options(queue="parked").map([1])
+        (key,) = set(store.keys(f"nbq:{kind}:*")) - before
+        harm(store, key)
+        store.lpush("celery", store.lpop("parked"))
+        with pytest.raises((nq.BadSignature, nq.Expired)):
+            parked.result(20)
+    assert task.map([2, 3]).result(20) == [(len(weight), 2), (len(weight), 3)]
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("harm", [_changed, lambda store, key: store.delete(key)])
+def test_an_argument_that_was_damaged_or_evicted_is_whole_when_it_is_submitted_again(
+    url, client, harm
+):
+    text = f"{harm}" * 100_000
+    with redis.Redis.from_url(url) as store:
+        before = set(store.keys("nbq:blob:*"))
+        parked = double.with_options(queue="parked").submit(text)
+        (key,) = set(store.keys("nbq:blob:*")) - before
+        harm(store, key)
+        store.lpush("celery", store.lpop("parked"))
+        with pytest.raises((nq.BadSignature, nq.Expired)):
+            parked.result(20)
+    assert double.submit(text).result(20) == 2 * text
 
 
 def test_arguments_that_were_changed_in_the_store_are_never_read(url, client):

@@ -58,8 +58,36 @@ def test_changed_bytes_are_refused(here, tmp_path):
     address = here.put(BIG)
     for content in (BIG[:-1] + b"!", BIG + b"!", b"x", b""):
         (tmp_path / address).write_bytes(content)
-        with pytest.raises(BadSignature, match="delete its file"):
+        with pytest.raises(BadSignature, match="send the value again"):
             Blobs(here._store, Keyring(KEY), tmp_path, remote=False).get(address)
+
+
+def test_bytes_that_were_damaged_are_whole_when_they_are_put_again(here, tmp_path):
+    address = here.put(BIG)
+    (tmp_path / address).write_bytes(BIG[:-1] + b"!")
+    with pytest.raises(BadSignature):
+        here.get(address)
+    assert here.put(BIG) == address
+    assert here.get(address) == BIG
+
+
+def test_bytes_that_were_damaged_in_the_store_are_whole_when_they_are_put_again(make_remote, store):
+    one, other = make_remote(), make_remote()
+    address = one.put(BIG)
+    store.lset(keys.blob(address), 0, b"x" * len(BIG))
+    with pytest.raises(BadSignature):
+        other.get(address)
+    assert one.put(BIG) == address
+    assert other.get(address) == BIG
+
+
+def test_a_damaged_file_is_fetched_from_the_store_again(make_remote):
+    one, other = make_remote(), make_remote()
+    address = one.put(BIG)
+    other.get(address)
+    other.release(0)
+    (other.folder / address).write_bytes(BIG[:-1] + b"!")
+    assert other.get(address) == BIG
 
 
 def test_changed_bytes_in_the_store_are_refused(make_remote, store):
