@@ -207,9 +207,11 @@ def _called(batch: BatchedCalls) -> str:
 def _size(value: Any) -> int:
     """Give the size of an array or a frame, in bytes; of others, which pickle themselves, 0."""
     size: Any = getattr(value, "nbytes", None)
-    if size is None and hasattr(value, "memory_usage"):
-        size = value.memory_usage()  # of each column
     try:
+        if size is None and hasattr(value, "memory_usage"):
+            size = value.memory_usage()  # of each column
+        if size is None and hasattr(value, "estimated_size"):
+            size = value.estimated_size()  # Polars'
         return int(size.sum() if hasattr(size, "sum") else size)
     except (TypeError, ValueError):  # some other thing of that name
         return 0
