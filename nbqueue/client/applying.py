@@ -1,30 +1,25 @@
 """`apply`: what pandas' ``apply`` does, on the workers.
 
-A frame is cut into pieces of consecutive rows, or of whole groups; a piece is an item, whose rows
-travel as a large value does, and whose function is applied where it arrives. How the results are
-put together is pandas' business, and left to it: pieces of rows are concatenated, and for groups
-pandas applies, here, a function that only hands out what came back.
+A frame is cut into pieces of consecutive rows, or of whole groups (`piecewise`). How the results
+are put together is pandas' business, and left to it: pieces of rows are concatenated, and for
+groups pandas applies, here, a function that only hands out what came back. Polars and Arrow are
+next door (`columnar`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pandas.api.typing import DataFrameGroupBy, SeriesGroupBy
 
+from nbqueue.client import columnar
 from nbqueue.client.options import check_count
-from nbqueue.client.reaching import processes
-from nbqueue.client.task import AnyTask, Task, task
+from nbqueue.client.piecewise import Work
+from nbqueue.client.task import Task, task
 from nbqueue.core.errors import UsageError
-from nbqueue.store.pieces import Applied, Call, by_group, by_piece, by_row, by_value
-
-_PIECES_A_PROCESS = 8
-"""More: each piece costs a message and a copy of its column names; fewer: the last ones to end are
-waited for by idle processes."""
+from nbqueue.store.pieces import Call, by_group, by_piece, by_row, by_value
 
 Grouped = DataFrameGroupBy | SeriesGroupBy  # type: ignore[type-arg]
 
@@ -38,9 +33,9 @@ def apply(
     name: str | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Apply a function to the rows, elements or groups of pandas data, on the workers.
+    """Apply a function to the rows, elements or groups of a frame, on the workers.
 
-    Gives what pandas gives:
+    Gives what pandas gives, for its data:
 
     - of a DataFrame, ``data.apply(function, axis=1)``: a row at a time, as a Series. With
       ``axis="pieces"`` the function is called with pieces of the frame (DataFrames of consecutive
@@ -48,11 +43,18 @@ def apply(
     - of a Series, ``data.apply(function)``: a value at a time;
     - of ``data.groupby(…)``, ``data.groupby(…).apply(function)``: a group at a time.
 
+    And what Polars gives, for Polars' data: ``data.map_rows(function)`` (a row at a time, as a
+    tuple), ``series.map_elements(function)``, ``data.group_by(…).map_groups(function)``; with
+    ``axis="pieces"`` the function is called with DataFrames. Of an Arrow table, with
+    ``axis="pieces"``, it is called with tables of consecutive rows, and the tables that it returns
+    are concatenated.
+
     Waits for it. The work is a job with an item a piece: ``nq.job(name)`` shows it meanwhile from
     another notebook, and afterwards.
 
     Args:
-        data: A DataFrame, a Series, or what their ``groupby`` gives.
+        data: A DataFrame, a Series, what their ``groupby`` (Polars: ``group_by``) gives, or an
+            Arrow table.
         function: A function, or a task (``@nq.task``, whose options hold for the pieces).
         *args: Given to the function after the row, the value or the group.
         axis: 1 (``"columns"``): by rows; ``"pieces"``: by pieces.
@@ -76,19 +78,20 @@ def apply(
     """
     many = None if pieces is None else check_count(pieces, "pieces")
     given = function if isinstance(function, Task) else task(function)
-    call = Call(given.body, args, kwargs)
+    work = Work(given, Call(given.body, args, kwargs), many, name)
     if isinstance(data, (DataFrameGroupBy, SeriesGroupBy)):
-        return _apply_to_groups(data, given, call, many, name)
+        return _apply_to_groups(data, work)
+    if columnar.is_one(data):
+        return columnar.apply(data, work, axis)
     if not isinstance(data, (pd.DataFrame, pd.Series)):
         raise UsageError(
-            f"nq.apply takes a DataFrame, a Series or a groupby of one, not {type(data).__name__}; "
-            "for other things there is task.map(things)"
+            "nq.apply takes a DataFrame, a Series or a groupby of one, of pandas or Polars, or an "
+            f"Arrow table, not {type(data).__name__}; for other things there is task.map(things)"
         )
     how = _how(data, axis)
     if data.empty:
-        return how(data, call)
-    found = _run(given, how, call, [data.iloc[a:b] for a, b in _cuts(len(data), many)], name)
-    return pd.concat(found)
+        return how(data, work.call)
+    return pd.concat(work.run(how, [data.iloc[a:b] for a, b in work.cuts(len(data))]))
 
 
 def _how(data: pd.DataFrame | pd.Series[Any], axis: int | str) -> Callable[..., Any]:
@@ -104,9 +107,7 @@ def _how(data: pd.DataFrame | pd.Series[Any], axis: int | str) -> Callable[..., 
     )
 
 
-def _apply_to_groups(
-    grouped: Any, given: AnyTask, call: Call, pieces: int | None, name: str | None
-) -> Any:
+def _apply_to_groups(grouped: Any, work: Work) -> Any:
     groups: list[tuple[Any, Any]] = []
 
     def note(group: Any) -> None:
@@ -116,24 +117,6 @@ def _apply_to_groups(
     shape = grouped.apply(note)
     if not groups:
         return shape
-    cuts = _cuts(len(groups), pieces)
-    found = _run(given, by_group, call, [groups[a:b] for a, b in cuts], name)
+    found = work.run(by_group, [groups[a:b] for a, b in work.cuts(len(groups))])
     results: Iterator[Any] = iter([result for piece in found for result in piece])
     return grouped.apply(lambda _: next(results))
-
-
-def _run(
-    given: AnyTask, how: Callable[..., Any], call: Call, pieces: list[Any], name: str | None
-) -> list[Any]:
-    options = {"name": given.name, "typing": False}
-    sent: AnyTask = Task(Applied(how, call), given.options.updated(options))
-    found: list[Any] = sent.map(pieces, name=name).result()
-    return found
-
-
-def _cuts(n: int, pieces: int | None) -> list[tuple[int, int]]:
-    """Cut n things into pieces of about the same size."""
-    if pieces is None:
-        pieces = _PIECES_A_PROCESS * (processes() or 1)
-    edges = np.linspace(0, n, min(pieces, n) + 1).astype(int)
-    return [(int(a), int(b)) for a, b in pairwise(edges)]

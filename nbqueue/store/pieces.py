@@ -1,6 +1,6 @@
-"""What `nq.apply` sends: a function, and how it is applied to a piece of pandas data.
+"""What `nq.apply` sends: a function, and how it is applied to a piece of somebody's data.
 
-It runs in workers, which need not have loaded pandas: the pieces bring it along.
+It runs in workers, which need not have loaded pandas or Polars: the pieces bring them along.
 """
 
 from __future__ import annotations
@@ -57,3 +57,21 @@ def by_group(groups: Sequence[tuple[Any, Any]], call: Call) -> list[Any]:
         object.__setattr__(group, "name", key)
         found.append(call(group))
     return found
+
+
+# -- Polars' ---------------------------------------------------------------------------------------
+
+
+def by_tuple(frame: Any, call: Call) -> list[Any]:
+    """Apply a function to each row of a Polars frame, a tuple."""
+    return [call(row) for row in frame.iter_rows()]
+
+
+def by_element(series: Any, call: Call) -> list[Any]:
+    """Apply a function to each value of a Polars series."""
+    return [call(value) for value in series]
+
+
+def by_frame(groups: Sequence[Any], call: Call) -> list[Any]:
+    """Apply a function to each of some groups of a Polars frame."""
+    return [call(group) for group in groups]

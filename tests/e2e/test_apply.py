@@ -116,7 +116,7 @@ def test_what_the_function_raises():
 
 
 def test_what_it_does_not_take():
-    with pytest.raises(nq.UsageError, match="of one, not list"):
+    with pytest.raises(nq.UsageError, match="Arrow table, not list"):
         nq.apply([1, 2], total)
     with pytest.raises(nq.UsageError, match="axis must be 1"):
         nq.apply(FRAME, total, axis=0)
