@@ -29,7 +29,17 @@ from nbqueue.core.errors import (
 )
 from nbqueue.core.records import Route
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store import announcing, brokers, message, patience, refusals, routing, tls, transport
+from nbqueue.store import (
+    announcing,
+    brokers,
+    keepalive,
+    message,
+    patience,
+    refusals,
+    routing,
+    tls,
+    transport,
+)
 from nbqueue.store.announcing import Address
 from nbqueue.store.connection import redact
 from nbqueue.store.message import RANGE_TASK, Message
@@ -69,7 +79,6 @@ _WATCHFUL: dict[str, Any] = {
     # Without them a connection that is dead without a word (a cable, a firewall) is waited on for
     # ever by a command, and for most of a minute by a worker that listens.
     "socket_timeout": 30,
-    "socket_keepalive": True,
     "health_check_interval": 5,
 }
 
@@ -92,7 +101,7 @@ def make_app(
     app.conf.update(_CONFIG, broker_url=_own_transport(broker_url))
     options = dict((settings or {}).get("broker_transport_options") or {})
     if broker_url.startswith(REDIS):
-        options = {**_WATCHFUL, **options}
+        options = {**_WATCHFUL, **keepalive.options(), **options}
     if broker_url.startswith(("amqp", "pyamqp")):
         # Without confirms a publish to a broker that is going down is lost without an error.
         options = {"confirm_publish": True, **options}

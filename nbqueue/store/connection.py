@@ -21,7 +21,7 @@ from nbqueue.core.errors import UsageError
 from nbqueue.core.redaction import Url
 from nbqueue.core.redaction import redact as redact
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store import patience, refusals, tls
+from nbqueue.store import keepalive, patience, refusals, tls
 from nbqueue.store.patience import Patience, Source, nobody
 
 T = TypeVar("T")
@@ -129,7 +129,7 @@ def connect(url: str, *, client_name: str | None = None, command_s: float = _COM
     """
     options: dict[str, Any] = {"client_name": client_name} if client_name else {}
     # redis-py 8 would give up a command after 5 s by itself; a busy store under load is slower.
-    options |= secured(url)
+    options |= secured(url) | keepalive_of(url)
     # (redis-py's hints say that any subclass's `from_url` gives a plain client.)
     store: Store = Store.from_url(  # type: ignore[assignment]
         store_url(url),
@@ -150,6 +150,11 @@ def secured(url: str) -> dict[str, Any]:
     """
     found = tls.of(url)
     return {} if found is None else tls.for_redis(found)
+
+
+def keepalive_of(url: str) -> dict[str, Any]:
+    """Give redis-py's options by which a dead connection is noticed; a socket's never dies so."""
+    return {} if store_url(url).startswith("unix://") else keepalive.options()
 
 
 def probe(url: str) -> None:

@@ -38,8 +38,6 @@ def node_environment(folder):
         "PATH": SBIN,
         "HOME": str(folder),
         "RABBITMQ_NODENAME": node,
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": str(free_port()),
         "RABBITMQ_DIST_PORT": str(free_port()),
         "ERL_EPMD_PORT": str(free_port()),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -67,15 +65,27 @@ def definitions(hosts):
     }
 
 
-class Node:
-    """A node with a folder of its own, which can be stopped and started again where it was."""
+def configuration(folder, listens):
+    """What a node is told: where it listens, and what it begins with."""
+    addresses = "".join(f"listeners.tcp.{i} = {at}\n" for i, at in enumerate(listens, 1))
+    # (The user that every node has may otherwise come from 127.0.0.1 only.)
+    return f"{addresses}loopback_users = none\nload_definitions = {folder}/definitions.json\n"
 
-    def __init__(self, hosts=("/",)):
+
+class Node:
+    """A node with a folder of its own, which can be stopped and started again where it was.
+
+    ``also``: addresses at which it listens beside the loopback's.
+    """
+
+    def __init__(self, hosts=("/",), also=()):
         self.folder = folder = Path(tempfile.mkdtemp(prefix="nbq."))
         for name in ("mnesia", "log"):
             (folder / name).mkdir()
         (folder / "definitions.json").write_text(json.dumps(definitions(hosts)))
-        (folder / "rabbitmq.conf").write_text(f"load_definitions = {folder}/definitions.json\n")
+        self.port = free_port()
+        listens = [f"{address}:{self.port}" for address in ("127.0.0.1", *also)]
+        (folder / "rabbitmq.conf").write_text(configuration(folder, listens))
         (folder / "plugins").write_text("[].\n")
         environment = node_environment(folder)
         as_user = {}
@@ -91,7 +101,6 @@ class Node:
             assert Path(DEBIAN_CONTROL).exists()
         self._options = {"env": environment, "cwd": folder, **as_user}
         self._control = [control, "-n", environment["RABBITMQ_NODENAME"]]
-        self.port = int(environment["RABBITMQ_NODE_PORT"])
         self._hosts = iter(hosts)
         self.url = self.next_url()
         self._process = None

@@ -52,7 +52,8 @@ def free_port():
 class RedisServer:
     """A Redis on TCP with a password, which can be killed and started again where it was."""
 
-    def __init__(self, servers, password, *options):
+    def __init__(self, servers, password, *options, also=()):
+        """``also``: addresses at which it listens beside the loopback's."""
         self._servers = servers
         self.port = free_port()
         self.url = f"redis://:{password}@127.0.0.1:{self.port}/0"
@@ -60,7 +61,7 @@ class RedisServer:
         self.folder.mkdir()
         self._command = [
             redis_server.find_server(self.folder),
-            *("--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder),
+            *("--port", self.port, "--bind", "127.0.0.1", *also, "--dir", self.folder),
             *("--requirepass", password, "--save", "", *options),
         ]
         self._starts = 0
@@ -114,9 +115,20 @@ class Servers:
         return server.url
 
     def worker(
-        self, broker_url, key, *options, backend=None, ready=True, name="worker", folder=None
+        self,
+        broker_url,
+        key,
+        *options,
+        backend=None,
+        ready=True,
+        name="worker",
+        folder=None,
+        prefix=(),
     ):
-        """A worker by `nbqueue worker`; back when it takes messages."""
+        """A worker by `nbqueue worker`; back when it takes messages.
+
+        ``prefix`` are the words that start a command elsewhere: in a namespace, say.
+        """
         env = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -127,7 +139,8 @@ class Servers:
             env["NBQUEUE_BACKEND"] = backend
         code = "import sys; from nbqueue.cli import main; sys.exit(main())"
         name = f"{name}-{len(self._processes)}"
-        command = [sys.executable, "-c", code, "worker", "-l", "info", "-n", f"{name}@%h", *options]
+        words = ["worker", "-l", "info", "-n", f"{name}@%h", *options]
+        command = [*prefix, sys.executable, "-c", code, *words]
         process, log = self.start(name, command, env=env, cwd=folder or self.folder)
         if ready:
             until(lambda: "ready." in log.read_text() or process.poll() is not None, 90)

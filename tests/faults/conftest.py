@@ -9,6 +9,7 @@ Each trial gives a line of a table (`trial.Row`), which is shown at the end.
 import os
 import shutil
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from nbqueue.core.settings import LEASE_S
 from tests.e2e.rabbit_node import Node
 from tests.faults.stage import WITHIN_S, Stage
 from tests.faults.trial import TITLE, Row, Trial
+from tests.namespace import open_namespace
 
 LONG = os.environ.get("NBQUEUE_FAULTS") == "long"
 
@@ -62,26 +64,39 @@ def lease_s():
 
 
 @pytest.fixture(scope="session")
-def rabbit_node():
+def namespace():
+    """A network that can be cut off from this machine's, or `None` where that is not permitted."""
+    with open_namespace() or nullcontext() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def addresses(namespace):
+    """Where servers listen beside the loopback."""
+    return [] if namespace is None else [namespace.here]
+
+
+@pytest.fixture(scope="session")
+def rabbit_node(addresses):
     """A RabbitMQ for the session."""
-    node = Node()
+    node = Node(also=addresses)
     node.start()
     yield node
     node.close()
 
 
 @pytest.fixture
-def on_redis(lease_s):
+def on_redis(lease_s, addresses):
     """A stage on Redis."""
-    made = Stage(lease_s)
+    made = Stage(lease_s, also=addresses)
     yield made
     made.close()
 
 
 @pytest.fixture
-def on_rabbit(rabbit_node, lease_s):
+def on_rabbit(rabbit_node, lease_s, addresses):
     """A stage on RabbitMQ, with a Redis for the jobs."""
-    made = Stage(lease_s, rabbit_node)
+    made = Stage(lease_s, rabbit_node, also=addresses)
     yield made
     made.close()
 
@@ -104,11 +119,13 @@ def trial(stage, n):
 
 @pytest.fixture
 def passed(said):
-    """Take the account of a trial that has ended."""
+    """Take the account of a trial that has ended, and give it."""
 
     def take(fault, trial):
         trial.end()
-        said(Row(fault, trial.stage.broker, trial.account(trial.stage.connect())))
+        account = trial.account(trial.stage.connect())
+        said(Row(fault, trial.stage.broker, account))
+        return account
 
     return take
 

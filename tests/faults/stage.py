@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,16 +64,20 @@ class Worker:
 
 
 class Stage:
-    """Servers, workers and clients of one trial. ``rabbit`` is a node, or `None` for Redis."""
+    """Servers, workers and clients of one trial.
 
-    def __init__(self, lease_s, rabbit=None):
+    ``rabbit`` is a node, or `None` for Redis; ``also`` are addresses at which the Redis listens
+    beside the loopback's.
+    """
+
+    def __init__(self, lease_s, rabbit=None, also=()):
         self.folder = Path(tempfile.mkdtemp(prefix="nbq."))
         self.servers = Servers(self.folder)
         self.rabbit = rabbit
         self.lease_s = lease_s
         self.key = signing.generate()
         self.redis = RedisServer(
-            self.servers, PASSWORD, "--appendonly", "yes", "--appendfsync", "everysec"
+            self.servers, PASSWORD, "--appendonly", "yes", "--appendfsync", "everysec", also=also
         )
         self.redis.start()
         self.store_url = self.redis.url
@@ -86,9 +91,12 @@ class Stage:
         return "Redis" if self.rabbit is None else "RabbitMQ"
 
     def start_workers(
-        self, n=2, processes=4, *options, lease_s=None, broker_url=None, store_url=None
+        self, n=2, processes=4, *options, lease_s=None, broker_url=None, store_url=None, prefix=()
     ):
-        """Start workers, side by side; back when they take messages."""
+        """Start workers, side by side; back when they take messages.
+
+        They are in the network that ``prefix`` leads to, and reach the servers by the URLs.
+        """
         made = []
         for _ in range(n):
             name = f"w{len(self.workers) + len(made)}"
@@ -99,6 +107,7 @@ class Stage:
                 backend=store_url or self.store_url,
                 ready=False,
                 name=name,
+                prefix=prefix,
             )
             made.append(Worker(process, log, name))
         for worker in made:
@@ -110,6 +119,7 @@ class Stage:
         """Wait until each living worker has recorded an item; the default client asks for them."""
         nap = nq.task(lambda i: __import__("time").sleep(0.02))
         worked = set()
+        give_up = time.monotonic() + WITHIN_S
 
         def idle():
             return [
@@ -120,12 +130,21 @@ class Stage:
 
         def all_have():
             job = nap.map(range(40))
-            assert job.wait(END_S), f"{job!r}: {idle()} idle"
+            assert job.wait(max(give_up - time.monotonic(), 0)), self.describe(job, idle())
             names = job.to_frame()["worker"].unique()
             worked.update(int(name.rpartition("/")[2]) for name in names)
             return not idle()
 
-        until(all_have, WITHIN_S)
+        while not all_have():
+            assert time.monotonic() < give_up, self.describe("no job", idle())
+
+    def describe(self, job, idle=()):
+        """Say how far a job is, and who does nothing, with the ends of the workers' logs."""
+        logs = "\n".join(
+            f"--- {w.name}\n" + "\n".join(w.log.read_text().splitlines()[-15:])
+            for w in self.workers
+        )
+        return f"{job!r} {idle} idle\n{logs}"
 
     def ask(self, *words):
         """Ask the Redis that keeps the jobs."""

@@ -1,7 +1,8 @@
 """The network between one of two workers and the servers falls silent, and comes back.
 
-Silent, it is as a pulled plug leaves it: no connection is closed, and nothing passes, in a proxy on
-the loopback, which needs no rights.
+Silent, it is as a pulled plug leaves it: no connection is closed, and nothing passes. The worker is
+in a network namespace and its wire is cut, where that is permitted; elsewhere a proxy on the
+loopback lets nothing through, which needs no rights. The table's lines say which of them it was.
 """
 
 from contextlib import ExitStack
@@ -12,46 +13,111 @@ from tests.faults.trial import Trial
 from tests.proxy import Proxy
 
 
+class Proxies:
+    """The way from a worker to the servers leads through proxies."""
+
+    said = "proxy"
+    prefix = ()
+
+    def __init__(self, stack):
+        self._stack = stack
+        self._proxies = []
+
+    def url(self, url, server):
+        """Give the way to a server of a stage."""
+        proxy = self._stack.enter_context(Proxy(server.port))
+        self._proxies.append(proxy)
+        return url.replace(f":{server.port}/", f":{proxy.port}/")
+
+    def silence(self):
+        """Let nothing through."""
+        for proxy in self._proxies:
+            proxy.silence()
+
+    def heal(self):
+        """Let everything through."""
+        for proxy in self._proxies:
+            proxy.heal()
+
+    def reset(self):
+        """Let everything through, but for what is connected."""
+        for proxy in self._proxies:
+            proxy.cut()
+            proxy.heal()
+
+
+class Wire:
+    """The worker is in a namespace, and its way to the servers a wire."""
+
+    said = "namespace"
+
+    def __init__(self, namespace):
+        self._namespace = namespace
+        self.prefix = namespace.prefix
+        self.silence = namespace.silence
+        self.heal = namespace.heal
+
+    def url(self, url, server):
+        """Give the way to a server of a stage."""
+        return url.replace(f"@127.0.0.1:{server.port}/", f"@{self._namespace.here}:{server.port}/")
+
+    def move(self):
+        """Let everything through, but for what is connected: the worker has another address."""
+        self._namespace.heal()
+        self._namespace.move()
+
+
+def on_two_workers(stage, n, way):
+    """Begin a trial on two workers, of which the second reaches the servers by a way."""
+    store_url = broker_url = way.url(stage.store_url, stage.redis)
+    if stage.rabbit is not None:
+        broker_url = way.url(stage.broker_url, stage.rabbit)
+    stage.start_workers(1)
+    stage.start_workers(1, broker_url=broker_url, store_url=store_url, prefix=way.prefix)
+    stage.connect()
+    trial = Trial(stage, n)
+    trial.begin()
+    return trial
+
+
 @pytest.fixture
-def cut_off(stage, n):
-    """A trial on two workers, and what the second one's connections go through."""
-    with ExitStack() as stack:
-        to_store = stack.enter_context(Proxy(stage.redis.port))
-        store_url = stage.store_url.replace(f":{stage.redis.port}/", f":{to_store.port}/")
-        proxies, broker_url = [to_store], store_url
-        if stage.rabbit is not None:
-            to_broker = stack.enter_context(Proxy(stage.rabbit.port))
-            proxies.append(to_broker)
-            broker_url = stage.broker_url.replace(f":{stage.rabbit.port}/", f":{to_broker.port}/")
-        stage.start_workers(1)
-        (worker,) = stage.start_workers(1, broker_url=broker_url, store_url=store_url)
-        stage.connect()
-        trial = Trial(stage, n)
-        trial.begin()
-        yield trial, proxies
-        worker.kill(children=True)
+def stack(stage):
+    """Closes what a way is made of, when the worker that needs it is gone."""
+    with ExitStack() as made:
+        yield made
+        for worker in stage.workers[1:]:
+            worker.kill(children=True)
 
 
-def test_the_network_falls_silent_and_goes_on(cut_off, passed):
-    trial, proxies = cut_off
+def falls_silent(trial, way, and_then):
+    """Cut a worker off until the other one has done everything, and then have it work again."""
     trial.until_ran(0.3)
-    for proxy in proxies:
-        proxy.silence()
+    way.silence()
+    trial.strike()
     trial.end()
-    for proxy in proxies:
-        proxy.heal()
+    and_then()
     trial.stage.all_work()
-    passed("network of a worker silent, then goes on", trial)
 
 
-def test_the_network_falls_silent_and_its_connections_are_gone(cut_off, passed):
-    trial, proxies = cut_off
-    trial.until_ran(0.3)
-    for proxy in proxies:
-        proxy.silence()
-    trial.end()
-    for proxy in proxies:
-        proxy.cut()
-        proxy.heal()
-    trial.stage.all_work()
-    passed("network of a worker silent, then connections reset", trial)
+def test_the_network_falls_silent_and_goes_on(stage, n, namespace, stack, passed):
+    way = Wire(namespace) if namespace else Proxies(stack)
+    trial = on_two_workers(stage, n, way)
+    falls_silent(trial, way, way.heal)
+    passed(f"network of a worker silent, then goes on ({way.said})", trial)
+
+
+def test_the_network_falls_silent_and_its_connections_are_gone(stage, n, stack, passed):
+    way = Proxies(stack)
+    trial = on_two_workers(stage, n, way)
+    falls_silent(trial, way, way.reset)
+    passed("network of a worker silent, then reset (proxy)", trial)
+
+
+def test_the_network_falls_silent_and_the_worker_moves(stage, n, namespace, stack, passed):
+    """What it has connected is dead, and nobody says so: it finds out by itself."""
+    if namespace is None:
+        pytest.skip("no network namespace is permitted here")
+    way = Wire(namespace)
+    trial = on_two_workers(stage, n, way)
+    falls_silent(trial, way, way.move)
+    passed("network of a worker silent, then elsewhere (namespace)", trial)

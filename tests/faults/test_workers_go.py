@@ -4,7 +4,9 @@ import os
 import signal
 from contextlib import contextmanager
 
+from nbqueue.core.settings import LEASE_S
 from tests.e2e.servers import until
+from tests.faults.trial import Trial
 
 
 @contextmanager
@@ -57,3 +59,15 @@ def test_a_worker_stands_still_for_longer_than_its_lease(trial, passed):
         until(lambda: trial.since_fault_s() > 1.5 * trial.stage.lease_s)
     trial.stage.all_work()
     passed("SIGSTOP of a worker for longer than its lease", trial)
+
+
+def test_a_worker_that_stands_still_for_less_than_its_lease_is_not_taken_for_dead(stage, n, passed):
+    stage.start_workers(lease_s=LEASE_S)  # as it is: shorter ones are for the suite's time
+    stage.connect()
+    trial = Trial(stage, n)
+    trial.begin()
+    trial.until_ran(0.3)
+    with stopped(stage.workers[0]):
+        until(lambda: trial.since_fault_s() > LEASE_S / 2)
+    account = passed("SIGSTOP of a worker for half of its lease", trial)
+    assert account.ran_twice == 0

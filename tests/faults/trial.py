@@ -85,8 +85,4 @@ class Trial:
 
     def describe(self):
         """Say how far it is, with the ends of the workers' logs."""
-        logs = "\n".join(
-            f"--- {w.name}\n" + "\n".join(w.log.read_text().splitlines()[-15:])
-            for w in self.stage.workers
-        )
-        return f"{self.job!r} {self.job.counts()}, {self.ran()} ran\n{logs}"
+        return f"{self.job.counts()}, {self.ran()} ran\n{self.stage.describe(self.job)}"
