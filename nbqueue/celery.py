@@ -14,7 +14,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from nbqueue.store import beatsettings
     from nbqueue.worker.app import make_worker_app
-    from nbqueue.worker.environment import wiring
+    from nbqueue.worker.process.environment import wiring
 
     found = wiring()
     made = make_worker_app(found)

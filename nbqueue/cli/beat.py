@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
 
 def beat(options: argparse.Namespace) -> int:
     """Run a beat, by Celery's own command line, until it is told to stop."""
-    from nbqueue.worker.environment import NotSaid
+    from nbqueue.worker.process.environment import NotSaid
 
     try:
         app = _project(options) if options.app else _own(options)
@@ -64,7 +64,7 @@ def _own(options: argparse.Namespace) -> Celery:
     from nbqueue.store import broker, routing
     from nbqueue.store.connection import probe
     from nbqueue.worker.beat import make_beat_app
-    from nbqueue.worker.environment import urls
+    from nbqueue.worker.process.environment import urls
 
     broker_url, store_url = urls(options.broker, options.backend)
     settings = routing.settings_of(options.config or os.environ.get("NBQUEUE_CONFIG"))
@@ -80,7 +80,7 @@ def _project(options: argparse.Namespace) -> Celery:
     from nbqueue.core.errors import UsageError
     from nbqueue.store import beatsettings
     from nbqueue.store.connection import probe
-    from nbqueue.worker.environment import urls
+    from nbqueue.worker.process.environment import urls
 
     try:
         app: Celery = find_app(options.app)

@@ -192,7 +192,7 @@ def _hand_down(options: argparse.Namespace) -> None:
 
 def wired(options: argparse.Namespace) -> Wiring:
     """Give where a worker belongs, by the options and the environment."""
-    from nbqueue.worker.environment import NotSaid, wiring
+    from nbqueue.worker.process.environment import NotSaid, wiring
 
     try:
         return wiring(options.broker, options.backend, options.config)

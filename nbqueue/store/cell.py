@@ -1,9 +1,9 @@
 """`Cell`: a notebook cell as it travels to a worker, in the place of a function.
 
 It is dumped like a function (`store.functions.dump`): its namespace goes by value, with the modules
-beside the notebook. A worker does not call it but runs it as IPython would (`worker.cells`), once
-for each item, in a namespace of its own: the parameters are bound first, and the result of the item
-is a dict of the names that were asked for, and under `VALUE` what its last expression gave.
+beside the notebook. A worker does not call it but runs it as IPython would (`worker.cells.cells`),
+once for each item, in a namespace of its own: the parameters are bound first, and the result of the
+item is a dict of the names that were asked for, and under `VALUE` what its last expression gave.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Redis knows no acknowledgements. A message is taken out of its queue, so kombu n
 whoever took it, until it is acknowledged; when it has been noted for too long, somebody puts it
 back. "Too long" is an hour, because kombu does not know how long a task may take: a dead worker's
 messages lie there for an hour, and a task of two hours is started twice. Here a message is held by
-a *lease* of seconds, which its worker renews for as long as it lives (`worker.leases`):
+a *lease* of seconds, which its worker renews for as long as it lives (`worker.bootsteps.leases`):
 
     nbq:unacked        hash  delivery tag -> JSON [message, "", its queue]
     nbq:unacked:index  zset  delivery tag by when its lease ends; negative: by how long it is to be
@@ -73,7 +73,7 @@ _AT_ONCE = 100
 
 in_hand: Callable[[], Collection[Any]] = tuple
 """Gives the messages that this process's pool is at: a connection that is lost does not end those
-(`worker.leases` says which they are)."""
+(`worker.bootsteps.leases` says which they are)."""
 
 _noted: weakref.WeakSet[QoS] = weakref.WeakSet()
 """The notes of all of this process's channels."""

@@ -7,7 +7,7 @@ mean.
 A log is bounded by what it must hold. Of an item: its outcome, the beginning of each attempt that
 took longer than a tenth of a second, each retry, its latest progress (what it said before is
 deleted), and its outputs, of which there are at most 1 MB and ever fewer records as time goes by
-(`worker.pacing`); of all items together, `OUTPUT_BYTES` of outputs.
+(`worker.reporting.pacing`); of all items together, `OUTPUT_BYTES` of outputs.
 """
 
 from __future__ import annotations

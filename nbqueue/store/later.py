@@ -3,7 +3,7 @@
 Such a message waits in the store and not at the broker, with a worker or without: Celery's way (a
 worker takes the message and holds it until its time) is delivered again and again on Redis, where
 holding a message has a time limit, and lost to sight everywhere. The workers look at what is due
-(`worker.releasing`) and hand it to the broker:
+(`worker.bootsteps.releasing`) and hand it to the broker:
 
     keep → nbq:later (by when it is due) → claim (put off by `_CLAIM_S`) → the broker → drop
 

@@ -8,8 +8,8 @@ there are. Here the counting is the store's, in one script each:
   second sees more than a tenth too many. Who finds too few is told when to come again, each at
   another time, in order.
 - *Slots* for the concurrency: a message holds one while it runs items, by a lease that its
-  worker's main process renews (`worker.releasing`) and that ends with it, in seconds. Who finds
-  none is kept (`later`), and called when one is given back.
+  worker's main process renews (`worker.bootsteps.releasing`) and that ends with it, in seconds. Who
+  finds none is kept (`later`), and called when one is given back.
 
 A task is known by its name, whoever submits it. Where jobs differ in what they allow, the one that
 was submitted last has its way. A rate that was set from outside (``nq.control.rate_limit``)

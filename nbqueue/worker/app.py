@@ -22,16 +22,21 @@ from nbqueue.store import broker, patience
 from nbqueue.store.message import RANGE_TASK
 from nbqueue.store.schedules import SCHEDULED_TASK
 from nbqueue.store.wiring import Wiring
-from nbqueue.worker import executor, leases, leaving, memory, recovering, signalling
-from nbqueue.worker import health as health
-from nbqueue.worker import limiting as limiting  # their commands are known to Celery by the import
-from nbqueue.worker import remote as remote
-from nbqueue.worker.bootsteps import Declarer, PoolKeeper
-from nbqueue.worker.presence import Presence
-from nbqueue.worker.rangetask import RangeTask, speak_for_items
-from nbqueue.worker.releasing import Releaser
-from nbqueue.worker.tally import Tally
-from nbqueue.worker.workplace import Workplace
+from nbqueue.worker import executor
+from nbqueue.worker.bootsteps import health as health
+from nbqueue.worker.bootsteps import leases, leaving, recovering
+from nbqueue.worker.bootsteps import (
+    limiting as limiting,  # their commands are known to Celery by the import
+)
+from nbqueue.worker.bootsteps import remote as remote
+from nbqueue.worker.bootsteps.pool import Declarer, PoolKeeper
+from nbqueue.worker.bootsteps.presence import Presence
+from nbqueue.worker.bootsteps.releasing import Releaser
+from nbqueue.worker.calling import signalling
+from nbqueue.worker.messages.rangetask import RangeTask, speak_for_items
+from nbqueue.worker.process import memory
+from nbqueue.worker.process.tally import Tally
+from nbqueue.worker.process.workplace import Workplace
 
 log = logging.getLogger("nbqueue.worker")
 
@@ -64,7 +69,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     # Celery's command line sets up the log, of each process its own where a file is named so (%I);
     # the embedded cluster's launcher has set up its own already.
     app.conf.worker_hijack_root_logger = wiring.folder is None
-    app.conf.worker_consumer = "nbqueue.worker.consuming:Consumer"
+    app.conf.worker_consumer = "nbqueue.worker.bootsteps.consuming:Consumer"
     app.steps["consumer"].add(PoolKeeper)
     app.steps["worker"].add(Releaser)
     app.steps["worker"].add(Declarer)

@@ -23,8 +23,8 @@ from nbqueue.store.arguments import Call
 from nbqueue.store.behaviour import Here, ItemTask, PlainTask
 from nbqueue.store.message import Message
 from nbqueue.store.retries import Again
-from nbqueue.worker.ranges import NO_ITEM, RangeRun
-from nbqueue.worker.reporter import Counter, Reporter
+from nbqueue.worker.reporting.ranges import NO_ITEM, RangeRun
+from nbqueue.worker.reporting.reporter import Counter, Reporter
 
 T = TypeVar("T")
 

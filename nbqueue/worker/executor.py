@@ -29,27 +29,18 @@ from nbqueue.core.records import NO_LIMITS, Error
 from nbqueue.core.splitting import Range, indices, runs_of
 from nbqueue.store import keys, patience, refusals
 from nbqueue.store.message import Message, Unverified, decode
-from nbqueue.worker import (
-    admission,
-    asking,
-    capture,
-    current,
-    deaths,
-    ending,
-    interrupts,
-    passing,
-    refusing,
-    signalling,
-    surroundings,
-)
-from nbqueue.worker.callee import callee, handed_in
-from nbqueue.worker.calls import Calls
-from nbqueue.worker.failures import describe
-from nbqueue.worker.leaving import is_end_of_process
-from nbqueue.worker.ranges import NO_ITEM, RangeRun
-from nbqueue.worker.reporter import Reporter
-from nbqueue.worker.ticker import Ticker
-from nbqueue.worker.workplace import Workplace
+from nbqueue.worker import current
+from nbqueue.worker.bootsteps.leaving import is_end_of_process
+from nbqueue.worker.calling import asking, interrupts, signalling, surroundings
+from nbqueue.worker.calling.callee import callee, handed_in
+from nbqueue.worker.calling.calls import Calls
+from nbqueue.worker.capturing import capture
+from nbqueue.worker.messages import admission, deaths, ending, passing, refusing
+from nbqueue.worker.process.workplace import Workplace
+from nbqueue.worker.reporting.failures import describe
+from nbqueue.worker.reporting.ranges import NO_ITEM, RangeRun
+from nbqueue.worker.reporting.reporter import Reporter
+from nbqueue.worker.reporting.ticker import Ticker
 
 log = logging.getLogger("nbqueue.worker")
 

@@ -9,7 +9,7 @@ from nbqueue.store import message as messages
 from nbqueue.store.joblog import Opening
 from nbqueue.store.message import Attempt, Message
 from nbqueue.store.signing import Keyring
-from nbqueue.worker.again import PutOff, later, parts
+from nbqueue.worker.reporting.again import PutOff, later, parts
 from tests.unit.builders import KEY, make_spec
 
 WHY = Error("OSError", "away", "tb", b"pickled")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nbqueue.worker import deaths
+from nbqueue.worker.messages import deaths
 
 
 @pytest.mark.parametrize(

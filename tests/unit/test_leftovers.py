@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nbqueue.store.cell import NotBrought
-from nbqueue.worker import leftovers
+from nbqueue.worker.cells import leftovers
 
 
 @pytest.mark.parametrize("value", [0.93, "text", [1, {"a": (2,)}], {1, 2}, 3 + 4j, b"x" * 99_000])

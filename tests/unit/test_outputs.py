@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbqueue.core.outputs import settle
-from nbqueue.worker.outputs import LIMIT_CHARS, Outputs
+from nbqueue.worker.reporting.outputs import LIMIT_CHARS, Outputs
 
 
 def stream(text, name="stdout"):

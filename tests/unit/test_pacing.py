@@ -1,6 +1,6 @@
 """How often what a running item prints is written."""
 
-from nbqueue.worker.pacing import Pace
+from nbqueue.worker.reporting.pacing import Pace
 
 
 def records(seconds, tick_s=0.1):

@@ -14,7 +14,7 @@ from nbqueue.core.splitting import indices, runs_of
 from nbqueue.store import results
 from nbqueue.store.joblog import JobLog
 from nbqueue.store.signing import Keyring
-from nbqueue.worker.ranges import NO_ITEM, RangeRun
+from nbqueue.worker.reporting.ranges import NO_ITEM, RangeRun
 from tests.unit.builders import KEY, make_outcomes, make_spec
 
 BOOM = Error("ValueError", "boom", "tb")

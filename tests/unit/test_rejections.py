@@ -13,7 +13,7 @@ from nbqueue.store import keys, rejections
 from nbqueue.store.message import Unverified, decode
 from nbqueue.store.signing import SIZE, Keyring
 from nbqueue.store.transport import is_message
-from nbqueue.worker.consuming import is_sound
+from nbqueue.worker.bootsteps.consuming import is_sound
 from tests.unit.builders import KEY
 
 

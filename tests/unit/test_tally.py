@@ -3,7 +3,7 @@
 import os
 import uuid
 
-from nbqueue.worker.tally import Tally
+from nbqueue.worker.process.tally import Tally
 
 
 def test_counts_add_up_and_the_running_item_is_told():

@@ -3,7 +3,7 @@
 import uuid
 
 from nbqueue.core.description import describe, described
-from nbqueue.worker.unwanted import PLACES, Unwanted
+from nbqueue.worker.process.unwanted import PLACES, Unwanted
 
 
 def test_an_item_of_a_message_is_unwanted_and_its_neighbours_are_not():

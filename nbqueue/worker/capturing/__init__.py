@@ -1,0 +1,1 @@
+"""What an item prints, logs, plots or counts, caught while it runs and handed to the reporter."""
