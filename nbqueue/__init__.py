@@ -11,7 +11,7 @@
 
 One sentence holds the whole flow: a *task* is packed and its message published (`client.dispatch`),
 an *executor* in a Celery worker runs its items and commits outcomes to the job's log
-(`worker.executor`, `store.joblog`), and the *follower* brings the log back, folded into states,
+(`worker.executor`, `store.log.joblog`), and the *follower* brings the log back, folded into states,
 futures and frames (`client.follower`, `core.fold`, `client.job`).
 
 Names are imported when they are first used (PEP 562): workers and the embedded cluster's supervisor
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
         UsageError,
         WorkerLost,
     )
-    from nbqueue.store.refs import Ref
+    from nbqueue.store.values.refs import Ref
     from nbqueue.worker.current import current, progress, track
 
 _HOMES = {
@@ -148,7 +148,7 @@ _HOMES = {
         "UsageError",
         "WorkerLost",
     ),
-    "nbqueue.store.refs": ("Ref",),
+    "nbqueue.store.values.refs": ("Ref",),
     "nbqueue.worker.current": ("current", "progress", "track"),
 }
 

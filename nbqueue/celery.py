@@ -12,7 +12,7 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from nbqueue.store import beatsettings
+    from nbqueue.store.schedules import beatsettings
     from nbqueue.worker.app import make_worker_app
     from nbqueue.worker.process.environment import wiring
 

@@ -61,8 +61,8 @@ def beat(options: argparse.Namespace) -> int:
 
 
 def _own(options: argparse.Namespace) -> Celery:
-    from nbqueue.store import broker, routing
-    from nbqueue.store.connection import probe
+    from nbqueue.store.broker import broker, routing
+    from nbqueue.store.connection.connection import probe
     from nbqueue.worker.beat import make_beat_app
     from nbqueue.worker.process.environment import urls
 
@@ -78,8 +78,8 @@ def _project(options: argparse.Namespace) -> Celery:
     from celery.app.utils import find_app
 
     from nbqueue.core.errors import UsageError
-    from nbqueue.store import beatsettings
-    from nbqueue.store.connection import probe
+    from nbqueue.store.connection.connection import probe
+    from nbqueue.store.schedules import beatsettings
     from nbqueue.worker.process.environment import urls
 
     try:

@@ -107,7 +107,7 @@ def _app(broker_url: str) -> Celery:
 
     It speaks by kombu's plain transports: Flower knows them by their names.
     """
-    from nbqueue.store import broker
+    from nbqueue.store.broker import broker
     from nbqueue.worker.bootsteps import remote as remote  # `inspect --list` names its commands too
 
     app = broker.make_app(broker_url)

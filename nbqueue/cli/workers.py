@@ -161,7 +161,7 @@ def multi(options: argparse.Namespace) -> int:
     from celery.bin.multi import MultiTool
 
     if {"start", "restart"} & set(options.rest[:1]):
-        from nbqueue.store.broker import make_app
+        from nbqueue.store.broker.broker import make_app
 
         wiring = wired(options)
         reach(wiring, make_app(wiring.broker_url))
@@ -206,7 +206,8 @@ def reach(wiring: Wiring, app: Celery) -> None:
     Celery would go on trying a broker that is not there, and a worker without a store would find
     out with its first message; whoever typed the command wants to know now.
     """
-    from nbqueue.store import broker, connection
+    from nbqueue.store.broker import broker
+    from nbqueue.store.connection import connection
 
     with connection.translated(wiring.store_url):
         store = connection.connect(wiring.store_url)

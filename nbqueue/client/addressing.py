@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.core.records import Route
-from nbqueue.store import routing
+from nbqueue.store.broker import routing
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client

@@ -19,7 +19,7 @@ from nbqueue.client.options import check_count
 from nbqueue.client.piecewise import Work
 from nbqueue.client.task import Task, task
 from nbqueue.core.errors import UsageError
-from nbqueue.store.pieces import Call, by_group, by_piece, by_row, by_value
+from nbqueue.store.code.pieces import Call, by_group, by_piece, by_row, by_value
 
 Grouped = DataFrameGroupBy | SeriesGroupBy  # type: ignore[type-arg]
 

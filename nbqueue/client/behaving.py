@@ -13,7 +13,7 @@ from typing import Any
 
 from nbqueue.client.options import TaskOptions, Unset
 from nbqueue.core.errors import UsageError
-from nbqueue.store.behaviour import Behaviour
+from nbqueue.store.code.behaviour import Behaviour
 
 _OPTIONS = (
     "max_retries",

@@ -32,11 +32,10 @@ from nbqueue.client.unheard import Unheard
 from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
 from nbqueue.core.redaction import Url, secret, url
-from nbqueue.store import arguments, broker, rejections, routing
-from nbqueue.store.arguments import Arguments, Block
-from nbqueue.store.blobs import Blobs, cache_folder, private_folder
-from nbqueue.store.cache import ResultCache
-from nbqueue.store.connection import (
+from nbqueue.store import rejections
+from nbqueue.store.broker import broker, routing
+from nbqueue.store.code.functions import Functions
+from nbqueue.store.connection.connection import (
     Store,
     clock_offset,
     eviction,
@@ -45,16 +44,19 @@ from nbqueue.store.connection import (
     store_url,
     translated,
 )
-from nbqueue.store.connection import connect as connect_store
-from nbqueue.store.functions import Functions
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.later import Later
+from nbqueue.store.connection.connection import connect as connect_store
+from nbqueue.store.connection.patience import Outage, Patience
+from nbqueue.store.log.joblog import JobLog
+from nbqueue.store.messages.later import Later
+from nbqueue.store.messages.plans import Plans
+from nbqueue.store.messages.sequels import Sequels
+from nbqueue.store.messages.turns import Turns
 from nbqueue.store.nodes import Nodes
-from nbqueue.store.patience import Outage, Patience
-from nbqueue.store.plans import Plans
-from nbqueue.store.sequels import Sequels
 from nbqueue.store.signing import Keyring
-from nbqueue.store.turns import Turns
+from nbqueue.store.values import arguments
+from nbqueue.store.values.arguments import Arguments, Block
+from nbqueue.store.values.blobs import Blobs, cache_folder, private_folder
+from nbqueue.store.values.cache import ResultCache
 from nbqueue.store.wiring import own
 
 if TYPE_CHECKING:

@@ -18,12 +18,13 @@ from typing import Any, Final
 
 from nbqueue.client import unsent
 from nbqueue.core.settings import KEEP_EXTRA_S
-from nbqueue.store import functions, localmodules
-from nbqueue.store.behaviour import Behaviour
-from nbqueue.store.cell import Cell
-from nbqueue.store.functions import Functions
-from nbqueue.store.packing import BlobStore
-from nbqueue.store.refs import Ref
+from nbqueue.store.code import functions
+from nbqueue.store.code.behaviour import Behaviour
+from nbqueue.store.code.cell import Cell
+from nbqueue.store.code.functions import Functions
+from nbqueue.store.values import localmodules
+from nbqueue.store.values.packing import BlobStore
+from nbqueue.store.values.refs import Ref
 
 _IMMUTABLE = frozenset(
     {

@@ -15,7 +15,7 @@ from typing import Any
 
 from nbqueue.client.piecewise import Work
 from nbqueue.core.errors import UsageError
-from nbqueue.store.pieces import by_element, by_frame, by_piece, by_tuple
+from nbqueue.store.code.pieces import by_element, by_frame, by_piece, by_tuple
 
 
 def is_one(data: Any) -> bool:

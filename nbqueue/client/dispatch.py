@@ -26,11 +26,12 @@ from nbqueue.client.saying import say
 from nbqueue.core.errors import InfrastructureError
 from nbqueue.core.records import JobSpec, Limits
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
-from nbqueue.store import arguments, bounds, patience
-from nbqueue.store.broker import Unconfirmed
-from nbqueue.store.functions import PYTHON
-from nbqueue.store.message import Message
-from nbqueue.store.packing import BlobStore
+from nbqueue.store.broker.broker import Unconfirmed
+from nbqueue.store.broker.message import Message
+from nbqueue.store.code.functions import PYTHON
+from nbqueue.store.connection import patience
+from nbqueue.store.values import arguments, bounds
+from nbqueue.store.values.packing import BlobStore
 
 _PROBE = 32
 """Items that are packed first to see how large items are."""

@@ -24,7 +24,7 @@ from nbqueue.client.options import TaskOptions, check_count
 from nbqueue.client.reaching import processes
 from nbqueue.client.task import AnyTask, Task
 from nbqueue.core.errors import UsageError
-from nbqueue.store.callables import Initialized
+from nbqueue.store.code.callables import Initialized
 
 T = TypeVar("T")
 

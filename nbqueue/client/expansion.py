@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from nbqueue.store.arguments import Block
+from nbqueue.store.values.arguments import Block
 
 _NAMES = frozenset({str})
 

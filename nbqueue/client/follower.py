@@ -20,9 +20,10 @@ import redis
 
 from nbqueue.client.bell import Bell, Ring
 from nbqueue.core.records import Record
-from nbqueue.store import keys, patience, refusals
-from nbqueue.store.joblog import REFUSED, JobLog, Opening
-from nbqueue.store.patience import Outage
+from nbqueue.store import keys
+from nbqueue.store.connection import patience, refusals
+from nbqueue.store.connection.patience import Outage
+from nbqueue.store.log.joblog import REFUSED, JobLog, Opening
 
 log = logging.getLogger("nbqueue.client")
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.client.remote.survey import Queue, Running, Worker
 from nbqueue.core import states
-from nbqueue.store.catalogue import Summary
-from nbqueue.store.runs import EXPIRED, SKIPPED, Run
+from nbqueue.store.log.catalogue import Summary
+from nbqueue.store.schedules.runs import EXPIRED, SKIPPED, Run
 
 if TYPE_CHECKING:
     import numpy as np

@@ -30,9 +30,9 @@ from nbqueue.core.plan import block_number
 from nbqueue.core.records import Cancelled, Error, Finished, JobSpec, Record
 from nbqueue.core.settings import POLL_S
 from nbqueue.core.splitting import Range, runs_of
-from nbqueue.store import patience
-from nbqueue.store.arguments import Block
-from nbqueue.store.functions import Kind
+from nbqueue.store.code.functions import Kind
+from nbqueue.store.connection import patience
+from nbqueue.store.values.arguments import Block
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client

@@ -19,7 +19,7 @@ from nbqueue.core.records import (
     Started,
 )
 from nbqueue.core.splitting import runs_of
-from nbqueue.store.joblog import JobLog
+from nbqueue.store.log.joblog import JobLog
 
 _SAID_CHARS = 80
 """How much of an output is shown in a line."""

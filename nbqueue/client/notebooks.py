@@ -12,7 +12,7 @@ from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions
 from nbqueue.client.task import AnyTask, Task
 from nbqueue.core.errors import UsageError
-from nbqueue.store.notebooks import Notebook
+from nbqueue.store.code.notebooks import Notebook
 
 
 def run_notebook(

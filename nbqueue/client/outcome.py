@@ -23,8 +23,8 @@ from nbqueue.core.errors import (
 )
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Error
-from nbqueue.store.packing import BlobStore, unpack
-from nbqueue.store.results import Column
+from nbqueue.store.values.packing import BlobStore, unpack
+from nbqueue.store.values.results import Column
 
 _COLUMNS, _COLUMN_BYTES = 8, 8_000_000
 """Batches whose results are kept unpickled, one for each that is read side by side; of large ones

@@ -21,8 +21,8 @@ from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions
 from nbqueue.client.reaching import processes, put
 from nbqueue.client.task import Task
-from nbqueue.store.callables import run_batch
-from nbqueue.store.refs import Ref
+from nbqueue.store.code.callables import run_batch
+from nbqueue.store.values.refs import Ref
 
 _DEFAULT_PRE_DISPATCH = "2*n_jobs"
 """joblib's, and scikit-learn's."""

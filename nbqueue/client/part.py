@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Error
-from nbqueue.store.arguments import Block
+from nbqueue.store.values.arguments import Block
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live

@@ -15,7 +15,7 @@ import numpy as np
 
 from nbqueue.client.reaching import processes
 from nbqueue.client.task import AnyTask, Task
-from nbqueue.store.pieces import Applied, Call
+from nbqueue.store.code.pieces import Applied, Call
 
 _PIECES_A_PROCESS = 8
 """More: each piece costs a message and a copy of its column names; fewer: the last ones to end are

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbqueue.client.saying import advise, say
 from nbqueue.core import states
 from nbqueue.core.errors import UsageError
-from nbqueue.store.cell import NotBrought, Unnamed
+from nbqueue.store.code.cell import NotBrought, Unnamed
 
 if TYPE_CHECKING:
     from nbqueue.client.job import Errors, Job

@@ -11,8 +11,8 @@ from nbqueue.client.projects import project
 from nbqueue.client.remote.commands import Control
 from nbqueue.client.schedules.schedule import Schedule
 from nbqueue.client.schedules.schedule import find as find_schedule
-from nbqueue.store import refs
-from nbqueue.store.refs import Ref
+from nbqueue.store.values import refs
+from nbqueue.store.values.refs import Ref
 
 if TYPE_CHECKING:
     import pandas as pd

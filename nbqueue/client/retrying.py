@@ -15,7 +15,7 @@ from nbqueue.core import states
 from nbqueue.core.errors import InfrastructureError, UsageError
 from nbqueue.core.records import MOST_ROUNDS, Retried
 from nbqueue.core.splitting import runs_of
-from nbqueue.store.message import Message
+from nbqueue.store.broker.message import Message
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live

@@ -18,9 +18,9 @@ from nbqueue.client.schedules.schedule import Schedule
 from nbqueue.client.schedules.terms import Terms
 from nbqueue.client.schedules.timed import MakeRule, Timed
 from nbqueue.core.errors import UsageError
-from nbqueue.store import bounds
-from nbqueue.store.behaviour import Behaviour
-from nbqueue.store.identity import identity
+from nbqueue.store.code.behaviour import Behaviour
+from nbqueue.store.values import bounds
+from nbqueue.store.values.identity import identity
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from nbqueue.client.saying import say
 from nbqueue.core.errors import BrokerUnreachable, InfrastructureError, StoreRefused
 from nbqueue.core.records import JobSpec
-from nbqueue.store.broker import Unconfirmed
-from nbqueue.store.joblog import JobLog
+from nbqueue.store.broker.broker import Unconfirmed
+from nbqueue.store.log.joblog import JobLog
 
 
 @contextmanager

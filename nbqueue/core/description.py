@@ -2,8 +2,8 @@
 
     grid[10:20] of job 5f0c...
 
-What a message really holds is opaque there (`store.message`). This is for people, and for finding
-the messages of a job; whoever reads it trusts it with nothing.
+What a message really holds is opaque there (`store.broker.message`). This is for people, and for
+finding the messages of a job; whoever reads it trusts it with nothing.
 """
 
 from __future__ import annotations

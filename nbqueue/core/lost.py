@@ -3,7 +3,8 @@
 On Redis a worker takes a message out of its queue with one command and notes with the next that
 it holds it. If it dies in between, or if what Redis sent it never arrived (its connection was cut
 while it waited, or a process that it had forked keeps its connection open), the message is
-nowhere. That is found out from outside, by looking where messages can be (`store.lookout`):
+nowhere. That is found out from outside, by looking where messages can be
+(`store.messages.lookout`):
 
 - *in the queue*. A short queue is seen whole. Of a long one only the oldest messages are: those are
   taken first, so a job whose latest sign of life is older than the job of the oldest message there

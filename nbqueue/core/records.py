@@ -114,7 +114,7 @@ class JobSpec:
     after: tuple[str, ...] = ()
     """Ids of the jobs that must succeed before this one begins."""
     cache: str = ""
-    """Digest of the function (`store.identity`) when results may come from the cache."""
+    """Digest of the function (`store.values.identity`) when results may come from the cache."""
     ignore_result: bool = False
     """What items return is not kept."""
     track_started: bool = False
@@ -185,7 +185,7 @@ class Outcomes:
     memory_mb: float
     """Peak resident memory of the worker process when the batch was written."""
     results: bytes
-    """Pickled results (`store.packing`); unpickled only on demand and after verification."""
+    """Pickled results (`store.values.packing`); unpickled only on demand and after verification."""
     errors: tuple[Error, ...] = ()
     error_of: tuple[tuple[int, int], ...] = ()
     """(item, index into ``errors``) of the items that failed; empty when one error is all's."""

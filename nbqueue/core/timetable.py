@@ -1,12 +1,12 @@
 """Timetables: when a schedule runs next, from when it ran last.
 
-Pure: the clock is an argument, and times are seconds since the epoch. `store.beat` hands a
-timetable to Celery's beat, and `client.timing` makes one of what a person writes.
+Pure: the clock is an argument, and times are seconds since the epoch. `store.schedules.beat` hands
+a timetable to Celery's beat, and `client.timing` makes one of what a person writes.
 
     rule      `Every`   each so many seconds, counted from an anchor: it does not drift
               `Cron`    minutes of the clock on a wall, in a time zone
               `Times`   these moments
-              `Solar`   when the sun rises, sets and so on at a place   (`store.sun` knows when)
+              `Solar`   when the sun rises, sets and so on at a place   (`store.schedules.sun`)
     bounds    none before ``start``, none after ``end``, at most ``max_runs``
 
 A run that could not be sent in time (beat was down) is sent once, late, however many were missed;
@@ -185,7 +185,7 @@ def _unknown(event: str, lat: float, lon: float, t: float) -> float:
 
 
 sun: Callable[[str, float, float, float], float] = _unknown
-"""Says when an event comes next; set by `store.sun`, which needs a library."""
+"""Says when an event comes next; set by `store.schedules.sun`, which needs a library."""
 
 Rule = Every | Cron | Times | Solar
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from nbqueue.notebook import shelltext
 from nbqueue.notebook.walk import walk
-from nbqueue.store.functions import imports
+from nbqueue.store.code.functions import imports
 
 
 @dataclass(frozen=True)

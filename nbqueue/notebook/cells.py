@@ -22,8 +22,8 @@ from nbqueue.client.options import TaskOptions
 from nbqueue.core.errors import UsageError
 from nbqueue.notebook.analysis import Analysis
 from nbqueue.notebook.parsing import Enqueue, Sweep
-from nbqueue.store.cell import VALUE, Cell
-from nbqueue.store.identity import identity
+from nbqueue.store.code.cell import VALUE, Cell
+from nbqueue.store.values.identity import identity
 
 _EVERYWHERE = frozenset(
     {*dir(builtins), "get_ipython", "display", "exit", "quit", "In", "Out", "__file__"}

@@ -11,7 +11,7 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING
 
-from nbqueue.store.broker import DEFAULT_QUEUE
+from nbqueue.store.broker.broker import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client

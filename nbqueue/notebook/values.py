@@ -13,9 +13,9 @@ from typing import Any
 
 from nbqueue.client import expansion
 from nbqueue.notebook.brief import brief, cut
-from nbqueue.store import arguments
-from nbqueue.store.arguments import Block
-from nbqueue.store.results import Column
+from nbqueue.store.values import arguments
+from nbqueue.store.values.arguments import Block
+from nbqueue.store.values.results import Column
 
 
 class _NoBlobs:

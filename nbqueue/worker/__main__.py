@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from celery import Celery
 
+from nbqueue.store.broker.transport import restore_all
 from nbqueue.store.signing import Keyring
-from nbqueue.store.transport import restore_all
 from nbqueue.store.wiring import Wiring
 from nbqueue.worker.app import make_worker_app
 

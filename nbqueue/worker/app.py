@@ -18,9 +18,10 @@ from celery.signals import worker_process_init, worker_shutdown
 
 from nbqueue.core.errors import BrokerUnreachable, NbqueueError
 from nbqueue.core.redaction import redact
-from nbqueue.store import broker, patience
-from nbqueue.store.message import RANGE_TASK
-from nbqueue.store.schedules import SCHEDULED_TASK
+from nbqueue.store.broker import broker
+from nbqueue.store.broker.message import RANGE_TASK
+from nbqueue.store.connection import patience
+from nbqueue.store.schedules.schedules import SCHEDULED_TASK
 from nbqueue.store.wiring import Wiring
 from nbqueue.worker import executor
 from nbqueue.worker.bootsteps import health as health

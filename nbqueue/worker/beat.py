@@ -28,8 +28,9 @@ from redbeat.schedulers import (
     get_redis,
 )
 
-from nbqueue.store import beat, beatsettings, broker, runs, schedules
-from nbqueue.store.connection import connect
+from nbqueue.store.broker import broker
+from nbqueue.store.connection.connection import connect
+from nbqueue.store.schedules import beat, beatsettings, runs, schedules
 
 log = logging.getLogger("nbqueue.beat")
 
@@ -41,7 +42,7 @@ _AWAY_S = 1.0
 
 
 class BeatScheduler(RedBeatScheduler):
-    """RedBeat's scheduler for `store.beat`'s entries."""
+    """RedBeat's scheduler for `store.schedules.beat`'s entries."""
 
     Entry = beat.Entry
     lock: Any

@@ -19,10 +19,10 @@ from celery._state import get_current_task, pop_current_task, push_current_task
 from celery.app.task import Context
 
 from nbqueue.core.records import Progressed
-from nbqueue.store.arguments import Call
-from nbqueue.store.behaviour import Here, ItemTask, PlainTask
-from nbqueue.store.message import Message
-from nbqueue.store.retries import Again
+from nbqueue.store.broker.message import Message
+from nbqueue.store.code.behaviour import Here, ItemTask, PlainTask
+from nbqueue.store.code.retries import Again
+from nbqueue.store.values.arguments import Call
 from nbqueue.worker.reporting.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporting.reporter import Counter, Reporter
 

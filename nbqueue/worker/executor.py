@@ -27,8 +27,9 @@ from nbqueue.core.description import described
 from nbqueue.core.errors import BrokerUnreachable, InfrastructureError, NbqueueError, WorkerLost
 from nbqueue.core.records import NO_LIMITS, Error
 from nbqueue.core.splitting import Range, indices, runs_of
-from nbqueue.store import keys, patience, refusals
-from nbqueue.store.message import Message, Unverified, decode
+from nbqueue.store import keys
+from nbqueue.store.broker.message import Message, Unverified, decode
+from nbqueue.store.connection import patience, refusals
 from nbqueue.worker import current
 from nbqueue.worker.bootsteps.leaving import is_end_of_process
 from nbqueue.worker.calling import asking, interrupts, signalling, surroundings

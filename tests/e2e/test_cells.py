@@ -11,8 +11,8 @@ from nbqueue.client import client as clients
 from nbqueue.client import dispatch
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.options import TaskOptions
-from nbqueue.store import functions
-from nbqueue.store.cell import Cell, NotBrought
+from nbqueue.store.code import functions
+from nbqueue.store.code.cell import Cell, NotBrought
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -405,7 +405,7 @@ def test_functions_of_the_notebook_see_what_the_cell_assigns(notebook):
 from nbqueue.client import client as clients, dispatch
 from nbqueue.client.options import TaskOptions
 from nbqueue.store import functions
-from nbqueue.store.cell import Cell
+from nbqueue.store.code.cell import Cell
 level = 1
 calls = []
 def show():

@@ -8,8 +8,8 @@ import pytest
 
 import nbqueue as nq
 from nbqueue.core.errors import InfrastructureError
-from nbqueue.store import blobs
 from nbqueue.store.signing import Keyring
+from nbqueue.store.values import blobs
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 import nbqueue as nq
-from nbqueue.store import holding
+from nbqueue.store.broker import holding
 
 pytestmark = pytest.mark.timeout(120)
 

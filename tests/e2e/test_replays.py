@@ -10,8 +10,8 @@ import redis
 import nbqueue as nq
 from nbqueue.core.errors import BadSignature
 from nbqueue.store import keys, rejections, signing
-from nbqueue.store.arguments import pack_call
-from nbqueue.store.message import Message, decode
+from nbqueue.store.broker.message import Message, decode
+from nbqueue.store.values.arguments import pack_call
 from nbqueue.worker.executor import _OLD_S
 from tests.e2e.conftest import _until
 

@@ -6,7 +6,8 @@ import pytest
 from kombu import Consumer, Queue
 
 import nbqueue as nq
-from nbqueue.store import broker, signing
+from nbqueue.store import signing
+from nbqueue.store.broker import broker
 
 KEY = signing.generate()
 

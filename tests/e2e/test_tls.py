@@ -17,7 +17,8 @@ import trustme
 
 import nbqueue as nq
 from nbqueue.core.errors import BrokerUnreachable, UsageError
-from nbqueue.store import signing, tls
+from nbqueue.store import signing
+from nbqueue.store.connection import tls
 from tests.e2e.conftest import ROOT, _until
 from tests.e2e.rabbit_node import free_port
 

@@ -11,7 +11,8 @@ import pytest
 
 import nbqueue as nq
 from nbqueue import cli
-from nbqueue.store import peeking, signing
+from nbqueue.store import signing
+from nbqueue.store.messages import peeking
 from tests.e2e.servers import RedisServer
 
 KEY = signing.generate()

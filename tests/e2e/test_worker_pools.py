@@ -9,8 +9,9 @@ import nbqueue as nq
 from nbqueue.client import dispatch
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.options import TaskOptions
-from nbqueue.store import functions, signing
-from nbqueue.store.cell import Cell
+from nbqueue.store import signing
+from nbqueue.store.code import functions
+from nbqueue.store.code.cell import Cell
 
 KEY = signing.generate()
 

@@ -24,7 +24,8 @@ import redis
 
 import nbqueue as nq
 from nbqueue.core.errors import BadSignature, Expired, NbqueueError
-from nbqueue.store import keys, message, rejections, signing
+from nbqueue.store import keys, rejections, signing
+from nbqueue.store.broker import message
 from nbqueue.store.signing import Keyring
 from tests.e2e.conftest import Servers, _until
 from tests.faults import mutations

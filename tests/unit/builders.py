@@ -9,7 +9,7 @@ from nbqueue.core import states
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Error, JobSpec, Outcomes
 from nbqueue.core.splitting import count
-from nbqueue.store import results
+from nbqueue.store.values import results
 
 KEY = "a key that is only good for tests"
 

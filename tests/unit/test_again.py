@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from nbqueue.core.records import Error
 from nbqueue.core.splitting import runs_of
-from nbqueue.store import message as messages
-from nbqueue.store.joblog import Opening
-from nbqueue.store.message import Attempt, Message
+from nbqueue.store.broker import message as messages
+from nbqueue.store.broker.message import Attempt, Message
+from nbqueue.store.log.joblog import Opening
 from nbqueue.store.signing import Keyring
 from nbqueue.worker.reporting.again import PutOff, later, parts
 from tests.unit.builders import KEY, make_spec

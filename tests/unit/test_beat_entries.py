@@ -8,7 +8,7 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from nbqueue.core.timetable import Every, Times, Timetable
-from nbqueue.store import beat, beatsettings
+from nbqueue.store.schedules import beat, beatsettings
 from nbqueue.worker.beat import BeatScheduler
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)

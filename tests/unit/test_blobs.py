@@ -9,9 +9,9 @@ import pytest
 
 from nbqueue.core.errors import BadSignature, Expired, InfrastructureError
 from nbqueue.store import keys
-from nbqueue.store.blobs import Blobs, cache_folder, private_folder
-from nbqueue.store.packing import pack, unpack
 from nbqueue.store.signing import Keyring
+from nbqueue.store.values.blobs import Blobs, cache_folder, private_folder
+from nbqueue.store.values.packing import pack, unpack
 from tests.unit.builders import KEY
 
 BIG = bytes(range(256)) * 5000
@@ -37,7 +37,7 @@ def test_equal_bytes_are_one_file(here, tmp_path):
 
 
 def test_bytes_travel_through_the_store_to_another_machine(make_remote, store, monkeypatch):
-    monkeypatch.setattr("nbqueue.store.blobs._CHUNK", 300_000)
+    monkeypatch.setattr("nbqueue.store.values.blobs._CHUNK", 300_000)
     one, other = make_remote(), make_remote()
     address = one.put(BIG)
     assert store.llen(keys.blob(address)) == 5

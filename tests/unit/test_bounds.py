@@ -6,7 +6,7 @@ import pytest
 from celery.utils.functional import regen
 
 from nbqueue.core.errors import JobTooLarge, UsageError
-from nbqueue.store.bounds import Bounds, check_ahead, within
+from nbqueue.store.values.bounds import Bounds, check_ahead, within
 
 
 @pytest.fixture

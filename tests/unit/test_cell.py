@@ -4,9 +4,9 @@ import cloudpickle
 import pytest
 
 from nbqueue.core.errors import FunctionNotLoadable
-from nbqueue.store import cell as cells
-from nbqueue.store import functions
-from nbqueue.store.cell import Cell
+from nbqueue.store.code import cell as cells
+from nbqueue.store.code import functions
+from nbqueue.store.code.cell import Cell
 from tests.unit.builders import DictBlobs
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbqueue.client.code import CodeCache, _same, fingerprint
-from nbqueue.store import functions
+from nbqueue.store.code import functions
 from tests.unit.builders import DictBlobs
 
 

@@ -7,8 +7,8 @@ import pytest
 from nbqueue.client.follower import NOTHING_READ, Follower
 from nbqueue.core.fold import JobState
 from nbqueue.store import keys
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.patience import Outage
+from nbqueue.store.connection.patience import Outage
+from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, make_outcomes, make_spec
 

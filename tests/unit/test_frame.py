@@ -19,9 +19,9 @@ from nbqueue.core import states
 from nbqueue.core.errors import Expired
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Cancelled, Progressed, Rejected, Retried, Started
-from nbqueue.store import arguments, results
-from nbqueue.store.catalogue import Summary
-from nbqueue.store.packing import ATOMS, pack
+from nbqueue.store.log.catalogue import Summary
+from nbqueue.store.values import arguments, results
+from nbqueue.store.values.packing import ATOMS, pack
 from tests.unit.builders import DictBlobs, make_outcomes, make_spec
 
 TEXT = pd.Series([""]).dtype  # object before pandas 3, str since

@@ -21,9 +21,11 @@ import pytest
 
 import nbqueue
 from nbqueue.core.errors import BadSignature, Expired, FunctionNotLoadable, NotPicklable
-from nbqueue.store import functions, keys, localmodules
-from nbqueue.store.functions import Functions, dump, imports, load
+from nbqueue.store import keys
+from nbqueue.store.code import functions
+from nbqueue.store.code.functions import Functions, dump, imports, load
 from nbqueue.store.signing import Keyring
+from nbqueue.store.values import localmodules
 from tests.unit.builders import KEY, DictBlobs
 
 
@@ -67,7 +69,7 @@ def notebook(monkeypatch):
 WORKER = """
 import sys
 from tests.unit.builders import DictBlobs
-from nbqueue.store.functions import load
+from nbqueue.store.code.functions import load
 blobs = DictBlobs()
 with open(sys.argv[1], "rb") as file:
     stored = file.read()

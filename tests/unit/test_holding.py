@@ -7,7 +7,7 @@ import kombu
 import pytest
 import redis
 
-from nbqueue.store import holding, transport
+from nbqueue.store.broker import holding, transport
 
 T0 = 1_000_000.0
 LEASE_S = 3.0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbqueue.core.errors import NotPicklable
-from nbqueue.store.identity import identity
+from nbqueue.store.values.identity import identity
 
 SOURCE = """
 import dataclasses, enum
@@ -51,7 +51,7 @@ def test_an_edit_counts_wherever_it_is(old, new):
 def test_another_process_comes_to_the_same():
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from nbqueue.store.identity import identity\n"
+        "from nbqueue.store.values.identity import identity\n"
         + SOURCE
         + "\nprint(identity((f, [1, 'a'])))"
     )

@@ -23,8 +23,8 @@ from nbqueue.notebook.clipboard import tab_separated
 from nbqueue.notebook.feed import Feed, Pace
 from nbqueue.notebook.job_widget import JobView
 from nbqueue.notebook.table import Query, Table
-from nbqueue.store import arguments, results
-from nbqueue.store.packing import pack
+from nbqueue.store.values import arguments, results
+from nbqueue.store.values.packing import pack
 from tests.unit.builders import DictBlobs, FakeLive, make_outcomes, make_state
 
 

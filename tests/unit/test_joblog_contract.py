@@ -20,10 +20,11 @@ from nbqueue.core.records import (
     Started,
 )
 from nbqueue.core.splitting import indices
-from nbqueue.store import arguments, keys, results
-from nbqueue.store.arguments import Arguments
-from nbqueue.store.joblog import JobLog
+from nbqueue.store import keys
+from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.signing import Keyring
+from nbqueue.store.values import arguments, results
+from nbqueue.store.values.arguments import Arguments
 from tests.unit.builders import KEY, DictBlobs, make_outcomes, make_spec
 
 

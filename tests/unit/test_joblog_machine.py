@@ -20,7 +20,7 @@ from nbqueue.core.records import (
 )
 from nbqueue.core.splitting import indices, runs_of, undone
 from nbqueue.store import keys
-from nbqueue.store.joblog import JobLog
+from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, make_outcomes, make_spec
 

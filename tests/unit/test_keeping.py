@@ -2,10 +2,11 @@
 
 import pytest
 
-from nbqueue.store import keeping, keys
-from nbqueue.store.arguments import Arguments
-from nbqueue.store.joblog import JobLog
+from nbqueue.store import keys
+from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.signing import Keyring
+from nbqueue.store.values import keeping
+from nbqueue.store.values.arguments import Arguments
 from tests.unit.builders import KEY, make_spec
 
 DAY_S = 24 * 3600

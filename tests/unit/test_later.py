@@ -5,9 +5,9 @@ import pytest
 from nbqueue.core.errors import BrokerUnreachable, UsageError
 from nbqueue.core.records import Rejected, Route
 from nbqueue.store import keys
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.later import Later
-from nbqueue.store.message import Message
+from nbqueue.store.broker.message import Message
+from nbqueue.store.log.joblog import JobLog
+from nbqueue.store.messages.later import Later
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, make_spec
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from nbqueue.store.cell import NotBrought
+from nbqueue.store.code.cell import NotBrought
 from nbqueue.worker.cells import leftovers
 
 

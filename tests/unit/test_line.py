@@ -5,7 +5,7 @@ import threading
 import pytest
 import redis
 
-from nbqueue.store.line import Line
+from nbqueue.store.connection.line import Line
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from nbqueue.client.live_frame import LiveFrame
 from nbqueue.client.outcome import Outcomes as Reader
 from nbqueue.core.records import Cancelled, Rejected, Retried, Started
 from nbqueue.notebook import bundles
-from nbqueue.store import arguments
+from nbqueue.store.values import arguments
 from tests.unit.builders import DictBlobs, make_outcomes, make_state
 
 

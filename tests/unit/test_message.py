@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.message import Message, Unverified, decode, encode
+from nbqueue.store.broker.message import Message, Unverified, decode, encode
+from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import make_spec
 

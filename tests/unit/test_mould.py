@@ -7,9 +7,9 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbqueue.store.broker import Address, Publisher, make_app
-from nbqueue.store.message import Message
-from nbqueue.store.mould import Words
+from nbqueue.store.broker.broker import Address, Publisher, make_app
+from nbqueue.store.broker.message import Message
+from nbqueue.store.broker.mould import Words
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, make_spec
 from tests.unit.test_message import make_message

@@ -8,7 +8,7 @@ import pytest
 import nbqueue as nq
 from nbqueue.client.options import TaskOptions, check_count, rate_per_s
 from nbqueue.core.errors import UsageError
-from nbqueue.store.connection import redact, store_url
+from nbqueue.store.connection.connection import redact, store_url
 
 
 @pytest.mark.parametrize("size", [1, 10**9, np.int64(5), np.uint8(3)])

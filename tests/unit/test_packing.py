@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 import nbqueue
 from nbqueue.core.errors import BadSignature, InfrastructureError, NotPicklable
 from nbqueue.core.settings import BLOB_BYTES
-from nbqueue.store import arguments, results
-from nbqueue.store.arguments import Arguments, pack_call, pack_columns, pack_rows
-from nbqueue.store.blobs import Blobs
-from nbqueue.store.packing import pack, pack_native, unpack
-from nbqueue.store.results import NO_RESULT, Column, Packed
 from nbqueue.store.signing import Keyring
+from nbqueue.store.values import arguments, results
+from nbqueue.store.values.arguments import Arguments, pack_call, pack_columns, pack_rows
+from nbqueue.store.values.blobs import Blobs
+from nbqueue.store.values.packing import pack, pack_native, unpack
+from nbqueue.store.values.results import NO_RESULT, Column, Packed
 from tests.unit.builders import KEY, DictBlobs
 
 

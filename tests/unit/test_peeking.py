@@ -3,9 +3,11 @@
 import pytest
 
 from nbqueue.core.records import Limits
-from nbqueue.store import keys, message, peeking
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.message import Attempt, Message
+from nbqueue.store import keys
+from nbqueue.store.broker import message
+from nbqueue.store.broker.message import Attempt, Message
+from nbqueue.store.log.joblog import JobLog
+from nbqueue.store.messages import peeking
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, make_spec
 

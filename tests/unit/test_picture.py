@@ -11,8 +11,8 @@ from nbqueue.core import states
 from nbqueue.core.records import Cancelled, Error, Output, Progressed, Rejected, Retried, Started
 from nbqueue.notebook import brief, picture, taking
 from nbqueue.notebook.picture import FEW_FAILED, SOME_FAILED
-from nbqueue.store import arguments, results
-from nbqueue.store.packing import pack
+from nbqueue.store.values import arguments, results
+from nbqueue.store.values.packing import pack
 from tests.unit.builders import DictBlobs, make_live, make_outcomes, make_state
 
 S, F, P, R = states.SUCCESS_CODE, states.FAILURE_CODE, states.PENDING_CODE, states.REVOKED_CODE

@@ -14,9 +14,9 @@ from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread, from_plai
 from nbqueue.core.records import Cancelled, Expanded, Planned, Retried, Stage
 from nbqueue.core.splitting import runs_of
 from nbqueue.store import keys
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.message import Message, decode, encode
-from nbqueue.store.plans import Plans
+from nbqueue.store.broker.message import Message, decode, encode
+from nbqueue.store.log.joblog import JobLog
+from nbqueue.store.messages.plans import Plans
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, DictBlobs, make_outcomes, make_spec
 

@@ -3,8 +3,8 @@
 import pytest
 
 from nbqueue.store import keys
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.pruning import Pruner
+from nbqueue.store.log.joblog import JobLog
+from nbqueue.store.log.pruning import Pruner
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, make_spec
 

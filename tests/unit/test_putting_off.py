@@ -8,7 +8,7 @@ from nbqueue.core import states
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Cancelled, Error, Retried, Retrying
 from nbqueue.store import keys
-from nbqueue.store.joblog import JobLog
+from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, make_outcomes, make_spec
 

@@ -11,9 +11,9 @@ from nbqueue.core import splitting, states
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Cancelled, Error, Retried
 from nbqueue.core.splitting import indices, runs_of
-from nbqueue.store import results
-from nbqueue.store.joblog import JobLog
+from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.signing import Keyring
+from nbqueue.store.values import results
 from nbqueue.worker.reporting.ranges import NO_ITEM, RangeRun
 from tests.unit.builders import KEY, make_outcomes, make_spec
 

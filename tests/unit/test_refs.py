@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from nbqueue.core.errors import NotPicklable, UsageError
-from nbqueue.store import functions
-from nbqueue.store.arguments import pack_call, pack_columns, pack_rows, read
-from nbqueue.store.packing import pack, unpack
-from nbqueue.store.refs import put
+from nbqueue.store.code import functions
+from nbqueue.store.values.arguments import pack_call, pack_columns, pack_rows, read
+from nbqueue.store.values.packing import pack, unpack
+from nbqueue.store.values.refs import put
 from tests.unit.builders import DictBlobs
 
 

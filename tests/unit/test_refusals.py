@@ -8,8 +8,8 @@ import redis
 from redis import exceptions
 
 import nbqueue as nq
-from nbqueue.store import connection, patience, refusals
-from nbqueue.store.patience import Outage, Patience
+from nbqueue.store.connection import connection, patience, refusals
+from nbqueue.store.connection.patience import Outage, Patience
 
 WHERE = "redis://:***@host/0"
 OOM = exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")

@@ -10,9 +10,9 @@ import redis
 from nbqueue.client.doctor import judging
 from nbqueue.core.description import described, found_in
 from nbqueue.store import keys, rejections
-from nbqueue.store.message import Unverified, decode
+from nbqueue.store.broker.message import Unverified, decode
+from nbqueue.store.broker.transport import is_message
 from nbqueue.store.signing import SIZE, Keyring
-from nbqueue.store.transport import is_message
 from nbqueue.worker.bootsteps.consuming import is_sound
 from tests.unit.builders import KEY
 

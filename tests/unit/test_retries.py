@@ -8,7 +8,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbqueue.store.retries import Again, Policy, after_error, asked, due
+from nbqueue.store.code.retries import Again, Policy, after_error, asked, due
 
 NOW = 1_800_000_000.0
 

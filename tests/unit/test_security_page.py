@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nbqueue.store import tls
+from nbqueue.store.connection import tls
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "notebooks" / "security.md").read_text()

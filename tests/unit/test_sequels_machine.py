@@ -10,10 +10,10 @@ from nbqueue.core.errors import Expired, UnknownJob
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Cancelled, Retried
 from nbqueue.store import keys
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.message import Message, encode
-from nbqueue.store.plans import Plans
-from nbqueue.store.sequels import Sequels
+from nbqueue.store.broker.message import Message, encode
+from nbqueue.store.log.joblog import JobLog
+from nbqueue.store.messages.plans import Plans
+from nbqueue.store.messages.sequels import Sequels
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, DictBlobs, make_outcomes, make_spec
 

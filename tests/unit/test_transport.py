@@ -4,7 +4,7 @@ import pytest
 import redis
 from kombu import Connection, Queue
 
-from nbqueue.store import transport
+from nbqueue.store.broker import transport
 
 
 @pytest.fixture

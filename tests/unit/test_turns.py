@@ -3,7 +3,7 @@
 import pytest
 
 from nbqueue.store import keys
-from nbqueue.store.turns import LEASE_S, Turns
+from nbqueue.store.messages.turns import LEASE_S, Turns
 
 T0 = 1_000_000.0
 

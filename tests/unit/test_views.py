@@ -18,8 +18,8 @@ from nbqueue.core.records import Error, Output, Progressed, Started
 from nbqueue.notebook import picture, taking
 from nbqueue.notebook.picture import Grid
 from nbqueue.notebook.views import ansi, frame, html, outputs, palette, png, text, words
-from nbqueue.store import arguments, results
-from nbqueue.store.packing import pack
+from nbqueue.store.values import arguments, results
+from nbqueue.store.values.packing import pack
 from tests.unit.builders import DictBlobs, make_live, make_outcomes, make_state
 
 TAGS = set(

@@ -13,7 +13,7 @@ from nbqueue.core.history import Event
 from nbqueue.core.records import Started
 from nbqueue.notebook.register import register
 from nbqueue.notebook.views import why as views
-from nbqueue.store.peeking import Meta, Spot, TaskLimits
+from nbqueue.store.messages.peeking import Meta, Spot, TaskLimits
 
 
 def running(job="load", start=0, stop=1, item=None, for_s=2.0, job_id="other", message_id="m1"):

@@ -19,7 +19,7 @@ from nbqueue.client.schedules.schedule import Schedule
 from nbqueue.client.schedules.terms import Terms
 from nbqueue.client.schedules.timed import MakeRule
 from nbqueue.core.plan import One, Other
-from nbqueue.store.schedules import Definition
+from nbqueue.store.schedules.schedules import Definition
 
 
 def start(

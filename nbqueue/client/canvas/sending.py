@@ -2,7 +2,7 @@
 
 The plan is the acceptance: it goes to the store in one step, together with the job, after all
 arguments and functions are there. From then on the workflow needs no client: whoever ends a stage
-sends those that waited for it (`store.plans`).
+sends those that waited for it (`store.messages.plans`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from nbqueue.core.plan import (
 )
 from nbqueue.core.records import NO_LIMITS, JobSpec, Planned, Route, Stage
 from nbqueue.core.settings import BLOCK_ITEMS
-from nbqueue.store.broker import Unconfirmed
-from nbqueue.store.schedules import Workflow
+from nbqueue.store.broker.broker import Unconfirmed
+from nbqueue.store.schedules.schedules import Workflow
 
 PARAMS = ("node", "args")
 """What stands for the parameters of a workflow's items, which have no parameters in common."""

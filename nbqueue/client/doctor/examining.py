@@ -25,9 +25,9 @@ from nbqueue.client.remote.asking import Question, ask, connected
 from nbqueue.client.remote.survey import Queue, Survey
 from nbqueue.cluster.status import status
 from nbqueue.core.errors import NbqueueError, UsageError
-from nbqueue.store import broker as brokers
 from nbqueue.store import rejections, vitals
-from nbqueue.store.connection import impatient, probe, redact, store_url, translated
+from nbqueue.store.broker import broker as brokers
+from nbqueue.store.connection.connection import impatient, probe, redact, store_url, translated
 from nbqueue.store.signing import Keyring
 from nbqueue.store.vitals import RedisFacts
 

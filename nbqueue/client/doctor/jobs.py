@@ -11,7 +11,7 @@ from nbqueue.client.doctor.findings import Finding, doubtful, good
 from nbqueue.client.remote.survey import Survey
 from nbqueue.client.why import looking, why
 from nbqueue.core.errors import NbqueueError
-from nbqueue.store.catalogue import Summary
+from nbqueue.store.log.catalogue import Summary
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client

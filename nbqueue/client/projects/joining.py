@@ -14,8 +14,8 @@ from typing import Any
 from celery import Celery
 
 from nbqueue.core.errors import UsageError
-from nbqueue.store.byname import load
-from nbqueue.store.connection import redact
+from nbqueue.store.code.byname import load
+from nbqueue.store.connection.connection import redact
 
 QUEUE = "nbqueue"
 """Where functions of the notebook go."""

@@ -34,8 +34,8 @@ from nbqueue.client.live import Live
 from nbqueue.core import states as codes
 from nbqueue.core.errors import NotPicklable
 from nbqueue.core.records import Error, Outcomes
-from nbqueue.store import results
-from nbqueue.store.packing import ATOMS, pack_native, unpack
+from nbqueue.store.values import results
+from nbqueue.store.values.packing import ATOMS, pack_native, unpack
 
 log = logging.getLogger("nbqueue.client")
 

@@ -1,7 +1,7 @@
 """A Celery project's task as a step of a workflow, among tasks by value.
 
-A worker of ours makes the call by the project's app and waits for its result (`store.byname`), so
-the step is recorded, retried and cancelled like any other.
+A worker of ours makes the call by the project's app and waits for its result (`store.code.byname`),
+so the step is recorded, retried and cancelled like any other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from nbqueue.client.options import TaskOptions
 from nbqueue.client.task import Task
-from nbqueue.store.byname import CallByName
+from nbqueue.store.code.byname import CallByName
 
 _OURS = ("chunksize", "name")
 """Options that are the step's; all others are the call's."""

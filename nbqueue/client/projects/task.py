@@ -26,9 +26,9 @@ from nbqueue.client.schedules.timed import MakeRule, Timed
 from nbqueue.core.errors import UsageError
 from nbqueue.core.records import JobSpec
 from nbqueue.core.settings import INLINE_BYTES
-from nbqueue.store import arguments, bounds
-from nbqueue.store.byname import CallByName
-from nbqueue.store.joblog import Opening
+from nbqueue.store.code.byname import CallByName
+from nbqueue.store.log.joblog import Opening
+from nbqueue.store.values import arguments, bounds
 
 
 class ProjectTask(Timed):

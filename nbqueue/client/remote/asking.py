@@ -21,8 +21,8 @@ from kombu.connection import Connection
 
 from nbqueue.core.errors import UsageError
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store.broker import translated
-from nbqueue.store.connection import translated as store_translated
+from nbqueue.store.broker.broker import translated
+from nbqueue.store.connection.connection import translated as store_translated
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client

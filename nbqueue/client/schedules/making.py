@@ -17,7 +17,7 @@ from nbqueue.client.schedules.terms import Terms
 from nbqueue.client.schedules.timed import MakeRule
 from nbqueue.core.errors import UnknownSchedule, UsageError
 from nbqueue.core.timetable import Timetable
-from nbqueue.store.schedules import Definition
+from nbqueue.store.schedules.schedules import Definition
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client

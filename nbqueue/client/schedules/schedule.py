@@ -17,7 +17,7 @@ from nbqueue.client import listing
 from nbqueue.client.schedules.terms import Terms, retimed
 from nbqueue.core.errors import UsageError
 from nbqueue.core.spans import span
-from nbqueue.store.schedules import Definition
+from nbqueue.store.schedules.schedules import Definition
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,8 +1,8 @@
 """A client's schedules: what the store keeps of them, and what beat is told.
 
-Two parts have to agree: the definition (`store.schedules`) and, while it is enabled, beat's entry
-(`store.beat`, which is RedBeat and is loaded when it is first needed). The definition is written
-first and removed last, so a beat never sends what nobody knows.
+Two parts have to agree: the definition (`store.schedules.schedules`) and, while it is enabled,
+beat's entry (`store.schedules.beat`, which is RedBeat and is loaded when it is first needed). The
+definition is written first and removed last, so a beat never sends what nobody knows.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from nbqueue.client.saying import say
 from nbqueue.client.schedules import timing
 from nbqueue.core.errors import BadSignature, UnknownSchedule
 from nbqueue.core.timetable import Times, Timetable
-from nbqueue.store import arguments, beatsettings, functions, keys, runs, schedules
-from nbqueue.store.connection import translated
-from nbqueue.store.packing import BlobStore
-from nbqueue.store.runs import Run
-from nbqueue.store.schedules import Definition, Schedules
+from nbqueue.store import keys
+from nbqueue.store.code import functions
+from nbqueue.store.connection.connection import translated
+from nbqueue.store.schedules import beatsettings, runs, schedules
+from nbqueue.store.schedules.runs import Run
+from nbqueue.store.schedules.schedules import Definition, Schedules
+from nbqueue.store.values import arguments
+from nbqueue.store.values.packing import BlobStore
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
     from nbqueue.client.job import Job
-    from nbqueue.store.beat import Sent
+    from nbqueue.store.schedules.beat import Sent
 
 log = logging.getLogger("nbqueue.client")
 
@@ -64,7 +67,7 @@ class Scheduler:
         )
 
         def beat() -> Any:
-            from nbqueue.store import beat
+            from nbqueue.store.schedules import beat
 
             if client.app.conf.beat_scheduler != beatsettings.SCHEDULER:
                 beatsettings.configure(client.app, store_url)

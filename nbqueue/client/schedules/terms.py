@@ -9,7 +9,7 @@ from nbqueue.client.options import OPTIONS, unknown_options
 from nbqueue.client.schedules import timing
 from nbqueue.core.errors import UsageError
 from nbqueue.core.timetable import Rule, Timetable
-from nbqueue.store.schedules import Definition
+from nbqueue.store.schedules.schedules import Definition
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from celery.schedules import schedule as celery_interval
 from nbqueue.core import spans
 from nbqueue.core.errors import UsageError
 from nbqueue.core.timetable import Cron, Every, Rule, Solar, Times, Timetable
-from nbqueue.store import sun as sun  # it tells timetables about the sun
+from nbqueue.store.schedules import sun as sun  # it tells timetables about the sun
 
 _LONGEST_S = 10 * 366 * 24 * 3600.0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from nbqueue.client.remote.survey import Running, Survey, Worker
 from nbqueue.core.records import Started
-from nbqueue.store.peeking import Meta, Spot, TaskLimits
+from nbqueue.store.messages.peeking import Meta, Spot, TaskLimits
 
 
 @dataclass(frozen=True)

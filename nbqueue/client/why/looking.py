@@ -19,10 +19,10 @@ from nbqueue.client.why.facts import Facts, Other
 from nbqueue.core import states
 from nbqueue.core.errors import NbqueueError
 from nbqueue.core.records import JobSpec, Stage
-from nbqueue.store import peeking
-from nbqueue.store.catalogue import summary
-from nbqueue.store.connection import impatient
-from nbqueue.store.peeking import Spot
+from nbqueue.store.connection.connection import impatient
+from nbqueue.store.log.catalogue import summary
+from nbqueue.store.messages import peeking
+from nbqueue.store.messages.peeking import Spot
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live

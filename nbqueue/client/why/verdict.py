@@ -21,7 +21,7 @@ from nbqueue.client.why.wording import NAMED, busy, many, moment, place, rate, s
 from nbqueue.core import states
 from nbqueue.core.settings import LEASE_S
 from nbqueue.core.spans import span
-from nbqueue.store.peeking import Spot
+from nbqueue.store.messages.peeking import Spot
 
 
 def verdict(facts: Facts) -> Verdict:

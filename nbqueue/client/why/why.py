@@ -15,7 +15,7 @@ from nbqueue.core.errors import InfrastructureError
 from nbqueue.core.history import Event, history
 from nbqueue.core.records import Record
 from nbqueue.core.spans import span
-from nbqueue.store.connection import translated
+from nbqueue.store.connection.connection import translated
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from nbqueue.client.remote.survey import Worker
 from nbqueue.core.spans import span
-from nbqueue.store.peeking import Spot
+from nbqueue.store.messages.peeking import Spot
 
 NAMED = 3
 """Workers, or things that run, that a sentence names. More: nobody reads it."""

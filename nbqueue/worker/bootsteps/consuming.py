@@ -16,7 +16,7 @@ import redis
 from nbqueue.core.description import Described, described, found_in
 from nbqueue.core.errors import NbqueueError
 from nbqueue.store import rejections
-from nbqueue.store.message import Unverified
+from nbqueue.store.broker.message import Unverified
 from nbqueue.worker.bootsteps.reconnecting import Reconnecting
 from nbqueue.worker.messages import refusing
 

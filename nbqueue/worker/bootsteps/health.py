@@ -11,7 +11,7 @@ from typing import Any
 from celery.worker.control import inspect_command
 
 from nbqueue.store import vitals
-from nbqueue.store.connection import impatient
+from nbqueue.store.connection.connection import impatient
 from nbqueue.worker.process.workplace import Workplace
 
 _STORE_S = 1.0

@@ -28,8 +28,8 @@ from typing import Any
 from celery import Celery, bootsteps, signals
 from celery.worker import state as worker_state
 
-from nbqueue.store import holding, transport
-from nbqueue.store.patience import Outage
+from nbqueue.store.broker import holding, transport
+from nbqueue.store.connection.patience import Outage
 
 log = logging.getLogger("nbqueue.worker")
 

@@ -8,7 +8,7 @@ from typing import Any
 from celery import bootsteps
 
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
-from nbqueue.store import routing
+from nbqueue.store.broker import routing
 
 log = logging.getLogger("nbqueue.worker")
 

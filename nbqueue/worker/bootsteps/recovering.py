@@ -1,4 +1,4 @@
-"""A thread in a worker's main process that looks for messages that got lost (`store.lookout`).
+"""A thread in a worker's main process that looks for lost messages (`store.messages.lookout`).
 
 Every worker on Redis has one, and one of all does the looking. A thread of its own, because it may
 wait for the store while leases are to be renewed and messages to be released.
@@ -16,9 +16,9 @@ from celery import Celery, bootsteps, signals
 from kombu.exceptions import OperationalError
 
 from nbqueue.core.errors import NbqueueError
-from nbqueue.store import transport
-from nbqueue.store.lookout import Lookout
-from nbqueue.store.patience import Outage
+from nbqueue.store.broker import transport
+from nbqueue.store.connection.patience import Outage
+from nbqueue.store.messages.lookout import Lookout
 
 log = logging.getLogger("nbqueue.worker")
 

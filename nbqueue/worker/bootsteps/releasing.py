@@ -1,12 +1,13 @@
 """A thread in a worker's main process that hands messages to the broker when they are due.
 
 Every worker has one, whatever its pool, and any of them serves all messages: what one has claimed
-the others leave alone (`store.later`). It sleeps until the next message is due or an earlier one
-is kept, so it costs a command every few seconds when there is nothing to do. It also renews the
-slots that this worker's messages hold (`store.turns`): from here, because an item may hold up every
-thread of the process that runs it. And it looks at the jobs and the stages of workflows that were
-to begin when a process died that was to send them (`store.sequels`), renews what long jobs need
-(`store.keeping`), and takes jobs that have expired out of the lists (`store.pruning`).
+the others leave alone (`store.messages.later`). It sleeps until the next message is due or an
+earlier one is kept, so it costs a command every few seconds when there is nothing to do. It also
+renews the slots that this worker's messages hold (`store.messages.turns`): from here, because an
+item may hold up every thread of the process that runs it. And it looks at the jobs and the stages
+of workflows that were to begin when a process died that was to send them
+(`store.messages.sequels`), renews what long jobs need (`store.values.keeping`), and takes jobs that
+have expired out of the lists (`store.log.pruning`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import redis
 from celery import bootsteps, signals
 
 from nbqueue.core.errors import BrokerUnreachable
-from nbqueue.store import keeping, keys
-from nbqueue.store.patience import Outage
-from nbqueue.store.pruning import Pruner
-from nbqueue.store.turns import LEASE_S
+from nbqueue.store import keys
+from nbqueue.store.connection.patience import Outage
+from nbqueue.store.log.pruning import Pruner
+from nbqueue.store.messages.turns import LEASE_S
+from nbqueue.store.values import keeping
 from nbqueue.worker.bootsteps.leases import active_requests
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 from nbqueue.core import states
 from nbqueue.core.errors import NbqueueError, UsageError
 from nbqueue.core.records import Error
-from nbqueue.store import arguments, retries
-from nbqueue.store.message import Attempt, Message
-from nbqueue.store.retries import Again
+from nbqueue.store.broker.message import Attempt, Message
+from nbqueue.store.code import retries
+from nbqueue.store.code.retries import Again
+from nbqueue.store.values import arguments
 from nbqueue.worker import current
 from nbqueue.worker.process.workplace import Workplace
 from nbqueue.worker.reporting.again import PutOff

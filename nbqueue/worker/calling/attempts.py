@@ -1,8 +1,8 @@
 """An item's attempts: hooks around each, and another one when it raises and may be run again.
 
-For tasks that have a behaviour (`store.behaviour`), and for cells with retries; any other is called
-bare. A retry that is due at once is run here, by the same process; one that is due later leaves it
-as a Retry, and is put off (`asking`). Hooks are called as Celery calls them:
+For tasks that have a behaviour (`store.code.behaviour`), and for cells with retries; any other is
+called bare. A retry that is due at once is run here, by the same process; one that is due later
+leaves it as a Retry, and is put off (`asking`). Hooks are called as Celery calls them:
 
     before_start ► the function ► on_success ► after_return
                               └─► on_failure ► after_return
@@ -25,10 +25,10 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from nbqueue.core import states
 from nbqueue.core.records import JobSpec
-from nbqueue.store import retries
-from nbqueue.store.behaviour import Hooks
-from nbqueue.store.message import Attempt
-from nbqueue.store.retries import Again, Policy
+from nbqueue.store.broker.message import Attempt
+from nbqueue.store.code import retries
+from nbqueue.store.code.behaviour import Hooks
+from nbqueue.store.code.retries import Again, Policy
 from nbqueue.worker import current
 from nbqueue.worker.calling import asking, signalling
 from nbqueue.worker.current import item_id

@@ -15,10 +15,10 @@ from typing import Any
 from nbqueue.core.errors import BadSignature, Expired, NotPicklable
 from nbqueue.core.outputs import settle
 from nbqueue.core.records import JobSpec
-from nbqueue.store.cache import Cached, ResultCache
-from nbqueue.store.identity import identity
-from nbqueue.store.packing import BlobStore, unpack
-from nbqueue.store.results import Packed
+from nbqueue.store.values.cache import Cached, ResultCache
+from nbqueue.store.values.identity import identity
+from nbqueue.store.values.packing import BlobStore, unpack
+from nbqueue.store.values.results import Packed
 from nbqueue.worker.reporting.ranges import RangeRun
 from nbqueue.worker.reporting.reporter import Reporter
 

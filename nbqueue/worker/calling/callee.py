@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from nbqueue.core import settings
 from nbqueue.core.errors import NotPicklable, ResultNotPicklable
 from nbqueue.core.records import NO_LIMITS, JobSpec, Limits
-from nbqueue.store.behaviour import Behaviour
-from nbqueue.store.cell import Cell
-from nbqueue.store.message import Message
-from nbqueue.store.packing import ATOMS, BlobStore, pack_native
-from nbqueue.store.results import Packed
-from nbqueue.store.retries import Policy, policy_of
+from nbqueue.store.broker.message import Message
+from nbqueue.store.code.behaviour import Behaviour
+from nbqueue.store.code.cell import Cell
+from nbqueue.store.code.retries import Policy, policy_of
+from nbqueue.store.values.packing import ATOMS, BlobStore, pack_native
+from nbqueue.store.values.results import Packed
 from nbqueue.worker import current
 from nbqueue.worker.calling import caching, limits, signalling, surroundings
 from nbqueue.worker.calling.attempts import Attempts

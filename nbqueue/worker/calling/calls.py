@@ -14,9 +14,9 @@ import redis
 from nbqueue.core.errors import FunctionNotLoadable, NbqueueError
 from nbqueue.core.plan import block_number
 from nbqueue.core.records import Error
-from nbqueue.store import arguments
-from nbqueue.store.arguments import Block, Call
-from nbqueue.store.message import Message
+from nbqueue.store.broker.message import Message
+from nbqueue.store.values import arguments
+from nbqueue.store.values.arguments import Block, Call
 from nbqueue.worker.process.workplace import Workplace
 from nbqueue.worker.reporting.failures import describe
 

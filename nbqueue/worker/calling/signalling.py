@@ -23,9 +23,9 @@ from celery import signals, states
 from celery.exceptions import Ignore, Reject, Retry
 
 from nbqueue.core.splitting import Range
-from nbqueue.store.message import RANGE_TASK, Message
-from nbqueue.store.packing import BlobStore, unpack
-from nbqueue.store.results import Packed
+from nbqueue.store.broker.message import RANGE_TASK, Message
+from nbqueue.store.values.packing import BlobStore, unpack
+from nbqueue.store.values.results import Packed
 from nbqueue.worker import current
 from nbqueue.worker.calling.interrupts import ItemRevoked
 from nbqueue.worker.reporting.ranges import RangeRun

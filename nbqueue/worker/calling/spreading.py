@@ -9,8 +9,8 @@ from typing import Any
 from nbqueue.core.errors import UsageError
 from nbqueue.core.plan import block_number
 from nbqueue.core.settings import BLOCK_ITEMS
-from nbqueue.store import arguments, bounds
-from nbqueue.store.message import Message
+from nbqueue.store.broker.message import Message
+from nbqueue.store.values import arguments, bounds
 from nbqueue.worker.process.workplace import Workplace
 
 

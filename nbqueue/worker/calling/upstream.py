@@ -18,9 +18,9 @@ from nbqueue.core.plan import All, Failed, Listed, One, Other, Spread, Take, sta
 from nbqueue.core.records import Error, Outcomes, Planned, Record
 from nbqueue.core.splitting import Range
 from nbqueue.store import keys
-from nbqueue.store.message import Message
-from nbqueue.store.packing import unpack
-from nbqueue.store.results import Column
+from nbqueue.store.broker.message import Message
+from nbqueue.store.values.packing import unpack
+from nbqueue.store.values.results import Column
 from nbqueue.worker.current import item_id, request_of
 from nbqueue.worker.process.workplace import Workplace
 

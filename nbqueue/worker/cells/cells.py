@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from nbqueue.core.errors import NotPicklable
-from nbqueue.store.cell import VALUE, Cell, NotBrought
-from nbqueue.store.packing import BlobStore, pack_native
-from nbqueue.store.results import Packed
+from nbqueue.store.code.cell import VALUE, Cell, NotBrought
+from nbqueue.store.values.packing import BlobStore, pack_native
+from nbqueue.store.values.results import Packed
 from nbqueue.worker.capturing import capture
 from nbqueue.worker.cells import leftovers
 from nbqueue.worker.current import reporting

@@ -17,7 +17,7 @@ from typing import Any
 
 import cloudpickle
 
-from nbqueue.store.cell import NotBrought
+from nbqueue.store.code.cell import NotBrought
 
 MOST_BYTES = 100_000
 """Higher: a sweep that ends with a look at its data sends all of it back, an item at a time."""

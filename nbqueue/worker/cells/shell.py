@@ -29,8 +29,8 @@ from IPython.core.profiledir import ProfileDir
 from traitlets import Type, observe
 from traitlets.config import Config
 
-from nbqueue.store.blobs import cache_folder, private_folder
-from nbqueue.store.cell import Cell
+from nbqueue.store.code.cell import Cell
+from nbqueue.store.values.blobs import cache_folder, private_folder
 from nbqueue.worker.capturing import capture
 from nbqueue.worker.capturing.figures import INLINE, PYPLOT
 from nbqueue.worker.process import greenlets

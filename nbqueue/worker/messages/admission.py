@@ -3,7 +3,7 @@
 Asked once a message, before any item of it is begun, and only where its job has such a limit:
 
     expired        what is left of it is revoked, with the reason
-    no slot        all of it is kept in the store, and called when there is a slot (`store.turns`)
+    no slot        it is kept in the store (`store.messages.turns`), and called when there is one
     some tokens    so many items are run; the others are kept until there are tokens again
     else           it is run
 
@@ -22,7 +22,7 @@ import redis
 
 from nbqueue.core.records import Cancelled
 from nbqueue.core.splitting import Range, count, first_of
-from nbqueue.store.message import ADMITTED, WAITED, Message
+from nbqueue.store.broker.message import ADMITTED, WAITED, Message
 from nbqueue.worker.calling import signalling
 from nbqueue.worker.process.workplace import Workplace
 

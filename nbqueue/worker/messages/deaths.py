@@ -21,7 +21,7 @@ import redis
 
 from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys
-from nbqueue.store.message import Unverified, decode
+from nbqueue.store.broker.message import Unverified, decode
 from nbqueue.worker.process.workplace import Workplace
 
 log = logging.getLogger("nbqueue.worker")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from nbqueue.core.errors import BrokerUnreachable
-from nbqueue.store.message import Message
+from nbqueue.store.broker.message import Message
 from nbqueue.worker.messages import passing
 from nbqueue.worker.process.workplace import Workplace
 from nbqueue.worker.reporting.ranges import RangeRun

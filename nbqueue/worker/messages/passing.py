@@ -13,7 +13,7 @@ from typing import cast
 
 from nbqueue.core.splitting import Range, below
 from nbqueue.store import keys
-from nbqueue.store.message import Message
+from nbqueue.store.broker.message import Message
 from nbqueue.worker.process.workplace import Workplace
 
 

@@ -15,7 +15,7 @@ import time
 
 from nbqueue.core.description import Described
 from nbqueue.core.records import Rejected
-from nbqueue.store.message import Message, Unverified
+from nbqueue.store.broker.message import Message, Unverified
 from nbqueue.worker.process.workplace import Workplace
 
 log = logging.getLogger("nbqueue.worker")

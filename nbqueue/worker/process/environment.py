@@ -6,8 +6,8 @@ import os
 
 from nbqueue.core.errors import UsageError
 from nbqueue.core.settings import LEASE_S
-from nbqueue.store import routing
-from nbqueue.store.connection import redact, store_url
+from nbqueue.store.broker import routing
+from nbqueue.store.connection.connection import redact, store_url
 from nbqueue.store.signing import Keyring
 from nbqueue.store.wiring import Wiring
 from nbqueue.worker.process import memory

@@ -21,20 +21,20 @@ from celery.worker import state as worker_state
 
 from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.store import rejections
-from nbqueue.store.arguments import Arguments, Block
-from nbqueue.store.blobs import Blobs, cache_folder, private_folder
-from nbqueue.store.broker import Publisher
-from nbqueue.store.cache import ResultCache
-from nbqueue.store.connection import clock_offset, connect
-from nbqueue.store.functions import Functions
-from nbqueue.store.joblog import JobLog
-from nbqueue.store.later import Later
-from nbqueue.store.line import Line
-from nbqueue.store.patience import Outage, Patience
-from nbqueue.store.plans import Plans
-from nbqueue.store.schedules import Schedules
-from nbqueue.store.sequels import Sequels
-from nbqueue.store.turns import Turns
+from nbqueue.store.broker.broker import Publisher
+from nbqueue.store.code.functions import Functions
+from nbqueue.store.connection.connection import clock_offset, connect
+from nbqueue.store.connection.line import Line
+from nbqueue.store.connection.patience import Outage, Patience
+from nbqueue.store.log.joblog import JobLog
+from nbqueue.store.messages.later import Later
+from nbqueue.store.messages.plans import Plans
+from nbqueue.store.messages.sequels import Sequels
+from nbqueue.store.messages.turns import Turns
+from nbqueue.store.schedules.schedules import Schedules
+from nbqueue.store.values.arguments import Arguments, Block
+from nbqueue.store.values.blobs import Blobs, cache_folder, private_folder
+from nbqueue.store.values.cache import ResultCache
 from nbqueue.store.wiring import Wiring, settle
 from nbqueue.worker.process.tally import Tally
 

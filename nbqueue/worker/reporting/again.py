@@ -1,9 +1,9 @@
 """Items that are to run again later: which messages will run them, and what the log says of it.
 
 Decisions only; the reporter writes. Such an item holds no process and no message: its attempt ends,
-and a message with its next attempt waits in the store until it is due (`store.later`), which
-outlives every worker. Items that are due at about the same time share a message, because a thousand
-items of a service that is down would otherwise be a thousand messages.
+and a message with its next attempt waits in the store until it is due (`store.messages.later`),
+which outlives every worker. Items that are due at about the same time share a message, because a
+thousand items of a service that is down would otherwise be a thousand messages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nbqueue.core import splitting
 from nbqueue.core.records import Error, Retrying
 from nbqueue.core.settings import COMMIT_INTERVAL_S
 from nbqueue.core.splitting import Range
-from nbqueue.store.message import Attempt, Message
+from nbqueue.store.broker.message import Attempt, Message
 
 _TOGETHER = 500
 """Most items of one message. More: a message of tens of kilobytes; fewer: more messages."""

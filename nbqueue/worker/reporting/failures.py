@@ -8,7 +8,7 @@ from types import TracebackType
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
 from nbqueue.core.records import Error
-from nbqueue.store.packing import BlobStore, pack_native, unpack
+from nbqueue.store.values.packing import BlobStore, pack_native, unpack
 
 _MESSAGE_CHARS = 10_000
 _TRACEBACK_CHARS = 100_000

@@ -16,7 +16,7 @@ from typing import Any
 
 from nbqueue.core.records import Error
 from nbqueue.core.splitting import Range, below, count
-from nbqueue.store.results import NO_RESULT
+from nbqueue.store.values.results import NO_RESULT
 
 NO_ITEM = -1
 

@@ -21,10 +21,12 @@ from typing import Any
 from nbqueue.core import errors, settings, splitting, states
 from nbqueue.core.failing import all_failed
 from nbqueue.core.records import Error, Outcomes, Output, Progressed, Started
-from nbqueue.store import patience, recalls, results
-from nbqueue.store.joblog import Reply
-from nbqueue.store.message import Message, encode
-from nbqueue.store.refusals import RefusedForNow, StoreRefused
+from nbqueue.store.broker.message import Message, encode
+from nbqueue.store.connection import patience
+from nbqueue.store.connection.refusals import RefusedForNow, StoreRefused
+from nbqueue.store.log.joblog import Reply
+from nbqueue.store.messages import recalls
+from nbqueue.store.values import results
 from nbqueue.worker.process.workplace import Workplace
 from nbqueue.worker.reporting import again, failures
 from nbqueue.worker.reporting.again import PutOff

@@ -1,0 +1,1 @@
+"""What is called, as it travels: functions by value, behaviours, cells, notebooks, names."""

@@ -1,0 +1,1 @@
+"""Connections to Redis: how long they wait, what their errors mean, and TLS."""

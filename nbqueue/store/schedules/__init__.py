@@ -1,0 +1,1 @@
+"""What is submitted again and again: schedules, their runs, and how Celery's beat reads them."""
