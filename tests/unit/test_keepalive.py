@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from nbqueue.store.broker.broker import make_app
-from nbqueue.store.connection.connection import connection, keepalive
+from nbqueue.store.connection import connection, keepalive
 
 pytestmark = pytest.mark.skipif(
     not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has a time limit for silence"

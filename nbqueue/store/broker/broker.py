@@ -28,12 +28,13 @@ from nbqueue.core.errors import (
     UsageError,
 )
 from nbqueue.core.records import Route
+from nbqueue.core.redaction import redact
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
 from nbqueue.store.broker import announcing, brokers, message, routing, transport
 from nbqueue.store.broker.announcing import Address
 from nbqueue.store.broker.message import RANGE_TASK, Message
 from nbqueue.store.broker.mould import Mould, Words, marks
-from nbqueue.store.connection.connection import keepalive, patience, redact, refusals, tls
+from nbqueue.store.connection import keepalive, patience, refusals, tls
 from nbqueue.store.connection.patience import Patience, Source, nobody
 from nbqueue.store.signing import Keyring
 
