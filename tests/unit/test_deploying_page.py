@@ -51,16 +51,21 @@ def test_the_units_are_whole():
         assert parsed["Install"]["WantedBy"]
 
 
-def test_every_container_of_kubernetes_knows_key_and_broker():
+def test_of_kubernetes_containers_only_workers_have_the_key():
     deployments = [made for made in documents() if made.get("kind") == "Deployment"]
-    assert {made["metadata"]["name"] for made in deployments} == {"nbqueue-worker", "nbqueue-beat"}
+    known = {}
     for made in deployments:
         assert (
             made["spec"]["selector"]["matchLabels"]
             == (made["spec"]["template"]["metadata"]["labels"])
         )
         (container,) = made["spec"]["template"]["spec"]["containers"]
-        assert {one["name"] for one in container["env"]} == {"NBQUEUE_KEY", "NBQUEUE_BROKER"}
+        known[made["metadata"]["name"]] = {one["name"] for one in container["env"]}
+    assert known == {
+        "nbqueue-worker": {"NBQUEUE_KEY", "NBQUEUE_BROKER"},
+        "nbqueue-beat": {"NBQUEUE_BROKER"},
+        "nbqueue-flower": {"NBQUEUE_BROKER"},
+    }
 
 
 def test_every_service_of_compose_is_built_of_what_is_there():
@@ -69,6 +74,16 @@ def test_every_service_of_compose_is_built_of_what_is_there():
     assert set(services) == {"redis", "worker", "beat", "flower"}
     for service in services.values():
         assert set(service.get("depends_on", ())) <= set(services)
+    keys = {name for name, one in services.items() if "NBQUEUE_KEY" in one.get("environment", ())}
+    assert keys == {"worker"}
+
+
+def test_flower_is_reached_from_the_host_alone():
+    (compose,) = [made for made in documents() if "services" in made]
+    flower = compose["services"]["flower"]
+    # Within its container it has to listen for the host, whose port is the host's own.
+    assert "--address=0.0.0.0" in flower["command"]
+    assert flower["ports"] == ["127.0.0.1:5555:5555"]
 
 
 def test_binders_scripts_run(tmp_path):
