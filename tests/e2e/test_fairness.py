@@ -7,17 +7,21 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import nbqueue as nq
 from nbqueue.core.records import Route
 from nbqueue.core.splitting import FIRST_SPLIT_PARTS
+from tests.benchmarks.fairness import shares
 from tests.e2e.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(120)
 
-CLIENTS, JOBS_EACH = 5, 4
-ITEMS, ITEM_S = 20, 0.01
+CLIENTS, ITEM_S = 10, 0.01
+EQUAL = (10,) * 5
+MIXED = (80, 40, 20, 10, 5)
+"""Items of each job of a client: the short ones are sent behind the long ones."""
 
 MANY_CLIENTS = """
 import json, sys, time
@@ -26,15 +30,15 @@ import nbqueue as nq
 def nap(s):
     time.sleep(s)
 
-broker, backend, key, jobs, items, item_s = sys.argv[1:]
+broker, backend, key, sizes, item_s = sys.argv[1:]
 with nq.connect(broker, backend=backend, key=key):
     task = nq.task(nap)
     task.submit(0).result(60)
     print("ready", flush=True)
     sys.stdin.readline()
-    sent = [task.map([float(item_s)] * int(items)) for _ in range(int(jobs))]
-    assert all(job.wait(60) for job in sent)
-    print(json.dumps([job.timings()["elapsed_s"] for job in sent]), flush=True)
+    sent = [task.map([float(item_s)] * n) for n in json.loads(sizes)]
+    print(json.dumps([job.id for job in sent]), flush=True)
+    assert all(job.wait(100) for job in sent)
 """
 
 
@@ -73,36 +77,58 @@ def test_a_short_job_is_not_stuck_behind_a_long_one(client, until, chunksize):
     until(lambda: not client.publisher.waiting(Route()))
 
 
-@pytest.mark.usefixtures("workers")
-def test_equal_jobs_of_many_clients_end_at_about_the_same_time(wires, tmp_path):
+@pytest.fixture
+def clients(wires, workers, tmp_path):
+    """Has processes send jobs of so many items at the same time; gives the jobs' ids."""
     script = tmp_path / "client.py"
     script.write_text(MANY_CLIENTS)
-    arguments = [wires.broker, wires.backend, wires.key, JOBS_EACH, ITEMS, ITEM_S]
-    started = [
-        subprocess.Popen(
-            [sys.executable, script, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(CLIENTS)
-    ]
-    try:
+    started = []
+
+    def go(sizes):
+        arguments = [wires.broker, wires.backend, wires.key, json.dumps(sizes), ITEM_S]
+        for _ in range(CLIENTS):
+            process = subprocess.Popen(
+                [sys.executable, script, *map(str, arguments)],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            started.append(process)
         assert [process.stdout.readline() for process in started] == ["ready\n"] * CLIENTS
         for process in started:
             print("go", file=process.stdin, flush=True)
-        elapsed_s = [s for process in started for s in json.loads(process.stdout.readline())]
-        assert [process.wait(20) for process in started] == [0] * CLIENTS
-    finally:
-        for process in started:
-            process.kill()
-            process.communicate()
-    assert len(elapsed_s) == CLIENTS * JOBS_EACH
-    # Jain's index: 1 when all took equally long, 1/n when all but one took no time. One after
-    # another, as they came, they would have 0.75.
-    index = sum(elapsed_s) ** 2 / (len(elapsed_s) * sum(s * s for s in elapsed_s))
-    assert index > 0.85, sorted(elapsed_s)
+        return [job_id for process in started for job_id in json.loads(process.stdout.readline())]
+
+    yield go
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ends(client, ids, until):
+    """Give when the items of some jobs ended, job by job, once all have."""
+
+    def all_over():
+        jobs = [job for job in client.joblog.summaries() if job.id in ids]
+        return len(jobs) == len(ids) and not any(job.left for job in jobs)
+
+    until(all_over, 100)
+    found = []
+    for job_id in ids:
+        frame = client.job(job_id).to_frame()
+        times = frame["started"] + pd.to_timedelta(frame["run_s"], unit="s")
+        found.append([moment.timestamp() for moment in times])
+    return found
+
+
+@pytest.mark.parametrize(("sizes", "most"), [(EQUAL, 1.5), (MIXED, 3)])
+def test_fifty_jobs_of_ten_clients_share_the_workers(client, clients, until, sizes, most):
+    times = ends(client, clients(sizes), until)
+    assert len(times) == CLIENTS * len(sizes)
+    found = sorted(zip(shares(times), map(len, times), strict=True))
+    # One job after the other, as they came, a short one would have had six times its share.
+    assert found[-1][0] < most, found
 
 
 def test_what_a_dead_process_had_passed_on_does_not_run_twice(client, tmp_path, until):
