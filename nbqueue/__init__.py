@@ -275,3 +275,5 @@ import_module("nbqueue.joblib").watch()
 
 if "IPython" in sys.modules:  # nobody else has anything to display
     import_module("nbqueue.notebook.register").register_here()
+if "marimo" in sys.modules:
+    import_module("nbqueue.notebook.marimo").register_here()

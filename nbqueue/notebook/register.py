@@ -29,7 +29,7 @@ def register(shell: Any) -> None:
     """Register with an IPython; any number of times."""
     formatter = shell.display_formatter
     html = formatter.formatters["text/html"]
-    for module, name, home, view in _HTML:
+    for module, name, home, view in HTML:
         html.for_type_by_name(module, name, _view(home, view))
     formatter.formatters["text/plain"].for_type_by_name(*_FRAME, _frame_text)
     if getattr(shell, "kernel", None) is None:
@@ -55,7 +55,7 @@ _LIVE = (
 )
 """Displayed by themselves: class, and the function of this room that does it."""
 
-_HTML = (
+HTML = (
     ("nbqueue.client.task", "Task", "things", "task"),
     ("nbqueue.client.futures", "Future", "things", "future"),
     ("nbqueue.client.client", "Client", "things", "client"),
