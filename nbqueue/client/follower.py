@@ -23,7 +23,9 @@ from nbqueue.core.records import Record
 from nbqueue.store import keys
 from nbqueue.store.connection import patience, refusals
 from nbqueue.store.connection.patience import Outage
-from nbqueue.store.log.joblog import REFUSED, JobLog, Opening
+from nbqueue.store.log.joblog import JobLog
+from nbqueue.store.log.opening import Opening
+from nbqueue.store.log.reading import REFUSED
 
 log = logging.getLogger("nbqueue.client")
 

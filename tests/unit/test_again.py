@@ -7,7 +7,7 @@ from nbqueue.core.records import Error
 from nbqueue.core.splitting import runs_of
 from nbqueue.store.broker import message as messages
 from nbqueue.store.broker.message import Attempt, Message
-from nbqueue.store.log.joblog import Opening
+from nbqueue.store.log.opening import Opening
 from nbqueue.store.signing import Keyring
 from nbqueue.worker.reporting.again import PutOff, later, parts
 from tests.unit.builders import KEY, make_spec

@@ -27,7 +27,7 @@ from nbqueue.core.errors import UsageError
 from nbqueue.core.records import JobSpec
 from nbqueue.core.settings import INLINE_BYTES
 from nbqueue.store.code.byname import CallByName
-from nbqueue.store.log.joblog import Opening
+from nbqueue.store.log.opening import Opening
 from nbqueue.store.values import arguments, bounds
 
 

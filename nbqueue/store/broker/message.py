@@ -26,7 +26,7 @@ from nbqueue.core import wire
 from nbqueue.core.errors import BadSignature, NbqueueError
 from nbqueue.core.records import MOST_ROUNDS, JobSpec, Stage
 from nbqueue.core.splitting import Range, indices
-from nbqueue.store.log.joblog import Opening
+from nbqueue.store.log.opening import Opening
 from nbqueue.store.signing import SIZE, Keyring
 
 WAITED = "waited"

@@ -1,8 +1,8 @@
 """The job log: the only way anything about a job is written or read.
 
-Each change is one Lua script (``lua/*.lua``), so it happens wholly or not at all, and each record
-is signed here and verified here. `keys` draws the schema; `core.records` says what the records
-mean.
+Each change is one Lua script (`scripts`): it happens wholly or not at all; each record is signed,
+and verified when it is read (`reading`); and how many items are left is counted beside the log
+(`standing`). `keys` draws the schema; `core.records` says what the records mean.
 
 A log is bounded by what it must hold. Of an item: its outcome, the beginning of each attempt that
 took longer than a tenth of a second, each retry, its latest progress (what it said before is
@@ -12,43 +12,38 @@ deleted), and its outputs, of which there are at most 1 MB and ever fewer record
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import redis
 
-from nbqueue.core import splitting, states, wire
+from nbqueue.core import states
 from nbqueue.core.errors import Expired, UnknownJob
 from nbqueue.core.records import (
     Cancelled,
-    Expanded,
-    Finished,
     JobSpec,
     Outcomes,
     Output,
     Progressed,
-    Record,
     Rejected,
     Retried,
     Retrying,
     Started,
 )
 from nbqueue.core.settings import KEEP_EXTRA_S, OUTPUT_BYTES, RESULT_EXPIRES_S
-from nbqueue.core.splitting import Range, undone
+from nbqueue.core.splitting import Range
 from nbqueue.store import keys
-from nbqueue.store.connection.line import Line
 from nbqueue.store.log import catalogue
 from nbqueue.store.log.catalogue import Summary
 from nbqueue.store.log.cutting import cut
-from nbqueue.store.lua import source
-from nbqueue.store.signing import SIZE, Keyring
+from nbqueue.store.log.opening import Opening, opening_arguments
+from nbqueue.store.log.reading import SignedLog
+from nbqueue.store.log.scripts import Reply
+from nbqueue.store.log.standing import Standing
+from nbqueue.store.signing import Keyring
 from nbqueue.store.values import arguments
 
-log = logging.getLogger("nbqueue.store")
-
-_UNSIGNED = {Rejected.kind, Expanded.kind, Finished.kind}
 _CALL = ((0, 1),)
 """The runs of a single call."""
 
@@ -56,76 +51,18 @@ _PARTLY_RECORDED = 3
 """What the script says of a batch of which some items are recorded and others are not."""
 
 _TOMBSTONE_MS = 24 * 3600 * 1000
-_SCRIPTS = ("open", "commit", "note", "page", "put_off", "forget", "hold", "claim", "refuse")
-_STAGED = ("commit", "cancel", "retry", "plan", "begin", "advance", "spread")
-"""Scripts that know of the stages of workflows."""
-
-_READ_BYTES, _MOST_READ = 4_000_000, 500
-"""How much of a log is read at once. More: a client holds all of it; less: more round trips."""
-
 _CLAIM_MS = 10_000
 """How long a process has for sending a held message, before another may."""
 
 
-class Reply(NamedTuple):
-    """What a script says back to a worker."""
-
-    known: int
-    """0: the job is not open (yet); 1: it is; 2: it was forgotten. (3, that a part of the batch is
-    recorded already, is `JobLog.commit`'s own business.)"""
-    recorded: int
-    left: int
-    cancelled: int
-    ready: int = 0
-    """1: the job has ended, and others were waiting for that; see `sequels`."""
-    entries: bytes = b""
-    """Ids of the entries that were appended, where they end nothing."""
-    full: int = 0
-    """1: an output was left out, because the job has put out as much as is kept of one."""
-
-
-class Opening(NamedTuple):
-    """What opens a job, signed by its client, so that any worker can do it in the client's name."""
-
-    spec: JobSpec
-    body: bytes
-    """The ``opened`` record."""
-    signature: bytes
-    call: bytes
-    """Signature and packed arguments of a single call; empty when they are in blocks."""
-
-    @property
-    def inline(self) -> bytes:
-        """Packed arguments of a single call."""
-        return self.call[SIZE:]
-
-
-class Entry(NamedTuple):
-    """One record with its place in the stream."""
-
-    id: str
-    record: Record
-
-
-class JobLog:
+class JobLog(SignedLog, Standing):
     """Writes and reads the logs of all jobs in one store."""
 
     def __init__(
         self, store: redis.Redis, keyring: Keyring, *, expires_s: float = RESULT_EXPIRES_S
     ) -> None:
-        self._store = store
-        self._line = Line(store)
-        self._keyring = keyring
+        super().__init__(store, keyring)
         self._expire_ms = int(expires_s * 1000)
-        self._scripts = {name: store.register_script(source("common", name)) for name in _SCRIPTS}
-        for name in _STAGED:
-            key = "commit_staged" if name == "commit" else name
-            self._scripts[key] = store.register_script(source("common", "stages", name))
-        self._scripts["call"] = store.register_script(source("call"))
-        self.bad_signatures = 0
-        """How many records were refused because of their signature."""
-
-    # -- writing -------------------------------------------------------------------------------
 
     def opening(self, spec: JobSpec, inline: bytes = b"") -> Opening:
         """Sign what it takes to open a job; it travels in the job's messages.
@@ -317,138 +254,7 @@ class JobLog:
         """Delete a job and everything of it; ``False`` when there was none."""
         return bool(self.run("forget", job_id, _TOMBSTONE_MS))
 
-    # -- reading -------------------------------------------------------------------------------
-
-    def read(
-        self, job_id: str, after: str = "-", limit: int = 500, until: str = "+"
-    ) -> list[Entry]:
-        """Read verified records in order, from the one after ``after`` (an entry id, or ``-``).
-
-        An empty list means that there is nothing newer. Records with a bad signature are counted,
-        logged and left out.
-        """
-        raw = cast(
-            "list[tuple[bytes, dict[bytes, bytes]]]",
-            self._store.xrange(keys.log(job_id), min=_following(after), max=until, count=limit),
-        )
-        entries = []
-        for entry_id, fields in raw:
-            record = self.verified(job_id, *_fields(fields))
-            entries.append(Entry(entry_id.decode(), record))
-        return entries
-
-    def walk(self, job_id: str, after: str = "-") -> Iterator[Entry]:
-        """Give verified records one by one, from the one after ``after`` to the log's end.
-
-        A few are in memory at a time, however large they are: some have many results.
-        """
-        while raw := self.run("page", job_id, _following(after), _MOST_READ, _READ_BYTES):
-            after = raw[-1][0].decode()
-            for entry_id, flat in raw:
-                fields = dict(zip(flat[::2], flat[1::2], strict=True))
-                yield Entry(entry_id.decode(), self.verified(job_id, *_fields(fields)))
-
-    def entry(self, job_id: str, entry_id: str) -> Record:
-        """Read one record again.
-
-        Raises:
-            Expired: it is not in the store any more, or not to be trusted.
-        """
-        raw = cast("list[Any]", self._store.xrange(keys.log(job_id), min=entry_id, max=entry_id))
-        found = self.verified(job_id, *_fields(raw[0][1])) if raw else REFUSED
-        if found is REFUSED:
-            raise Expired(
-                f"results of job {job_id!r} are no longer in the store: it expired or was forgotten"
-            )
-        return found
-
-    def verified(self, job_id: str, kind: str, body: bytes, sig: bytes) -> Record:
-        """Decode one record; one that is not to be trusted becomes an empty `Progressed`."""
-        if kind not in _UNSIGNED and not self._keyring.verify(_context(job_id, kind), body, sig):
-            self.bad_signatures += 1
-            self._keyring.on_refusal("log record")
-            log.warning(
-                "job %s: refused a %r record with a bad signature (%d so far); do all clients "
-                "and workers have the same $NBQUEUE_KEY?",
-                job_id,
-                kind,
-                self.bad_signatures,
-            )
-            return REFUSED
-        try:
-            return wire.decode(kind, body)
-        except wire.Malformed as exc:
-            log.warning("job %s: %s", job_id, exc)
-            return REFUSED
-
-    def spec(self, job_id: str) -> JobSpec:
-        """Read how a job was opened.
-
-        Raises:
-            Expired: its log is gone, or its first record is not to be trusted.
-        """
-        entries = self.read(job_id, limit=1)
-        if entries and isinstance(entries[0].record, JobSpec):
-            return entries[0].record
-        raise Expired(
-            f"job {job_id!r} has no readable log: it expired, was forgotten, or was signed with "
-            "another key"
-        )
-
-    def unretried(
-        self, job_id: str, round_: int, runs: list[Range], retried: Mapping[int, int]
-    ) -> list[Range]:
-        """Leave out of some ranges the items that another message is to run.
-
-        Those are the ones that were put off more often than the message in hand knows of.
-        """
-        key = keys.retries(job_id, round_)
-        n = int(cast(Any, self._store.hlen(key)))
-        if not n:
-            return runs
-        if splitting.count(runs) <= n:
-            fields = [str(i) for i in splitting.indices(runs)]
-            counts = dict(zip(fields, self._store.hmget(key, fields), strict=True))
-        else:
-            raw = cast("dict[bytes, bytes]", self._store.hgetall(key))
-            counts = {field.decode(): count for field, count in raw.items()}
-        return splitting.runs_of(
-            i for i in splitting.indices(runs) if int(counts.get(str(i)) or 0) <= retried.get(i, 0)
-        )
-
-    def pending(
-        self, job_id: str, round_: int, start: int, stop: int
-    ) -> tuple[bool | None, list[Range]]:
-        """Say whether a job is cancelled and which items of a range are not recorded yet.
-
-        A forgotten job is cancelled; of one that is not in the store (it is not open yet, or has
-        expired) it is ``None``, and all items are open.
-        """
-        first = start >> 3
-        pipe = self._store.pipeline(transaction=False)
-        pipe.hmget(keys.meta(job_id), "cancelled", "gone")
-        pipe.getrange(keys.done(job_id, round_), first, (stop - 1) >> 3)
-        (cancelled, gone), bitmap = pipe.execute()
-        known = (
-            None if cancelled is None and gone is None else cancelled == b"1" or gone is not None
-        )
-        return known, undone(start, stop, bitmap, first)
-
-    def round(self, job_id: str) -> int:
-        """Give the latest round of a job; 1 of one that is not in the store."""
-        raw = cast("bytes | None", self._store.hget(keys.meta(job_id), "round"))
-        return int(raw) if raw is not None and raw.isdigit() else 1
-
-    def left_and_bad(self, job_id: str) -> tuple[int, int]:
-        """Give how many items of a job have not ended, and how many have, but not well."""
-        names = ("left", "failure", "revoked")
-        found = cast("list[bytes | None]", self._store.hmget(keys.meta(job_id), names))
-        left, failure, revoked = (int(value or 0) for value in found)
-        return left, failure + revoked
-
-    def is_over(self, job_id: str) -> bool:
-        """Say whether nothing is left to do of a job, by the account of the scripts."""
-        return bool(self._store.hget(keys.meta(job_id), "left") == b"0")
+    # -- which jobs there are ------------------------------------------------------------------
 
     def watch(self, job_id: str) -> None:
         """Have the bell of a job rung for others than the client that submitted it."""
@@ -471,66 +277,14 @@ class JobLog:
         """List all jobs, latest first; forgets the names of those that have expired."""
         return catalogue.summaries(self._store)
 
-    # -- inside --------------------------------------------------------------------------------
-
-    def sealed(self, job_id: str, record: Record) -> tuple[bytes, bytes]:
-        """Give a record's bytes and their signature."""
-        body = wire.encode(record)
-        if record.kind in _UNSIGNED:
-            return body, b""
-        return body, self._keyring.sign(_context(job_id, record.kind), body)
-
-    def run(self, script: str, job_id: str, *argv: Any) -> Any:
-        """Run one of the scripts on a job."""
-        made = self._scripts[script]
-        try:
-            return self._line.ask("EVALSHA", made.sha, 1, keys.base(job_id), *argv)
-        except redis.exceptions.NoScriptError:
-            return made(keys=[keys.base(job_id)], args=argv)
-
     def _known(self, job_id: str, count: int) -> int:
         if count < 0:
             raise Expired(f"job {job_id!r} is no longer in the store: it expired or was forgotten")
         return count
 
 
-REFUSED = Progressed(item=1 << 62, done=0, total=None)
-"""Stands for a record that is not to be trusted, or cannot be read; concerns no item."""
-
-
-def _context(job_id: str, kind: str) -> str:
-    return f"{kind} record of job {job_id}"
-
-
 def _stage_context(job_id: str, stage: int) -> str:
     return f"function of stage {stage} of job {job_id}"
-
-
-def opening_arguments(opening: Opening) -> list[Any]:
-    """Give what ``open_job`` in the scripts wants to know."""
-    spec = opening.spec
-    return [
-        opening.body,
-        opening.signature,
-        spec.n,
-        spec.name,
-        spec.task,
-        spec.submitted,
-        keys.bell(spec.origin),
-        opening.call,
-        b"" if opening.call or not spec.n else 1,
-    ]
-
-
-def _fields(entry: dict[bytes, bytes]) -> tuple[str, bytes, bytes]:
-    """Take an entry apart; whoever can write to the store may have written anything."""
-    kind = entry.get(b"k", b"").decode(errors="replace")
-    return kind, entry.get(b"b", b""), entry.get(b"s", b"")
-
-
-def _following(after: str) -> str:
-    """Give the beginning of the entries behind one, as XRANGE takes it."""
-    return after if after == "-" else f"({after}"
 
 
 def _flat(runs: Sequence[Range]) -> list[int]:

@@ -27,7 +27,8 @@ from nbqueue.core.plan import stages_of
 from nbqueue.core.records import Error, JobSpec, Planned, Stage
 from nbqueue.core.splitting import Range
 from nbqueue.store.broker.message import Message
-from nbqueue.store.log.joblog import JobLog, Opening, opening_arguments
+from nbqueue.store.log.joblog import JobLog
+from nbqueue.store.log.opening import Opening, opening_arguments
 from nbqueue.store.messages.later import Later
 from nbqueue.store.values.packing import BlobStore, pack_native
 

@@ -24,7 +24,7 @@ from nbqueue.core.records import Error, Outcomes, Output, Progressed, Started
 from nbqueue.store.broker.message import Message, encode
 from nbqueue.store.connection import patience
 from nbqueue.store.connection.refusals import RefusedForNow, StoreRefused
-from nbqueue.store.log.joblog import Reply
+from nbqueue.store.log.scripts import Reply
 from nbqueue.store.messages import recalls
 from nbqueue.store.values import results
 from nbqueue.worker.process.workplace import Workplace
