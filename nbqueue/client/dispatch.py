@@ -76,10 +76,20 @@ def submit_call(client: Client, sub: Submission, args: Row, kwargs: dict[str, An
     return _send(client, live, Message(client.joblog.opening(spec, inline), 0, 1, whole=True))
 
 
-def submit_rows(client: Client, sub: Submission, rows: Iterable[Any], *, bare: bool = False) -> Job:
-    """Send one item a row of positional arguments, or an argument without a tuple around it."""
+def submit_rows(
+    client: Client,
+    sub: Submission,
+    rows: Iterable[Any],
+    *,
+    bare: bool = False,
+    blobs: BlobStore | None = None,
+) -> Job:
+    """Send one item a row of positional arguments, or an argument without a tuple around it.
+
+    ``blobs`` is where large values go, if not to the client's own.
+    """
     job_id = new_id()
-    upload = Upload(client, job_id, sub.params)
+    upload = Upload(client, job_id, sub.params, blobs=blobs)
     try:
         with unsent.nothing_sent():
             upload.all(rows, bare=bare)

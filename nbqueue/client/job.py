@@ -138,8 +138,7 @@ class Job:
             Expired: the job is no longer in the store.
         """
         __tracebackhide__ = True
-        if errors not in ("raise", "return", "drop"):
-            raise UsageError(f"errors must be 'raise', 'return' or 'drop', not {errors!r}")
+        check_errors(errors)
         if not self.wait(timeout):
             waits = self._live.waits_for()
             raise concurrent.futures.TimeoutError(
@@ -441,3 +440,13 @@ class Job:
                 return gathering.gathered(live, live.state.result, errors)
             found = gathering.items(live, errors)
         return (found[0] if found else None) if live.state.spec.block == 0 else found
+
+
+def check_errors(errors: str) -> None:
+    """See that ``errors`` is a word for what to do about items that failed.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if errors not in ("raise", "return", "drop"):
+        raise UsageError(f"errors must be 'raise', 'return' or 'drop', not {errors!r}")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from nbqueue.client import behaving, dispatch
+from nbqueue.client import behaving, dispatch, streaming
 from nbqueue.client.canvas.signature import Signature, call
 from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Row, Submission
-from nbqueue.client.job import Job
+from nbqueue.client.job import Errors, Job, check_errors
 from nbqueue.client.options import TaskOptions, check_count, check_name
 from nbqueue.client.schedules import making
 from nbqueue.client.schedules.schedule import Schedule
 from nbqueue.client.schedules.terms import Terms
 from nbqueue.client.schedules.timed import MakeRule, Timed
 from nbqueue.core.errors import UsageError
+from nbqueue.core.settings import STREAM_ITEMS
 from nbqueue.store.code.behaviour import Behaviour
 from nbqueue.store.values import bounds
 from nbqueue.store.values.identity import identity
@@ -136,11 +138,7 @@ class Task(Timed, Generic[P, R]):
         >>> double.map([1, 2, 3]).result()                  # doctest: +CLUSTER
         [2, 4, 6]
         """
-        if not iterables:
-            raise TypeError(f"{self.name}.map() needs at least one iterable")
-        self._check(len(iterables))
-        for iterable in iterables:
-            _check_iterable(iterable, f"{self.name}.map()", "for one call, submit() it")
+        self._check_iterables(iterables, "map")
         bounds.check_ahead(*iterables)
         if len(iterables) == 1:
             return self._submit_rows(iterables[0], name, bare=True)
@@ -172,6 +170,55 @@ class Task(Timed, Generic[P, R]):
         [2, 4, 6]
         """
         return self.with_options(chunksize=check_count(n, "n")).starmap(iterable, name)
+
+    def imap(
+        self,
+        *iterables: Iterable[Any],
+        buffersize: int = STREAM_ITEMS,
+        errors: Errors = "raise",
+        name: str | None = None,
+    ) -> Iterator[Any]:
+        """Map over what is more than one job may be, or never ends; give the results in order.
+
+        The iterables are read as results are taken, at most ``buffersize`` items and 64 MB of
+        arguments ahead of them; what was taken is forgotten. So memory is bounded here and in the
+        store, and items begin before all are read. It is sent in parts, which are jobs of their
+        own, and there is no job of the whole: for a widget, a frame, retries, or to find it again
+        after this process has ended, `map`. Closing the iterator cancels what was sent ahead.
+
+        Args:
+            *iterables: One for each parameter.
+            buffersize: Most items that are sent ahead of the results that were taken.
+            errors: What to do about items that failed or were cancelled: ``"raise"`` the first
+                one's exception, which ends it, ``"return"`` exceptions in their places, or
+                ``"drop"`` them.
+            name: A name for the parts, with a number behind it.
+
+        Raises:
+            TypeError: the function does not take that many arguments.
+            UsageError: ``buffersize`` is less than 1 (it is a ValueError too).
+
+        >>> import itertools
+        >>> evens = double.imap(itertools.count())          # doctest: +CLUSTER
+        >>> [next(evens) for _ in range(3)]                 # doctest: +CLUSTER
+        [0, 2, 4]
+        >>> evens.close()                                   # doctest: +CLUSTER
+        """
+        self._check_iterables(iterables, "imap")
+        check_count(buffersize, "buffersize")
+        check_errors(errors)
+        base = check_name(name) or f"{self.name}-imap-{dispatch.new_id()[:6]}"
+        client, bare = default_client(), len(iterables) == 1
+        numbers = itertools.count()
+
+        def send(rows: list[Any]) -> streaming.Part:
+            large = streaming.Measured(client.blobs)
+            sub = self.submission(f"{base}.{next(numbers)}")
+            job = dispatch.submit_rows(client, sub, rows, bare=bare, blobs=large)
+            return streaming.Part(job, large.bytes + sum(map(len, job._live.blocks.values())))
+
+        rows = iter(iterables[0]) if bare else zip(*iterables, strict=False)
+        return streaming.stream(rows, send, buffersize, errors)
 
     # -- calls to be composed ------------------------------------------------------------------
 
@@ -275,6 +322,14 @@ class Task(Timed, Generic[P, R]):
                 self._check(len(args), f"item {i}: ")
                 sizes.add(len(args))
             yield args
+
+    def _check_iterables(self, iterables: Sequence[Any], method: str) -> None:
+        where = f"{self.name}.{method}()"
+        if not iterables:
+            raise TypeError(f"{where} needs at least one iterable")
+        self._check(len(iterables))
+        for iterable in iterables:
+            _check_iterable(iterable, where, "for one call, submit() it")
 
     def _check(self, count: int, where: str = "") -> None:
         if not self._is_checked or self._signature is None:

@@ -34,6 +34,13 @@ JOB_BYTES: Final = 4_000_000_000
 for the same reason: Redis holds them in memory for as long as the job is kept. Values larger than
 `BLOB_BYTES` are not among them."""
 
+STREAM_ITEMS: Final = 40_000
+"""How many items ``imap`` is ahead of the results that were taken, unless its caller says
+otherwise. Fewer: parts of quick items are too small to be worth a job; more: more memory."""
+
+STREAM_BYTES: Final = 64_000_000
+"""How many bytes of arguments ``imap`` is ahead, large values included."""
+
 INLINE_BYTES: Final = 50_000
 """A single call's arguments travel inside the message up to this size; it saves a round trip, but
 Redis holds the message twice while it is being worked on."""
