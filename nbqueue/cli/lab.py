@@ -1,8 +1,8 @@
 """``nbqueue lab``: JupyterLab, opened on the quickstart.
 
-The notebooks come with the package. They are copied into a folder of the user's first: they are
-there to be run and changed, and what pip (or git) has put somewhere is not. What the folder has
-already stays as it is.
+The notebooks come with the package, and the pages that they lead to. They are copied into a folder
+of the user's first: they are there to be run and changed, and what pip (or git) has put somewhere
+is not. What the folder has already stays as it is.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def lab(options: argparse.Namespace) -> int:
         )
     folder = options.folder.resolve()
     copied = _copy_into(folder)
-    print(f"notebooks: {folder} ({copied} new)", flush=True)
+    print(f"notebooks and pages: {folder} ({copied} new)", flush=True)
     # In place of this process: Ctrl-C, signals and the exit status are JupyterLab's own.
     os.execv(sys.executable, _command(folder, options.rest))
 
@@ -102,7 +102,8 @@ def _copy_into(folder: Path) -> int:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lacking = [path for path in source.glob("*.ipynb") if not (folder / path.name).exists()]
+        books = (path for path in source.iterdir() if path.suffix in {".ipynb", ".md"})
+        lacking = [path for path in books if not (folder / path.name).exists()]
         for path in lacking:
             shutil.copyfile(path, folder / path.name)
     except OSError as exc:

@@ -14,6 +14,7 @@ from nbqueue.cli import lab, main
 from tests.e2e.servers import ROOT, Servers, free_port, processes_of, until
 
 QUICKSTART = "01_quickstart.ipynb"
+KINDS = {".ipynb", ".md"}
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def test_jupyterlab_opens_on_the_quickstart_and_is_what_the_command_becomes(serv
                 return json.load(answer)
 
     assert until(lambda: ask("status"), 90)
-    here = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert {one["name"] for one in ask("contents")["content"]} == here
+    books = {path.name for path in (ROOT / "notebooks").glob("*.*") if path.suffix in KINDS}
+    assert {one["name"] for one in ask("contents")["content"]} == books
     assert ask(f"contents/{QUICKSTART}")["type"] == "notebook"
     assert f"/lab/tree/{QUICKSTART}?token=" in log.read_text()
     process.send_signal(signal.SIGTERM)

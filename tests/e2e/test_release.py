@@ -119,7 +119,9 @@ def tracked(*folders):
 def test_the_wheel_has_all_of_the_package_and_the_notebooks_and_nothing_else(built):
     found = set(names(built[0]))
     package = set(tracked("nbqueue"))
-    notebooks = {f"nbqueue/cli/{name}" for name in tracked("notebooks") if name.endswith(".ipynb")}
+    notebooks = {
+        f"nbqueue/cli/{name}" for name in tracked("notebooks") if name.endswith((".ipynb", ".md"))
+    }
     about = {name for name in found if ".dist-info/" in name}
     assert {PurePosixPath(name).name for name in about} == {
         *("METADATA", "WHEEL", "RECORD", "entry_points.txt", "LICENSE")
