@@ -229,7 +229,7 @@ class Client:
             Expired: its log is gone.
         """
         with translated(self.store_url):
-            self.follower.open_now()
+            self.follower.open_if_taken()
             job_id = self.joblog.find(id_or_name)
             known = self.lives.get(job_id)
             live = known or Live(self, self.joblog.spec(job_id))
@@ -243,7 +243,7 @@ class Client:
     def jobs(self) -> pd.DataFrame:
         """List all jobs in the store, latest first; see ``nq.jobs``."""
         with translated(self.store_url):
-            self.follower.open_now()
+            self.follower.open_if_taken()
             return listing.jobs_frame(self.joblog.summaries())
 
     def clear_cache(self) -> int:

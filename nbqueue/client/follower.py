@@ -23,6 +23,7 @@ from nbqueue.core.records import Record
 from nbqueue.store import keys
 from nbqueue.store.connection import patience, refusals
 from nbqueue.store.connection.patience import Outage
+from nbqueue.store.connection.refusals import RefusedForNow
 from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.log.opening import Opening
 from nbqueue.store.log.reading import REFUSED
@@ -94,6 +95,8 @@ class Follower:
         self._bell = Bell(store, keys.bell(client_id))
         self._jobs: dict[str, Followed] = {}
         self._unopened: dict[str, Opening] = {}
+        self._unwatched: set[str] = set()
+        """Jobs of others whose bells are not rung for this client yet."""
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._swept = time.monotonic()
@@ -116,8 +119,28 @@ class Follower:
         with self._lock:
             self._jobs[job.id] = job
         if elsewhere:
-            self._joblog.watch(job.id)
+            self._unwatched.add(job.id)
+            self._watch()
             self._bell.subscribe(keys.job_bell(job.id))
+
+    def _watch(self) -> None:
+        """Have the bells of others' jobs rung for this client, if Redis takes that.
+
+        Else what is there can be read all the same, and what comes is found by `_sweep`.
+        """
+        try:
+            for job_id in list(self._unwatched):
+                self._joblog.watch(job_id)
+                self._unwatched.discard(job_id)
+        except RefusedForNow as exc:
+            self._outage.lost(exc, "what is there can be read")
+
+    def open_if_taken(self) -> None:
+        """Open all that waits for it, unless Redis takes no writes: somebody is about to look."""
+        try:
+            self.open_now()
+        except RefusedForNow as exc:
+            self._outage.lost(exc, "what is there can be read")
 
     def unfollow(self, job: Followed) -> None:
         """Feed a job no longer."""
@@ -259,6 +282,7 @@ class Follower:
         if jobs:
             # Workers keep their outcomes from a Redis that takes no writes; here that is noticed.
             self._store.set(keys.writes(self._client_id), 1, ex=_WRITES_S)
+            self._watch()
         self._swept = time.monotonic()
         self._outage.found()
 

@@ -137,6 +137,30 @@ def test_outcomes_wait_for_a_redis_that_refuses_and_the_person_is_told(
     assert worker.wait(20) == 0
 
 
+def test_what_is_there_can_be_read_while_redis_refuses(servers, server, admin, refusing, gate):
+    refuse, mend, _ = refusing
+    worker, log = servers.worker(server.url, KEY, "-c", "1")
+    with nq.connect(server.url, key=KEY):
+        done = double.map(range(10), name="done")
+        done.result(30)
+        begun = wait_for.map([str(gate)], [7])
+        waiting = double.submit(1)  # nothing of it is in the store yet, but for its message
+        refuse(server, admin)
+        assert done.name in set(nq.jobs()["name"])
+        with nq.connect(server.url, key=KEY):  # as a new kernel does
+            assert done.name in set(nq.jobs()["name"])
+            assert nq.job("done").result(20) == [2 * x for x in range(10)]
+            assert len(nq.job("done").to_frame()) == 10
+            found = nq.job(begun.id)
+            assert found.state in ("PENDING", "STARTED")
+            gate.touch()
+            mend(server, admin)
+            assert found.result(30) == [7]
+        assert waiting.result(30) == 2
+    worker.terminate()
+    assert worker.wait(20) == 0, log.read_text()
+
+
 def test_too_many_clients_is_what_a_call_says(server, admin, monkeypatch):
     monkeypatch.setattr("nbqueue.client.client._PATIENCE_S", 0.2)
     admin.config_set("maxclients", 1)

@@ -38,6 +38,12 @@ def test_what_is_refused_for_now_says_what_to_do(error, words):
         raise found
 
 
+def test_of_a_scripts_error_what_a_person_needs_is_said():
+    script = "Error running script (call to f_78800089): @user_script:133: @user_script: 133: -"
+    found = refusals.explained(redis.ResponseError(f"{script}MISCONF Errors writing"), WHERE)
+    assert str(found).endswith("goes on by itself (MISCONF Errors writing)")
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

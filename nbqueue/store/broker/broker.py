@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
@@ -402,10 +402,16 @@ def _unroutable(to: Address) -> UsageError:
 def ping(app: Celery, url: str) -> None:
     """Connect to the broker once.
 
+    One that takes no writes at the moment answers, too: who writes hears of it.
+
     Raises:
         BrokerUnreachable: within a few seconds, when it does not answer.
     """
-    with translated(app, url), app.connection_for_write() as connection:
+    with (
+        suppress(refusals.RefusedForNow),
+        translated(app, url),
+        app.connection_for_write() as connection,
+    ):
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT_S)
 
 

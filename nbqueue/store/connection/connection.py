@@ -175,7 +175,8 @@ def probe(url: str) -> None:
         except ValueError as exc:
             raise UsageError(f"{redact(url)!r} is not a URL of a Redis: {exc}") from None
         with first:
-            first.ping()
+            # Not PING: a Redis whose disk is full refuses that, though it can be read.
+            first.echo("")
 
 
 def impatient(store: redis.Redis, timeout_s: float = CONNECT_TIMEOUT_S) -> redis.Redis:

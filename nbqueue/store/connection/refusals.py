@@ -72,6 +72,9 @@ _OURS_TO_HANDLE = (redis.exceptions.NoScriptError, redis.WatchError)
 _CODE = re.compile(rf"(?:^|[\s:-])({'|'.join(_FOR_NOW)})\s")
 """A code within a text: of a script's error (Redis 6), of a pipeline's, of a transaction's."""
 
+_SCRIPT = re.compile(r"^Error running script.*@user_script: ?\d+: ?-?(?=\S)")
+"""What Redis 6 says before the error of a command in a script: nothing that a person needs."""
+
 _TEXTS = (("used memory > 'maxmemory'", "OOM"), ("read only replica", "READONLY"))
 """Beginnings of texts of which redis-py has cut the code off."""
 
@@ -93,6 +96,7 @@ def _refused(exc: redis.ResponseError, where: str) -> errors.NbqueueError:
     if code is None:
         return StoreRefused(f"Redis at {where} refused a command: {text}")
     what, do = _FOR_NOW[code]
+    text = _SCRIPT.sub("", text)
     return RefusedForNow(f"Redis at {where} refuses to write: {what}. To mend it: {do} ({text})")
 
 

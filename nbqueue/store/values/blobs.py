@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import platform
 import tempfile
 import threading
 import weakref
@@ -173,8 +174,9 @@ class Blobs:
         except OSError as exc:
             part.unlink(missing_ok=True)
             raise InfrastructureError(
-                f"cannot write a value of {len(value):,} bytes to {self._folder}: {exc}; free some "
-                "space, or point $NBQUEUE_HOME elsewhere"
+                f"cannot write a value of {len(value):,} bytes to {self._folder} on "
+                f"{platform.node()}: {exc.strerror}; free some space there, or point $NBQUEUE_HOME "
+                "elsewhere"
             ) from exc
 
     def _upload(self, address: str, value: Buffer) -> None:
