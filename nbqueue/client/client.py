@@ -34,6 +34,7 @@ from nbqueue.core.errors import UsageError
 from nbqueue.core.redaction import Url, secret, url
 from nbqueue.store import rejections
 from nbqueue.store.broker import broker, routing
+from nbqueue.store.broker.publisher import Publisher
 from nbqueue.store.code.functions import Functions
 from nbqueue.store.connection.connection import (
     Store,
@@ -108,7 +109,7 @@ class Client:
         """How long its jobs are kept from their end; 0 for the default."""
         self.routed = not routing.ROUTES.isdisjoint(settings or ())
         """Whether Celery's router is asked where a job goes."""
-        self.publisher = broker.Publisher(self.app, keyring)
+        self.publisher = Publisher(self.app, keyring)
         self._folder = folder
         self.outage = Outage(say)
         """What is known of its store being away."""

@@ -26,8 +26,8 @@ from nbqueue.client.saying import say
 from nbqueue.core.errors import InfrastructureError
 from nbqueue.core.records import JobSpec, Limits
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
-from nbqueue.store.broker.broker import Unconfirmed
 from nbqueue.store.broker.message import Message
+from nbqueue.store.broker.publisher import Unconfirmed
 from nbqueue.store.code.functions import PYTHON
 from nbqueue.store.connection import patience
 from nbqueue.store.values import arguments, bounds

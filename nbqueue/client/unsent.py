@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from nbqueue.client.saying import say
 from nbqueue.core.errors import BrokerUnreachable, InfrastructureError, StoreRefused
 from nbqueue.core.records import JobSpec
-from nbqueue.store.broker.broker import Unconfirmed
+from nbqueue.store.broker.publisher import Unconfirmed
 from nbqueue.store.log.joblog import JobLog
 
 

@@ -7,9 +7,11 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbqueue.store.broker.broker import Address, Publisher, make_app
+from nbqueue.store.broker.announcing import Address
+from nbqueue.store.broker.broker import make_app
 from nbqueue.store.broker.message import Message
 from nbqueue.store.broker.mould import Words
+from nbqueue.store.broker.publisher import Publisher
 from nbqueue.store.signing import Keyring
 from tests.unit.builders import KEY, make_spec
 from tests.unit.test_message import make_message

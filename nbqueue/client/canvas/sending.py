@@ -32,7 +32,7 @@ from nbqueue.core.plan import (
 )
 from nbqueue.core.records import NO_LIMITS, JobSpec, Planned, Route, Stage
 from nbqueue.core.settings import BLOCK_ITEMS
-from nbqueue.store.broker.broker import Unconfirmed
+from nbqueue.store.broker.publisher import Unconfirmed
 from nbqueue.store.schedules.schedules import Workflow
 
 PARAMS = ("node", "args")

@@ -3,7 +3,7 @@
 Without patience a command fails at once: a widget's look, or a thread that comes by again anyway.
 A submission waits for some seconds, because Redis restarts in fewer; a worker with outcomes in hand
 waits for as long as it is left alive, because they may be hours of work. `connection.Store` and
-`broker.Publisher` ask for the thread's patience where they would raise; a client's give one to
+`Publisher` ask for the thread's patience where they would raise; a client's give one to
 every thread that has not said `none` (`Patience` by ``patience``).
 
 An `Outage` is what one process, or one client, knows of a store that is away: however many

@@ -25,8 +25,8 @@ from nbqueue.core.records import Rejected
 from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys
 from nbqueue.store.broker import message
-from nbqueue.store.broker.broker import Publisher
 from nbqueue.store.broker.message import Message, Unverified
+from nbqueue.store.broker.publisher import Publisher
 from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.lua import source
 from nbqueue.store.signing import Keyring

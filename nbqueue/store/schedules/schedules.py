@@ -30,8 +30,8 @@ from nbqueue.core.records import JobSpec, Limits, Planned, Route, Stage
 from nbqueue.core.settings import INLINE_BYTES, KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.core.timetable import Timetable
 from nbqueue.store import keys
-from nbqueue.store.broker.broker import Publisher
 from nbqueue.store.broker.message import Message
+from nbqueue.store.broker.publisher import Publisher
 from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.messages.plans import Plans
 from nbqueue.store.schedules import runs

@@ -21,7 +21,7 @@ from celery.worker import state as worker_state
 
 from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.store import rejections
-from nbqueue.store.broker.broker import Publisher
+from nbqueue.store.broker.publisher import Publisher
 from nbqueue.store.code.functions import Functions
 from nbqueue.store.connection.connection import clock_offset, connect
 from nbqueue.store.connection.line import Line
