@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from nbqueue._version import __version__
-from nbqueue.cli import beat, cluster, doctor, jobs, lab, monitoring, run, workers
+from nbqueue.cli import beat, cache, cluster, doctor, jobs, lab, monitoring, run, workers
 from nbqueue.cli.parsing import Command, advise, misused
 from nbqueue.core.errors import NbqueueError
 
@@ -77,6 +77,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nbqueue {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (cluster, doctor, jobs, run, lab, workers, beat, monitoring):
+    for module in (cluster, doctor, jobs, run, lab, cache, workers, beat, monitoring):
         module.add(commands)
     return parser

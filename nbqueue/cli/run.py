@@ -71,6 +71,18 @@ def add(commands: Any) -> None:
     sub.add_argument(
         "--time-limit", type=parsing.seconds, metavar="S", help="seconds that a run may take"
     )
+    sub.add_argument(
+        "--cache",
+        action="store_true",
+        help="give the earlier copy where the same notebook ran before with the same parameters",
+    )
+    sub.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_const",
+        const="refresh",
+        help="run it in any case; what comes out is what --cache then gives",
+    )
     parsing.add_urls(sub, "default: $NBQUEUE_BROKER, else the private cluster")
 
 
@@ -88,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
             kernel=options.kernel,
             queue=options.queue,
             time_limit=options.time_limit,
+            cache=options.cache,
         )
         print(f"job {job.name}: {len(sets)} run{'s' if len(sets) > 1 else ''}", flush=True)
         options.output.mkdir(parents=True, exist_ok=True)
@@ -96,7 +109,9 @@ def run(options: argparse.Namespace) -> int:
             failed = future.exception()
             text = future.result() if failed is None else getattr(failed, "notebook", "")
             path = options.output / _file_name(options.notebook.stem, sets[future.index])
-            said = [("SUCCESS" if failed is None else "FAILURE")]
+            said = ["SUCCESS" if failed is None else "FAILURE"]
+            if job._live.state.cached[future.index]:
+                said.append("(from the cache)")
             if text:
                 path.write_text(text, encoding="utf-8")
                 said.append(str(path))

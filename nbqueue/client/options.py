@@ -10,7 +10,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from enum import Enum
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 from celery.utils.time import rate
 
@@ -52,10 +52,11 @@ class TaskOptions:
     Of tasks of the same name with different limits, the one submitted last says what holds."""
     chunksize: int | None = None
     """Items per message; by default workers divide a job by themselves, by time."""
-    cache: bool = False
+    cache: bool | Literal["refresh"] = False
     """Whether an item that ran before, with the same code, captured values and arguments, is not
     run again: its result and what it displayed come from the store, whichever kernel put it there.
-    Values that do not pickle the same way twice (sets of texts, say) are never found again."""
+    Values that do not pickle the same way twice (an object with the time in it, say) are never
+    found again; a line says so. ``"refresh"`` runs all items, and keeps what comes out instead."""
     soft_time_limit: float | None = None
     """Seconds after which an item is interrupted by Celery's SoftTimeLimitExceeded, which it may
     catch to clean up. In a pool of threads it comes when the item next runs Python code."""
@@ -117,6 +118,8 @@ class TaskOptions:
             raise UsageError(
                 f"priority must be from 0 to {MOST_URGENT}, which comes first, not {new.priority}"
             )
+        if new.cache not in (True, False, "refresh"):
+            raise UsageError(f"cache must be True, False or 'refresh', not {new.cache!r}")
         check_expires(new.expires)
         headers_text(new.headers)
         rate_per_s(new.rate_limit)
@@ -181,7 +184,6 @@ _KINDS = (
     ("priority", int, "a whole number"),
     ("exchange", str, "the name of an exchange"),
     ("routing_key", str, "a text"),
-    ("cache", bool, "True or False"),
     ("bind", bool, "True or False"),
     ("ignore_result", bool, "True or False"),
     ("track_started", bool, "True or False"),

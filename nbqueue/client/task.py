@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from nbqueue.client import behaving, dispatch, streaming
+from nbqueue.client import behaving, caching, dispatch, streaming
 from nbqueue.client.canvas.signature import Signature, call
 from nbqueue.client.client import default_client
 from nbqueue.client.dispatch import Row, Submission
@@ -22,7 +22,6 @@ from nbqueue.core.errors import UsageError
 from nbqueue.core.settings import STREAM_ITEMS
 from nbqueue.store.code.behaviour import Behaviour
 from nbqueue.store.values import bounds
-from nbqueue.store.values.identity import identity
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -302,7 +301,7 @@ class Task(Timed, Generic[P, R]):
         """Give the task as it is sent."""
         address = default_client().code.address(self.body)
         known_by = self.body if self.options.bind else self.function
-        cache = identity(known_by) if self.options.cache else ""
+        cache = caching.key(known_by, self.name, self.options.cache)
         return Submission(
             self.name, address, self._params, self.options, check_name(name), cache=cache
         )

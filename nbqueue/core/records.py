@@ -114,7 +114,8 @@ class JobSpec:
     after: tuple[str, ...] = ()
     """Ids of the jobs that must succeed before this one begins."""
     cache: str = ""
-    """Digest of the function (`store.values.identity`) when results may come from the cache."""
+    """Digest of the function (`store.values.identity`) when results may come from the cache; after
+    a mark (`store.values.cache.FRESH`) when they are only put there."""
     ignore_result: bool = False
     """What items return is not kept."""
     track_started: bool = False

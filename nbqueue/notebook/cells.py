@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from nbqueue.client import dispatch
+from nbqueue.client import caching, dispatch
 from nbqueue.client.client import Client
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.job import Job
@@ -23,7 +23,6 @@ from nbqueue.core.errors import UsageError
 from nbqueue.notebook.analysis import Analysis
 from nbqueue.notebook.parsing import Enqueue, Sweep
 from nbqueue.store.code.cell import VALUE, Cell
-from nbqueue.store.values.identity import identity
 
 _EVERYWHERE = frozenset(
     {*dir(builtins), "get_ipython", "display", "exit", "quit", "In", "Out", "__file__"}
@@ -184,7 +183,7 @@ def send(client: Client, cell: Cell, request: Enqueue, names: dict[str, Any]) ->
         ),
         name=request.job_name or request.name,
         max_retries=request.retries or 0,
-        cache=identity(cell.meaning) if request.cache else "",
+        cache=caching.key(cell, request.name or _task(request), request.cache),
         after=tuple(_job_id(client, name, names) for name in request.after),
     )
     if arguments is None:

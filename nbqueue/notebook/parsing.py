@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
+from nbqueue.client.caching import Mode
 from nbqueue.client.options import check_name
 from nbqueue.core.errors import UsageError
 
@@ -42,6 +43,7 @@ NAME.to_frame() has a column for each, and "value" for what the cell's last expr
                         not passed on: JOB.pull() it first, or read it from where they
                         put it)
   --cache               give the earlier result if the same was run before
+  --no-cache            run it in any case; what comes out is what --cache then gives
   --wait                wait for the end, then pull (■ ends the waiting, not the job)
   --name NAME           the job's name, if not NAME
   -h, --help            this text
@@ -62,7 +64,7 @@ as they are."""
 _OPTIONS_WITH_A_VALUE = frozenset(
     {"--in", "-q", "--queue", "--retries", "--timeout", "--priority", "--after", "--name"}
 )
-_FLAGS = frozenset({"--cache", "--wait", "-h", "--help"})
+_FLAGS = frozenset({"--cache", "--no-cache", "--wait", "-h", "--help"})
 _FOR = re.compile(r"\s*([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)*)\s*,?\s*=(?!=)\s*(.*\S)\s*\Z", re.DOTALL)
 _TIME = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(s|m|h|)\Z")
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -97,7 +99,7 @@ class Enqueue:
     timeout_s: float | None = None
     priority: int | None = None
     after: tuple[str, ...] = ()
-    cache: bool = False
+    cache: Mode = False
     wait: bool = False
     help: bool = False
     expression: str | None = None
@@ -205,6 +207,7 @@ def _parser() -> _Parser:
     add("--priority")
     add("--after", nargs="+", action="extend", default=[], metavar="JOB")
     add("--cache", action="store_true")
+    add("--no-cache", dest="cache", action="store_const", const="refresh")
     add("--wait", action="store_true")
     add("--name", dest="job_name", metavar="NAME")
     add("-h", "--help", action="store_true", dest="help")

@@ -1,11 +1,13 @@
 """Results from the cache: found by source, captured values and arguments, in any kernel."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nbqueue as nq
+from nbqueue import cli
 from nbqueue.client.client import default_client
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -91,6 +93,105 @@ def test_without_the_option_there_is_no_cache_and_no_column(tmp_path):
         job.result(20)
     assert runs(tmp_path / "1") == 2
     assert "cached" not in job.to_frame()
+
+
+def test_a_refresh_runs_anew_and_what_comes_out_is_what_is_cached(tmp_path):
+    def moving(path):
+        return Path(path).read_text()
+
+    (tmp_path / "data").write_text("old")
+    task = nq.task(cache=True)(moving)
+    where = str(tmp_path / "data")
+    assert task.submit(where).result(20) == "old"
+    (tmp_path / "data").write_text("new")
+    assert task.submit(where).result(20) == "old"
+    job = task.with_options(cache="refresh").submit(where)
+    assert job.result(20) == "new"
+    assert job.to_frame()["cached"].tolist() == [False]
+    assert task.submit(where).result(20) == "new"
+    (tmp_path / "data").write_text("newest")
+    assert task.with_options(cache=False).submit(where).result(20) == "newest"
+    assert task.submit(where).result(20) == "new"
+    with pytest.raises(nq.UsageError, match="cache must be True, False or 'refresh', not 'no'"):
+        nq.task(cache="no")(moving)
+
+
+class Restless:
+    """Pickles another way each time."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __reduce__(self):
+        return Restless, (self.x,), {"at": time.perf_counter_ns()}
+
+
+def test_arguments_that_do_not_pickle_the_same_way_twice_are_never_a_hit_and_it_is_said():
+    def value(restless, steady):
+        return restless.x if restless else steady
+
+    task = nq.task(cache=True)(value)
+    before = default_client().cache.count()
+    for _ in range(2):
+        job = task.map([Restless(1), Restless(2)], [0, 0])
+        assert job.result(20) == [1, 2]
+        assert job.to_frame()["cached"].tolist() == [False, False]
+        told = [out["text"] for found in job.outputs.values() for out in found]
+        assert len(told) >= 1
+        assert set(told) == {
+            "nbqueue: this is never found in the cache again: its arguments do not pickle the same "
+            "way twice\n"
+        }
+        assert "never found in the cache" in repr(job.why(min(job.outputs)))
+    assert default_client().cache.count() == before
+    assert task.submit(None, 3).result(20) == 3
+    assert default_client().cache.count() == before + 1
+
+
+def test_a_captured_value_that_does_not_pickle_the_same_way_twice_is_named_once(capsys):
+    restless, steady = Restless(1), 2
+
+    @nq.task(cache=True)
+    def uses():
+        return restless.x + steady
+
+    for _ in range(2):
+        job = uses.submit()
+        assert job.result(20) == 3
+        assert job.to_frame()["cached"].tolist() == [False]
+    said = capsys.readouterr().err
+    assert said == (
+        "nbqueue: results of 'uses' are never found in the cache again: what it uses (restless) "
+        "does not pickle the same way twice\n"
+    )
+
+
+SETS = """
+import nbqueue as nq
+kinds = {{"one", "two", "three", "four"}}
+
+@nq.task(cache=True)
+def known(words):
+    return [word in kinds or word in {{"five", "six", "seven"}} for word in sorted(words)]
+
+job = known.submit({{"six", "ten", "one"}})
+print(job.result(), job.to_frame()["cached"].tolist())
+"""
+
+
+def test_sets_are_the_same_in_whatever_order_a_kernel_has_them(notebook):
+    found = [notebook.run(SETS.format(), PYTHONHASHSEED=str(seed)) for seed in (1, 2, 3)]
+    assert found == [f"[True, True, False] [{hit}]\n" for hit in (False, True, True)]
+
+
+def test_the_command_counts_and_clears(cluster, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NBQUEUE_BROKER", cluster.broker_url)
+    monkeypatch.setenv("NBQUEUE_KEY", cluster._address.key)
+    default_client().clear_cache()
+    nq.task(cache=True)(counting).starmap([(str(tmp_path), x) for x in (1, 2)]).wait(20)
+    words = ["cache"], ["cache", "clear"], ["cache"]
+    assert [cli.main(each) for each in words] == [0, 0, 0]
+    assert capsys.readouterr().out == "2 results cached\n2 results forgotten\n0 results cached\n"
 
 
 def test_clearing_the_cache_makes_everything_run_anew(tmp_path):

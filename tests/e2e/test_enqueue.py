@@ -675,3 +675,40 @@ def test_tab_completes_jobs_queues_and_names(notebook):
     assert notebook.completions("%%enqueue --in alp") == ["alpha"]
     assert notebook.completions("later = %enqueue f(alp") == ["alpha"]
     assert notebook.completions("%%enqueue -q cel") == ["celery"]
+
+
+# -- the cache -------------------------------------------------------------------------------------
+
+
+def test_a_cell_is_taken_from_the_cache_until_it_or_what_it_uses_is_another(notebook, tmp_path):
+    def cached(options, source="y = by * len(path.read_text())"):
+        notebook.run(f"%%enqueue job {options} --wait\n{source}")
+        job = notebook.names["job"]
+        return notebook.names["y"], job.to_frame()["cached"].tolist()
+
+    path = notebook.names["path"] = tmp_path / "data"
+    notebook.names["by"] = 10
+    path.write_text("12")
+    assert cached("--cache") == (20, [False])
+    path.write_text("1234")
+    assert cached("--cache") == (20, [True])
+    assert cached("--no-cache") == (40, [False])
+    path.write_text("123456")
+    assert cached("--cache") == (40, [True])
+    notebook.names["by"] = 100
+    assert cached("--cache") == (600, [False])
+    assert cached("--cache", "y = by + len(path.read_text())") == (106, [False])
+    assert cached("--cache") == (600, [True])
+
+
+def test_a_cell_with_a_value_that_pickles_otherwise_each_time_says_so(notebook, capfd):
+    notebook.run(
+        "import time\n"
+        "class Restless:\n"
+        "    def __reduce__(self):\n"
+        "        return Restless, (), {'at': time.perf_counter_ns()}\n"
+        "restless = Restless()"
+    )
+    capfd.readouterr()
+    notebook.run("%%enqueue job --cache --wait\nz = type(restless).__name__")
+    assert "never found in the cache again: what it uses (restless) does" in capfd.readouterr().err

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 import nbqueue as nq
+from nbqueue import cli
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -79,3 +80,23 @@ def test_the_command_leaves_executed_copies(path, tmp_path, cluster, monkeypatch
     assert lines[1] == f"SUCCESS  {tmp_path}/divide-word=one,x=1.ipynb"
     assert printed((tmp_path / "divide-word=one,x=1.ipynb").read_text()) == "one is 1.0\n"
     assert "error" in (tmp_path / "divide-word=one,x=0.ipynb").read_text()
+
+
+def test_a_run_is_taken_from_the_cache_where_that_is_asked_for(
+    path, tmp_path, cluster, monkeypatch, capsys
+):
+    monkeypatch.setenv("NBQUEUE_BROKER", cluster.broker_url)
+    monkeypatch.setenv("NBQUEUE_KEY", cluster._address.key)
+    words = ["run", str(path), "-p", "x=4", "-o", str(tmp_path)]
+    written = tmp_path / "divide-x=4.ipynb"
+    copies = []
+    for option in ("--cache", "--cache", "--no-cache"):
+        assert cli.main([*words, option]) == 0
+        copies.append(written.read_text())
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("SUCCESS")]
+    assert said == [
+        f"SUCCESS  {written}",
+        f"SUCCESS  (from the cache)  {written}",
+        f"SUCCESS  {written}",
+    ]
+    assert copies[0] == copies[1] != copies[2]  # papermill notes when

@@ -33,6 +33,14 @@ def test_all_options_of_a_cell():
 
 
 @pytest.mark.parametrize(
+    ("line", "cache"),
+    [("", False), ("--cache", True), ("--no-cache", "refresh"), ("--cache --no-cache", "refresh")],
+)
+def test_the_cache_is_used_or_filled_anew(line, cache):
+    assert parse_cell(line).cache == cache
+
+
+@pytest.mark.parametrize(
     ("text", "names", "expression"),
     [
         ("x=1", ("x",), "1"),

@@ -75,6 +75,16 @@ def test_arrays_count_by_their_content():
     assert identity(a) != identity(b)
 
 
+def test_sets_count_by_their_members():
+    words = [f"word {i}" for i in range(50)]
+    backwards = words[::-1]
+    assert identity(set(words)) == identity(set(backwards))
+    assert identity([frozenset(words)]) == identity([frozenset(backwards)])
+    assert identity(set(words)) != identity(set(words[1:]))
+    assert identity(set(words)) != identity(frozenset(words))
+    assert identity({(1, frozenset("ab"))}) == identity({(1, frozenset("ba"))})
+
+
 def test_what_cannot_be_pickled_cannot_be_cached():
     with pytest.raises(NotPicklable, match="cannot be cached"):
         identity(threading.Lock())

@@ -22,6 +22,9 @@ from nbqueue.store.signing import Keyring
 _LENGTH = struct.Struct("<I")
 _TTL_S = int(RESULT_EXPIRES_S)
 
+FRESH = "!"
+"""In front of a job's digest: what is cached is not looked up, and replaced by what comes out."""
+
 
 class Cached(NamedTuple):
     """What an item came to."""
@@ -61,8 +64,15 @@ class ResultCache:
 
     def clear(self) -> int:
         """Delete all entries; give how many those were."""
-        found = list(self._store.scan_iter(match=keys.cached("*"), count=1000))
+        found = self._keys()
         return int(self._store.delete(*found)) if found else 0
+
+    def count(self) -> int:
+        """Give how many entries there are."""
+        return len(self._keys())
+
+    def _keys(self) -> list[bytes]:
+        return list(self._store.scan_iter(match=keys.cached("*"), count=1000))
 
 
 def _context(digest: str) -> str:

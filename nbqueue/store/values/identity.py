@@ -5,9 +5,9 @@ names otherwise, and cloudpickle gives each class of the notebook a random mark.
 out: the same source with the same captured values has the same digest, wherever it was typed.
 
 Equal digests mean equal values. The converse does not hold: a value that does not pickle the same
-way twice (a set of texts, whose order differs from process to process; two equal texts where there
-was one and the same) has another digest each time, which costs a cached result and never gives a
-wrong one.
+way twice (an object that pickles the time, or its address; two equal texts where there was one and
+the same) has another digest each time, which costs a cached result and never gives a wrong one.
+Sets, whose order differs from process to process, are put in order here.
 """
 
 from __future__ import annotations
@@ -32,12 +32,24 @@ def identity(value: Any) -> str:
     Raises:
         NotPicklable: it cannot be pickled, so it cannot be told from others.
     """
-    digest = hashlib.sha256()
     try:
         with localmodules.by_value():
-            _Digester(digest).dump(value)
+            return _digest(value)
     except Exception as exc:  # pickling runs __reduce__ of any class: anything may come out
         raise NotPicklable(f"cannot be cached, because it cannot be pickled: {exc}") from exc
+
+
+def is_steady(value: Any) -> bool:
+    """Say whether a value has the same digest twice, as far as this process can tell."""
+    try:
+        return identity(value) == identity(value)
+    except NotPicklable:
+        return False
+
+
+def _digest(value: Any) -> str:
+    digest = hashlib.sha256()
+    _Digester(digest).dump(value)
     return digest.hexdigest()
 
 
@@ -57,6 +69,12 @@ class _Digester(cloudpickle.Pickler):
             return False
 
         super().__init__(_Into(digest), protocol=5, buffer_callback=take)
+
+    def persistent_id(self, obj: Any) -> Any:
+        # Asked of everything, where `reducer_override` is not asked of built-in types.
+        if type(obj) is set or type(obj) is frozenset:
+            return type(obj).__name__, sorted(map(_digest, obj))
+        return None
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.CodeType):
