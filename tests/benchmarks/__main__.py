@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tests.benchmarks.catalogue import BY_KEY, PEERS, Entry
-from tests.benchmarks.metrics import SCENARIOS, TARGETS, Samples
+from tests.benchmarks.metrics import LOADS, SCENARIOS, TARGETS, Samples
 from tests.benchmarks.processes import MeasurementError, Runner
 from tests.benchmarks.report import LABELS, render
 from tests.benchmarks.snippets import METRIC_OF, RUNS_A_ROUND, SNIPPETS
@@ -59,8 +59,11 @@ class Bench:
                 for _ in range(RUNS_A_ROUND[scenario]):
                     for peer, code in snippets.items():
                         self._snippet(number, scenario, peer, code)
-        if "widget" in self.options.only and any(e.key == "nbqueue" for e in self.entries):
-            self._widget(number)
+        if any(entry.key == "nbqueue" for entry in self.entries):
+            if "load" in self.options.only:
+                self._load(number)
+            if "widget" in self.options.only:
+                self._widget(number)
 
     def _peer(self, number: int, entry: Entry) -> None:
         scenarios = [name for name in entry.scenarios if name in self.options.only]
@@ -69,6 +72,13 @@ class Bench:
         self._say(number, f"{entry.label}: {', '.join(scenarios)}")
         words = ["-m", "tests.benchmarks.child", entry.key, ",".join(scenarios)]
         self._measure(entry.label, entry.key, words)
+
+    def _load(self, number: int) -> None:
+        # Each in a process of its own: what one has grown by, another would not grow by again.
+        for part in LOADS:
+            self._say(number, f"nbqueue: load, {part}")
+            words = ["-m", "tests.benchmarks.load", part]
+            self._measure(f"nbqueue, load, {part}", "nbqueue", words)
 
     def _widget(self, number: int) -> None:
         self._say(number, "nbqueue: widget")

@@ -12,6 +12,7 @@ SCENARIOS = (
     "balance",
     "canvas",
     "memory",
+    "load",
     "control",
     "cold_start",
     "import_time",
@@ -20,6 +21,9 @@ SCENARIOS = (
     "cache",
     "widget",
 )
+
+LOADS = ("clients", "results", "job", "stream", "map")
+"""The parts of `load`."""
 
 # How nbqueue stands to a peer, or by itself.
 Relation = Literal["ratio", "difference", "value"]
@@ -77,6 +81,42 @@ METRICS = (
     Metric("join", "canvas", "100,000 no-ops | their sum, beside the map alone", "x map", 2),
     Metric("client_mb", "memory", "1,000,000 no-ops: client growth, to_frame() included", "MB", 0),
     Metric("redis_bytes", "memory", "1,000,000 no-ops: Redis growth an item", "bytes", 1),
+    Metric(
+        "load_share_median",
+        "load",
+        "50 jobs of 10 clients: served until a job's end, median",
+        "x fair",
+        2,
+    ),
+    Metric(
+        "load_share_worst",
+        "load",
+        "50 jobs of 10 clients: served until a job's end, worst",
+        "x fair",
+        2,
+    ),
+    Metric("load_clients_s", "load", "50 jobs of 10 clients: 3,100 items of 5 ms", "s", 2),
+    Metric(
+        "load_results_pct",
+        "load",
+        "900 MB of results walked through twice: client growth",
+        "% of them",
+        1,
+    ),
+    Metric("load_job_s", "load", "a generator of 1,000,000 in one job: until all ended", "s", 2),
+    Metric(
+        "load_job_mb", "load", "a generator of 1,000,000: client growth, frame included", "MB", 0
+    ),
+    Metric(
+        "load_job_redis_bytes", "load", "a generator of 1,000,000: Redis growth an item", "bytes", 1
+    ),
+    Metric("load_stream_s", "load", "imap of 10,000,000, every result taken", "s", 1),
+    Metric("load_stream_mb", "load", "imap of 10,000,000: client growth", "MB", 0),
+    Metric("load_stream_redis_mb", "load", "imap of 10,000,000: Redis growth, highest", "MB", 0),
+    Metric("load_read_s", "load", "map of a generator of 10,000,000: until it is sent", "s", 1),
+    Metric("load_read_mb", "load", "map of 10,000,000: client growth while reading", "MB", 0),
+    Metric("load_submitted_mb", "load", "map of 10,000,000: client growth, job included", "MB", 0),
+    Metric("load_read_redis_mb", "load", "map of 10,000,000: Redis growth, highest", "MB", 0),
     Metric("control_ms", "control", "stats of a known worker, p50", "ms", 1),
     Metric("cold_s", "cold_start", "cold start: from import to the first result", "s", 2),
     Metric("import_s", "import_time", "import in a fresh process", "s", 3),
@@ -107,6 +147,13 @@ TARGETS = (
     Target("join", "value", "≤", 1.2),
     Target("client_mb", "value", "≤", 300),
     Target("redis_bytes", "value", "≤", 150),
+    Target("load_share_worst", "value", "≤", 3),
+    Target("load_results_pct", "value", "≤", 20),
+    Target("load_job_mb", "value", "≤", 300),
+    Target("load_job_redis_bytes", "value", "≤", 150),
+    Target("load_stream_mb", "value", "≤", 100),
+    Target("load_stream_redis_mb", "value", "≤", 50),
+    Target("load_read_mb", "value", "≤", 64),
     Target("control_ms", "value", "≤", 50),
     Target("control_ms", "ratio", "≤", 0.1, "celery"),
     Target("cold_s", "ratio", "≤", 1.0, "dask"),

@@ -15,3 +15,7 @@ def total(values: list[int]) -> int:
 def nap(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+def block(size: int) -> bytes:
+    return bytes(size)
