@@ -16,6 +16,7 @@ import pytest
 
 from nbqueue.core.settings import LEASE_S
 from tests.e2e.rabbit_node import Node
+from tests.faults import scene
 from tests.faults.stage import WITHIN_S, Stage
 from tests.faults.trial import TITLE, Row, Trial
 from tests.namespace import open_namespace
@@ -30,13 +31,18 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Show the table; its lines come with the reports, also from pytest-xdist's processes."""
+    """Show the tables; their lines come with the reports, also from pytest-xdist's processes."""
     reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
-    lines = [line for report in reports for name, line in report.user_properties if name == "line"]
-    if lines:
-        terminalreporter.section("faults")
-        for line in [TITLE, *lines]:
-            terminalreporter.write_line(line)
+    said = [found for report in reports for found in report.user_properties]
+    for name, section, title in [
+        ("line", "faults", TITLE),
+        ("mutations", "what somebody has changed", scene.TITLE),
+    ]:
+        lines = [line for found, line in said if found == name]
+        if lines:
+            terminalreporter.section(section)
+            for line in [title, *lines]:
+                terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -36,10 +36,23 @@ def spliced(body: bytes, other: bytes, rng: Random) -> bytes:
     return made if made not in (body, other) else flipped(made, rng)
 
 
-def changed(body: bytes, others: list[bytes], rng: Random) -> bytes:
-    """Changed in one of these ways."""
-    how = rng.choice([flipped, flipped, truncated, grown, spliced])
-    return how(body, rng.choice(others), rng) if how is spliced else how(body, rng)
+WAYS = CHANGED, TRUNCATED, SWAPPED, RESIGNED = "changed", "truncated", "swapped", "wrong key"
+"""Ways in which a piece is not what its sender has made."""
+
+
+def changed(body: bytes, others: list[bytes], rng: Random) -> tuple[str, bytes]:
+    """Changed in one of these ways, with the way."""
+    way, how = rng.choice(
+        [
+            (CHANGED, flipped),
+            (CHANGED, flipped),
+            (TRUNCATED, truncated),
+            (CHANGED, grown),
+            (SWAPPED, spliced),
+        ]
+    )
+    made = how(body, rng.choice(others), rng) if how is spliced else how(body, rng)
+    return way, made
 
 
 # -- Celery's messages, as they are in a list of Redis ---------------------------------------------
@@ -61,6 +74,18 @@ def with_envelope(text: bytes, envelope: bytes) -> bytes:
 
 
 _ANYTHING = [None, True, -1, 1e999, 10**30, "", "x", "\udc80", [], [[]], {}, {"__type__": "x"}]
+
+
+def no_message(text: bytes, rng: Random) -> tuple[str, bytes]:
+    """Something else in a message's place, with the way."""
+    return rng.choice(
+        [
+            lambda: changed(text, [text[::-1]], rng),
+            lambda: (CHANGED, with_other_words(text, rng)),
+            lambda: (SWAPPED, with_other_body(text, rng)),
+            lambda: (SWAPPED, rng.randbytes(rng.randrange(200))),
+        ]
+    )()
 
 
 def with_other_words(text: bytes, rng: Random) -> bytes:

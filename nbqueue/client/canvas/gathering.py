@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.core import states
-from nbqueue.core.errors import ResultNotLoadable, UsageError
+from nbqueue.core.errors import NbqueueError, ResultNotLoadable, UsageError
 from nbqueue.core.plan import Failed, Listed, One, Other, Spread, Take, stages_of
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ def items(live: Live, errors: str) -> list[Any]:
     if live.state.counts[states.SUCCESS_CODE] == n:
         try:
             return live.outcomes.values()
+        except NbqueueError:  # (asked again, a large value that was refused is not there any more)
+            if errors == "raise":
+                raise
         except Exception:  # one of them: which, and what to do, is found out item by item
             if errors == "raise":
                 return [live.outcomes.value(i) for i in range(n)]
