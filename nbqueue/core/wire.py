@@ -134,12 +134,12 @@ def _read_plan(plain: dict[str, Any]) -> Planned:
     return Planned(tuple(map(stage_from_plain, plain["stages"])), result)
 
 
-_compact = json.JSONEncoder(separators=(",", ":")).encode
+compact = json.JSONEncoder(separators=(",", ":")).encode
 """`json.dumps` would make an encoder for each record."""
 
 
 def _json(plain: dict[str, Any]) -> bytes:
-    return _compact(plain).encode()
+    return compact(plain).encode()
 
 
 def _to_plain(record: Record) -> dict[str, Any]:

@@ -61,9 +61,19 @@ def _keep_secrets(**_: Any) -> None:
     worker_shutdown.connect(give_back, weak=False, dispatch_uid="nbqueue-secrets-back")
 
 
+def _settings(wiring: Wiring) -> dict[str, Any]:
+    settings = dict(wiring.settings)
+    if broker.is_on_this_machine(wiring.broker_url):
+        # A timeout ends the wait for a network that has fallen silent. It has Python ask before
+        # each read and write whether there is anything to wait for: some percent of a quick call.
+        given = settings.get("broker_transport_options") or {}
+        settings["broker_transport_options"] = {"socket_timeout": None, **given}
+    return settings
+
+
 def make_worker_app(wiring: Wiring) -> Celery:
     """Make the app that a worker serves."""
-    app = broker.make_app(wiring.broker_url, settings=wiring.settings)
+    app = broker.make_app(wiring.broker_url, settings=_settings(wiring))
     leases.prepare(app, wiring.lease_s)
     recovering.prepare(app)
     memory.prepare(wiring.memory_mib)

@@ -91,6 +91,11 @@ def plain(url: str) -> str:
     return tls.without_options(url) if scheme in ("rediss", "amqps") else url
 
 
+def is_on_this_machine(url: str) -> bool:
+    """Say whether a broker is reached by a Unix socket: by no network, which can fall silent."""
+    return url.startswith(("redis+socket://", "unix://"))
+
+
 def _own_transport(url: str) -> str:
     url = plain(url)
     scheme, _, rest = url.partition("://")

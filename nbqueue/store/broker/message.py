@@ -151,7 +151,7 @@ def encode(keyring: Keyring, message: Message) -> str:
         about["again"] = [(i, k, b64encode(call).decode()) for i, k, call in message.again]
     if message.sources:
         about["sources"] = [(s, a, b) for s, (a, b) in message.sources]
-    head = json.dumps(about, separators=(",", ":")).encode()
+    head = wire.compact(about).encode()
     lengths = _LENGTHS.pack(len(head), len(opening.body))
     body = b"".join((lengths, head, opening.body, opening.signature, opening.call))
     return b64encode(keyring.seal(_CONTEXT, body)).decode()
