@@ -49,8 +49,8 @@ def apply(
     ``axis="pieces"``, it is called with tables of consecutive rows, and the tables that it returns
     are concatenated.
 
-    Waits for it. The work is a job with an item a piece: ``nq.job(name)`` shows it meanwhile from
-    another notebook, and afterwards.
+    Waits for it; a notebook shows it live when that takes longer than a second. The work is a job
+    with an item a piece: ``nq.job(name)`` shows it meanwhile from elsewhere, and afterwards.
 
     Args:
         data: A DataFrame, a Series, what their ``groupby`` (Polars: ``group_by``) gives, or an

@@ -44,7 +44,8 @@ def build(live: Live, *, expand: bool, items: Sequence[int] | None = None) -> pd
 
     reader = live.outcomes
     state: JobState | Part = live.state if items is None else Part(live.state, items)
-    own = {*OWN_COLUMNS, *(["cached"] if state.spec.cache else [])}
+    caches = _caches(live)
+    own = {*OWN_COLUMNS, *(["cached"] if caches else [])}
     columns: dict[str, Any] = {}
     for name, values in parameters(live, items).items():
         columns[_free(name, "_arg", {*columns, *own})] = values
@@ -64,7 +65,7 @@ def build(live: Live, *, expand: bool, items: Sequence[int] | None = None) -> pd
     columns["worker"] = _workers(state)
     columns["attempts"] = np.frombuffer(bytes(state.attempts), dtype=np.uint8).astype(np.int64)
     columns["memory_mb"] = np.array(state.memory_mb, dtype=np.float64)
-    if state.spec.cache:
+    if caches:
         columns["cached"] = np.frombuffer(bytes(state.cached), dtype=np.bool_)
     index = (
         pd.RangeIndex(state.n, name="item")
@@ -76,6 +77,12 @@ def build(live: Live, *, expand: bool, items: Sequence[int] | None = None) -> pd
             columns[name] = pd.Series(values, index=index, dtype=object, copy=False)
     # Each column was made just now, for this frame: a copy would only double the memory.
     return pd.DataFrame(columns, index=index, copy=False)
+
+
+def _caches(live: Live) -> bool:
+    """Say whether results of a job, or of a step of a workflow, may come from the cache."""
+    specs = [live.state.spec, *(stage.spec for stage in live.state.stages)]
+    return any(spec.cache for spec in specs)
 
 
 def _free(name: str, suffix: str, taken: set[str]) -> str:

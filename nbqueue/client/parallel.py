@@ -17,6 +17,7 @@ from typing import Any
 
 from joblib.parallel import AutoBatchingMixin, BatchedCalls, ParallelBackendBase
 
+from nbqueue.client import onlooking
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions
 from nbqueue.client.reaching import processes, put
@@ -140,12 +141,17 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
     def retrieval_context(self) -> Iterator[None]:
         """Send what was gathered, before its results are waited for."""
         gathered, self._gathered = self._gathered, None
-        if gathered:
-            job = self._send([batch for batch, _ in gathered])
-            self._show(job)
-            for future, (_, callback) in zip(job, gathered, strict=True):
-                future.add_done_callback(callback)
-        yield
+        if not gathered:
+            yield
+            return
+        job = self._send([batch for batch, _ in gathered])
+        for future, (_, callback) in zip(job, gathered, strict=True):
+            future.add_done_callback(callback)
+        if self._show(job):
+            yield
+            return
+        with onlooking.waiting(job):
+            yield
 
     def retrieve_result_callback(self, out: concurrent.futures.Future[Any]) -> Any:
         """Give the results of a batch's tasks, or raise what one has raised."""
@@ -192,11 +198,13 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
             self._sent[id(value)] = value, put(value)
         return self._sent[id(value)][1]
 
-    def _show(self, job: Job) -> None:
-        """Display the job live, where `Parallel` is to say how far it is."""
+    def _show(self, job: Job) -> bool:
+        """Display the job at once, where `Parallel` is to say how far it is; say whether it is."""
         ipython = sys.modules.get("IPython")
-        if self.parallel.verbose and ipython is not None and ipython.get_ipython() is not None:
-            import_module("IPython.display").display(job)
+        if not self.parallel.verbose or ipython is None or ipython.get_ipython() is None:
+            return False
+        import_module("IPython.display").display(job)
+        return True
 
 
 def _called(batch: BatchedCalls) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nbqueue.client import onlooking
 from nbqueue.client.reaching import processes
 from nbqueue.client.task import AnyTask, Task
 from nbqueue.store.code.pieces import Applied, Call
@@ -35,7 +36,9 @@ class Work:
         """Give what came of each piece, in order."""
         options = {"name": self.task.name, "typing": False}
         sent: AnyTask = Task(Applied(how, self.call), self.task.options.updated(options))
-        found: list[Any] = sent.map(pieces, name=self.name).result()
+        job = sent.map(pieces, name=self.name)
+        with onlooking.waiting(job):
+            found: list[Any] = job.result()
         return found
 
     def cuts(self, n: int) -> list[tuple[int, int]]:

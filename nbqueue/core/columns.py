@@ -68,6 +68,8 @@ class Columns:
     """Index into ``batches``, plus one; 0 where there is no outcome."""
     cached: bytearray = field(init=False)
     """1 where the result came from the cache."""
+    n_cached: int = 0
+    """How many those are."""
     place: array[int] = field(init=False)
     """Position within the batch."""
     workers: list[str] = field(default_factory=list)

@@ -133,6 +133,7 @@ class JobState(Columns):
         for a, b in record.cached:
             a, b = max(a, start), min(b, stop)
             if a < b:
+                self.n_cached += b - a - self.cached.count(1, a, b)
                 self.cached[a:b] = b"\x01" * (b - a)
         for i, retries in record.retries:
             if start <= i < stop:
@@ -214,6 +215,7 @@ class JobState(Columns):
             k = stop - start
             self._set_states(start, stop, bytes(k))
             self.done[start:stop] = bytes(k)
+            self.n_cached -= self.cached.count(1, start, stop)
             self.cached[start:stop] = bytes(k)
             self.round[start:stop] = bytes([record.round]) * k
             self.batch_of[start:stop] = array("I", [0]) * k

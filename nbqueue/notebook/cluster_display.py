@@ -12,9 +12,8 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.client.remote import control
 from nbqueue.core.errors import NbqueueError
-from nbqueue.notebook import bundles, cluster_picture, life, modes
+from nbqueue.notebook import bundles, cluster_picture, life, looks, modes
 from nbqueue.notebook.area import Area, Bundle
 from nbqueue.notebook.cluster_picture import ClusterPicture
 from nbqueue.notebook.display import enter
@@ -131,7 +130,8 @@ class PageDisplay:
 
     def _ask(self) -> None:
         try:
-            found = cluster_picture.seen(self._picture, control.look(self._client))
+            look = looks.look(self._client)
+            found = cluster_picture.seen(self._picture, look.survey, look.rejections)
         except NbqueueError as exc:
             found = cluster_picture.missed(self._picture, str(exc))
         self._picture = found

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbqueue.client.remote.survey import Queue, Running, Survey, Worker
+from nbqueue.store.rejections import UNREADABLE, Rejections
 
 _RATE_S = 10.0
 """A rate is taken over this long. Shorter: slow items make it jump; longer: it lags."""
@@ -23,6 +24,8 @@ _SILENT_S = 15.0
 
 _STOPPING_S = 60.0
 """The same for one that was. It may have more to finish than that, but nobody can ask it."""
+
+NONE_REFUSED = Rejections()
 
 MOST_WORKERS = 100
 MOST_RUNNING = 8
@@ -59,6 +62,11 @@ class ClusterPicture:
     queues: tuple[Queue, ...] = ()
     trouble: str = ""
     """Why the last look was in vain; what is shown is then from before."""
+    away: str = ""
+    """What does not answer, in some words; ``trouble`` says more."""
+    away_since: float | None = None
+    """When that was first noticed, by the monotonic clock."""
+    rejections: Rejections = NONE_REFUSED
     stopping: frozenset[str] = field(default=frozenset())
 
     @property
@@ -73,7 +81,13 @@ class ClusterPicture:
         return max(0.0, (self.at or 0.0) - seen.answered_at)
 
 
-def seen(before: ClusterPicture, survey: Survey, *, alone: bool = False) -> ClusterPicture:
+def seen(
+    before: ClusterPicture,
+    survey: Survey,
+    rejections: Rejections = NONE_REFUSED,
+    *,
+    alone: bool = False,
+) -> ClusterPicture:
     """Give the picture after a survey; ``alone``: there is one worker at a time."""
     known = {each.worker.name: each for each in before.workers}
     now = [_answered(known.get(w.name), w, survey.at, before.stopping) for w in survey.workers]
@@ -87,7 +101,7 @@ def seen(before: ClusterPicture, survey: Survey, *, alone: bool = False) -> Clus
     ]
     found = tuple(sorted([*now, *silent], key=lambda each: each.worker.name))
     left = before.stopping & {each.worker.name for each in found}
-    return ClusterPicture(survey.at, found, survey.queues, "", left)
+    return ClusterPicture(survey.at, found, survey.queues, stopping=left, rejections=rejections)
 
 
 def _answered(
@@ -104,9 +118,13 @@ def _patience_s(name: str, picture: ClusterPicture) -> float:
     return _STOPPING_S if name in picture.stopping else _SILENT_S
 
 
-def missed(before: ClusterPicture, why: str) -> ClusterPicture:
-    """Give the picture after a look that failed."""
-    return replace(before, trouble=why)
+def missed(before: ClusterPicture, why: str, now: float = 0.0, *, away: str = "") -> ClusterPicture:
+    """Give the picture after a look that failed at ``now``, by the monotonic clock.
+
+    ``away`` says in some words what did not answer, if that was it.
+    """
+    since = None if not away else now if before.away_since is None else before.away_since
+    return replace(before, trouble=why, away=away, away_since=since)
 
 
 def told_to_stop(before: ClusterPicture, name: str) -> ClusterPicture:
@@ -114,11 +132,17 @@ def told_to_stop(before: ClusterPicture, name: str) -> ClusterPicture:
     return replace(before, stopping=before.stopping | {name})
 
 
-def as_message(picture: ClusterPicture) -> dict[str, Any]:
-    """Give a picture as JSON: what `static/cluster.js` draws."""
+def as_message(picture: ClusterPicture, now: float = 0.0, clock: float = 0.0) -> dict[str, Any]:
+    """Give a picture as JSON: what `static/cluster.js` draws.
+
+    ``now`` is the time by the monotonic clock, ``clock`` in seconds since the epoch.
+    """
     return {
         "known": picture.at is not None,
         "trouble": picture.trouble,
+        "away": picture.away,
+        "away_s": 0.0 if picture.away_since is None else round(now - picture.away_since, 1),
+        "refused": _refused(picture.rejections, clock),
         "items_per_s": _rounded(picture.items_per_s),
         "workers": [_worker(picture, each) for each in picture.workers[:MOST_WORKERS]],
         "n_workers": len(picture.workers),
@@ -149,6 +173,43 @@ def _worker(picture: ClusterPicture, seen: WorkerPicture) -> Mapping[str, Any]:
 
 def _running(run: Running) -> Mapping[str, Any]:
     return {"label": run.label, "task": run.task, "for_s": round(run.for_s, 1)}
+
+
+def _refused(found: Rejections, clock: float) -> Mapping[str, Any] | None:
+    if not found.total:
+        return None
+    ago_s = None if found.at is None else round(max(0.0, clock - found.at), 1)
+    return {
+        "total": found.total,
+        "counts": [[refused_as(kind), n] for kind, n in list(found.counts.items())[:_KINDS]],
+        "last": refused_as(found.last),
+        "by": found.by[:_TEXT],
+        "ago_s": ago_s,
+    }
+
+
+_KINDS = 12
+_TEXT = 200
+"""Whoever can write to the store can write these; they are shown, and not at any length."""
+
+_REFUSED_AS = {
+    "message": "a message that is not signed with a key of the workers",
+    "message of a job that is gone": "a message of a job that is gone: one sent again, maybe",
+    UNREADABLE: "a message that cannot be read",
+}
+
+
+def refused_as(kind: str) -> str:
+    """Say what was refused, and why.
+
+    >>> refused_as("argument block")
+    'an argument block that was changed, or is not signed with the right key'
+    """
+    if not kind:
+        return ""
+    an = "an" if kind[:1] in "aeiou" else "a"
+    changed = f"{an} {kind[:_TEXT]} that was changed, or is not signed with the right key"
+    return _REFUSED_AS.get(kind, changed)
 
 
 def _rounded(rate: float | None) -> float | None:

@@ -22,11 +22,12 @@ import anywidget
 import traitlets
 
 from nbqueue.client.remote import control
-from nbqueue.core.errors import NbqueueError
+from nbqueue.core.errors import BrokerUnreachable, NbqueueError
 from nbqueue.notebook import bundles, cluster_picture, esm, looks
 from nbqueue.notebook.cluster_picture import ClusterPicture, as_message
 from nbqueue.notebook.comms import answer_while_busy
 from nbqueue.notebook.lasting import Lasting
+from nbqueue.store.patience import in_brief
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
@@ -161,10 +162,13 @@ class ClusterWidget(Lasting, anywidget.AnyWidget):
 
     def _look(self, *, new: bool) -> None:
         try:
-            survey = looks.look(self._client, new=new)
+            found = looks.look(self._client, new=new)
         except NbqueueError as exc:
+            away = in_brief(exc) if isinstance(exc, BrokerUnreachable) else ""
             with self._lock:
-                self._picture = cluster_picture.missed(self._picture, str(exc))
+                self._picture = cluster_picture.missed(
+                    self._picture, str(exc), time.monotonic(), away=away
+                )
         except Exception as exc:  # each broker has errors of its own; the next look may succeed
             log.debug("could not look at the cluster", exc_info=True)
             with self._lock:
@@ -174,7 +178,7 @@ class ClusterWidget(Lasting, anywidget.AnyWidget):
         else:
             with self._lock:
                 self._picture = cluster_picture.seen(
-                    self._picture, survey, alone=self._client.embedded
+                    self._picture, found.survey, found.rejections, alone=self._client.embedded
                 )
 
     def _tell(self) -> None:
@@ -183,7 +187,7 @@ class ClusterWidget(Lasting, anywidget.AnyWidget):
 
     def _message(self) -> dict[str, Any]:
         return {
-            **as_message(self._picture),
+            **as_message(self._picture, time.monotonic(), time.time()),
             "closed": self._client.closed,
             "said": self._said,
             "failed": self._failed,

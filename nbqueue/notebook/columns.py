@@ -52,6 +52,7 @@ class Columns:
             "started": lambda: np.array(live.state.started, dtype=np.float64),
             "run_s": lambda: np.array(live.state.run_s, dtype=np.float64),
             "attempts": lambda: _bytes(live.state.attempts),
+            "cached": lambda: _bytes(live.state.cached),
             "worker": self._workers,
             "error": lambda: np.array([text or None for text in self._errors()], dtype=object),
             "result": lambda: frame.results(live.state, live.outcomes),

@@ -16,6 +16,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nbqueue.client import place
 from nbqueue.notebook import bundles, modes
 from nbqueue.notebook.area import Area
 from nbqueue.notebook.displays import PageDisplay, WidgetDisplay
@@ -58,6 +59,25 @@ def show_live(job: Job, *, raises: bool = False) -> bool:
     else:
         enter(WidgetDisplay(live, stage, page, partial(view, raises=raises)))
     return True
+
+
+_UNASKED = 3
+"""Jobs that one run of a cell shows without being asked: a loop may wait for hundreds."""
+
+_unasked: tuple[place.Cell | None, int] = (None, 0)
+"""The run of a cell that has shown such jobs last, and how many."""
+
+
+def show_unasked(job: Job) -> None:
+    """Display a job that a call waits for, where somebody looks; from any thread."""
+    global _unasked
+    if modes.mode() != "widget":
+        return  # what is recorded must not depend on how long it took
+    cell = place.cell()
+    shown = _unasked[1] if _unasked[0] == cell else 0
+    if shown < _UNASKED:
+        _unasked = (cell, shown + 1)
+        show_live(job)
 
 
 def show_frame(frame: LiveFrame) -> bool:

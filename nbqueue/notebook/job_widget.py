@@ -150,6 +150,7 @@ class JobWidget(Lasting, anywidget.AnyWidget):
                 **(self._told or summary.facts(self._live, self._failing)),
             }
             told["elapsed_s"] = summary.elapsed_s(self._live.state, self._live.client.now())
+            told["outage_s"] = self._live.client.outage.lasted_s
         rate = self._rate
         told["rate"] = summary.rounded(rate)
         left = self._live.state.n - told["done"]

@@ -1,5 +1,7 @@
 """Looks at a cluster that its displays share: the workers are asked once, however many show them.
 
+A look is what the workers and queues say, and what the store has counted as refused.
+
 Each display keeps its own pace, in its own thread; who comes within the pace of another gets what
 that one saw, or waits for what it is about to see.
 """
@@ -9,24 +11,35 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbqueue.client.remote import control
+from nbqueue.store import patience, rejections
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
     from nbqueue.client.remote.survey import Survey
+    from nbqueue.store.rejections import Rejections
 
 PACE_S = 2.0
 """How often the cluster is asked. A look costs the kernel 5 ms, and every worker less."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """What was found in one go."""
+
+    survey: Survey
+    rejections: Rejections
+
+
 class _Shared:
-    """The latest survey of one client's cluster."""
+    """The latest look at one client's cluster."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.survey: Survey | None = None
+        self.found: Look | None = None
         self.begun = 0.0
 
 
@@ -34,20 +47,26 @@ _of: weakref.WeakKeyDictionary[Client, _Shared] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
 
 
-def look(client: Client, *, new: bool = False) -> Survey:
-    """Give a survey that was begun a moment ago; ``new``: after now.
+def look(client: Client, *, new: bool = False) -> Look:
+    """Give a look that was begun a moment ago; ``new``: after now.
 
     Raises:
-        NbqueueError: as `control.look`; each who asks finds out for itself.
+        NbqueueError: as `control.look`, or the store does not answer; each who asks finds out for
+            itself.
     """
     asked = time.monotonic()
     with _making:
         shared = _of.setdefault(client, _Shared())
     with shared.lock:
-        # Within less than the pace, or a display alone would see the same survey again.
+        # Within less than the pace, or a display alone would have the same look again.
         oldest = asked if new else asked - 0.9 * PACE_S
-        if shared.survey is None or shared.begun < oldest:
+        if shared.found is None or shared.begun < oldest:
             begun = time.monotonic()
-            shared.survey = None
-            shared.survey, shared.begun = control.look(client), begun
-        return shared.survey
+            shared.found = None
+            shared.found, shared.begun = _look(client), begun
+        return shared.found
+
+
+def _look(client: Client) -> Look:
+    with patience.none():  # it comes by again
+        return Look(control.look(client), rejections.read(client.store))

@@ -124,6 +124,8 @@ class JobPicture:
     """Steps that `steps` leaves out."""
     note: str = ""
     """Why nothing more is heard of a job that has not ended."""
+    cached: int = 0
+    """Items whose results came from the cache."""
 
 
 def without_error(picture: JobPicture) -> JobPicture:

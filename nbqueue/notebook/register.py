@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from nbqueue.client import place
+from nbqueue.client import onlooking, place
 
 
 def register_here() -> None:
@@ -35,6 +35,7 @@ def register(shell: Any) -> None:
     if getattr(shell, "kernel", None) is None:
         return
     place.cell = lambda: _cell(shell)
+    onlooking.show = lambda job: import_module("nbqueue.notebook.display").show_unasked(job)
     for module, name, home, way in _LIVE:
         formatter.ipython_display_formatter.for_type_by_name(module, name, _live(home, way))
 

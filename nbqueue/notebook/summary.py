@@ -32,8 +32,11 @@ def facts(live: Live, failing: Watch) -> dict[str, Any]:
     """Give what is so whenever one looks; ``counts`` by state's code.
 
     ``failures``: item, error and how often of the most frequent ones, among the first ``compared``.
+    ``outage``: what is away, in some words, and why in a line; empty when nothing is.
+    ``waits``: why no item has begun, if that is known.
+    ``cached``: how many results came from the cache.
     """
-    state = live.state
+    state, outage = live.state, live.client.outage
     return {
         "state": state.name,
         "counts": list(state.counts),
@@ -50,6 +53,9 @@ def facts(live: Live, failing: Watch) -> dict[str, Any]:
             for kind in failing.kinds(state)
         ],
         "compared": min(LOOKED_AT, state.counts[states.FAILURE_CODE]),
+        "outage": [outage.brief, outage.text] if outage.text and not live.finished else [],
+        "waits": "" if outage.text or live.finished else live.waits_for(),
+        "cached": state.n_cached,
     }
 
 

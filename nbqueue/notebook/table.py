@@ -137,6 +137,7 @@ class Table:
             _number(state.run_s[i]),
             "" if worker == NOWHERE else state.workers[worker],
             state.attempts[i],
+            bool(state.cached[i]),
         ]
 
     def _call(self, i: int, characters: int) -> list[str]:
@@ -189,6 +190,7 @@ _KEYS = (
     "run_s",
     "worker",
     "attempts",
+    "cached",
 )
 
 

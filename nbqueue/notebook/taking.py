@@ -73,6 +73,7 @@ class _Negative:
         self.steps, self.steps_left = steps.steps(state), steps.left_out(state)
         shown = range(min(len(self.codes), _ROWS))
         self.row_errors = {i: failures.reason(state, i) for i in shown if self.codes[i] == _FAILED}
+        self.n_cached, self.cached = state.n_cached, bytes(state.cached[:_ROWS])
         self.results = {
             i: (state.batches[state.batch_of[i] - 1].results, state.place[i])
             for i in shown
@@ -113,6 +114,7 @@ class _Negative:
             steps=self.steps,
             steps_left=self.steps_left,
             note=note,
+            cached=self.n_cached,
         )
 
     def _pace(self, now: float, elapsed_s: float) -> tuple[float | None, float | None]:
@@ -209,9 +211,10 @@ class _Negative:
             cells = self._bound(i, found) if known else []
             cells += [states.NAMES[self.codes[i]], *values.outcome(fields, results.get(i))]
             cells += [cut(self.row_errors.get(i, ""), 80), self._time(i), self._where(i)]
+            cells += ["yes" if self.cached[i] else ""] if self.n_cached else []
             rows.append(Row(i, tuple(cells)))
         columns = (*(params if known else ()), "state", *(fields or ("result",)))
-        columns += ("error", "run", "worker")
+        columns += ("error", "run", "worker", *(("cached",) if self.n_cached else ()))
         return columns, tuple(rows)
 
     def _time(self, i: int) -> str:

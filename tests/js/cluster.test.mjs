@@ -6,8 +6,9 @@ import { test } from "node:test";
 import { load, read } from "./module.mjs";
 
 const widget = await load("shared", "cluster.js");
-const { consequences, memory, poolWords, queueNote, rate, runs, silence, span, squares, summary } =
-  widget;
+const {
+  consequences, memory, outage, poolWords, queueNote, rate, refusals, runs, silence, span, squares, summary,
+} = widget;
 
 const makeWorker = (changes = {}) => ({
   name: "a@box",
@@ -119,6 +120,23 @@ test("an embedded cluster's worker comes back, and so the button says", () => {
   const told = consequences(makeWorker(), makePicture(), true);
   assert.equal(told.verb, "Restart worker");
   assert.match(told.consequence, /runs nothing now.*new worker takes its place/);
+});
+
+test("what does not answer is told with how long that has been so", () => {
+  assert.equal(outage(makePicture({ away: "" }), 3), "");
+  const away = makePicture({ away: "the broker has not answered", away_s: 9.4 });
+  assert.equal(outage(away, 2.5), "The broker has not answered for 12 s; trying again");
+});
+
+test("what was refused is told with what it was the last time, and by whom", () => {
+  const refused = { total: 3, last: "a message", by: "w/7", ago_s: 58, counts: [["a message", 2], ["a blob", 1]] };
+  assert.deepEqual(refusals(refused, 2), {
+    text: "3 refused; the last: a message (refused by w/7, 1 min ago)", all: "2 × a message\n1 × a blob", news: true,
+  });
+  assert.equal(refusals({ ...refused, total: 1, ago_s: 0 }, 0).text, "1 refused: a message (refused by w/7, just now)");
+  assert.equal(refusals({ ...refused, ago_s: 90_000 }, 0).news, false);
+  assert.equal(refusals({ ...refused, last: "", ago_s: null }, 0).text, "3 refused");
+  assert.equal(refusals(null, 0).text, "");
 });
 
 test("a queue that nobody serves is pointed out", () => {

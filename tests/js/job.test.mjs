@@ -79,6 +79,28 @@ test("the clock stands while the kernel is gone, and goes on when it is heard of
   assert.equal(session.statusChanged.slots.size + session.kernelChanged.slots.size, 0);
 });
 
+test("what stands in a job's way is told: an outage with its length, else why nothing begins", () => {
+  const away = summary({ outage: ["Redis has not answered", "no Redis answers at x"], outage_s: 9.6 });
+  assert.deepEqual(job.hindrance(away, 2), {
+    text: "Redis has not answered", how: " for 12 s; trying again", why: "no Redis answers at x",
+  });
+  const waits = summary({ outage: [], waits: "no worker consumes queue 'gpu'" });
+  assert.equal(job.hindrance(waits, 2).text, "No worker consumes queue 'gpu'");
+  assert.deepEqual(job.hindrance(summary({ outage: [], waits: "" }), 2), { text: "", how: "", why: "" });
+});
+
+test("items that report keep their places, and others take those that are free", () => {
+  assert.deepEqual(job.placed([], [4, 7]), [4, 7]);
+  assert.deepEqual(job.placed([4, 7], [7, 9]), [9, 7]);
+  assert.deepEqual(job.placed([4, 7], [7]), [null, 7]);
+  assert.deepEqual(job.placed([null, 7], [7, 8, 9]), [8, 7, 9]);
+});
+
+test("what is a number stands right", () => {
+  for (const text of ["3", "-0.25", "1e-05", "1,234", "nan", "inf", ".5"]) assert.ok(job.numeric(text), text);
+  for (const text of ["", "a", "1 s", "e", "nine", "1.2.3", "fine"]) assert.ok(!job.numeric(text), text);
+});
+
 test("a million items share cells, and all of them are in one", () => {
   const g = job.fit(1_000_000, 800);
   assert.ok(g.perCell > 1);

@@ -9,6 +9,7 @@ from nbqueue.core import states
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Error, JobSpec, Outcomes
 from nbqueue.core.splitting import count
+from nbqueue.store.connection.patience import Outage
 from nbqueue.store.values import results
 
 KEY = "a key that is only good for tests"
@@ -85,12 +86,18 @@ class FakeLive:
         self.state = state
         self.blocks = blocks
         self.lock = threading.RLock()
-        self.client = SimpleNamespace(now=lambda: now, closed=closed)
+        self.outages = []
+        outage = Outage(self.outages.append)
+        self.client = SimpleNamespace(now=lambda: now, closed=closed, outage=outage)
         self.on_reset = []
+        self.waits = ""
 
     @property
     def name(self):
         return self.state.spec.name
+
+    def waits_for(self):
+        return self.waits
 
     @property
     def finished(self):

@@ -8,6 +8,7 @@ from nbqueue.client.remote.survey import Queue, Running, Survey, Worker
 from nbqueue.notebook import cluster_picture
 from nbqueue.notebook.cluster_picture import ClusterPicture, as_message
 from nbqueue.notebook.views import cluster as view
+from nbqueue.store.rejections import Rejections
 
 WORKER = Worker(
     name="a@box", host="box", pid=7, pool="prefork", processes=2, leaving=0, resizable=True,
@@ -85,6 +86,37 @@ def test_trouble_leaves_what_was_known_and_goes_with_the_next_answer():
     assert picture.trouble == "no broker answers"
     assert len(picture.workers) == 1
     assert cluster_picture.seen(picture, survey(2, WORKER)).trouble == ""
+
+
+def test_what_does_not_answer_is_timed_from_when_that_was_first_noticed():
+    picture = cluster_picture.missed(after(survey(0, WORKER)), "gone", 100.0, away="Redis …")
+    picture = cluster_picture.missed(picture, "still gone", 109.0, away="Redis …")
+    message = as_message(picture, now=112.0)
+    assert (message["away"], message["away_s"], message["trouble"]) == ("Redis …", 12, "still gone")
+    assert as_message(cluster_picture.seen(picture, survey(2, WORKER)))["away"] == ""
+    again = cluster_picture.missed(cluster_picture.seen(picture, survey(2)), "", 200.0, away="x")
+    assert as_message(again, now=200.0)["away_s"] == 0
+
+
+def test_what_was_refused_is_counted_with_the_latest_and_why():
+    refused = Rejections({"message": 2, "unreadable message": 1}, "message", "host/1", at=990.0)
+    picture = cluster_picture.seen(ClusterPicture(), survey(0, WORKER), refused)
+    told = as_message(picture, clock=1000.0)["refused"]
+    assert (told["total"], told["by"], told["ago_s"]) == (3, "host/1", 10.0)
+    assert told["last"] == "a message that is not signed with a key of the workers"
+    assert told["counts"][1] == ["a message that cannot be read", 1]
+    assert "3 refused; the last: a message that is not signed" in view.html(picture, "cluster")
+    assert as_message(after(survey(0, WORKER)))["refused"] is None
+    assert "refused" not in view.html(after(survey(0, WORKER)), "cluster")
+
+
+def test_what_somebody_has_written_there_is_shown_at_no_length():
+    refused = Rejections({f"{k}{'x' * 9999}": 1 for k in range(99)}, "<b>" * 9999, "y" * 9999, 0.0)
+    picture = cluster_picture.seen(ClusterPicture(), survey(0), refused)
+    assert len(str(as_message(picture))) < 6000
+    page = view.html(picture, "cluster")
+    assert "<b><b>" not in page
+    assert len(page) < 6000
 
 
 def test_a_message_is_bounded_and_says_so():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nbqueue.client.outcome import Outcomes as Reader
 from nbqueue.core import states
-from nbqueue.core.errors import Expired
+from nbqueue.core.errors import BrokerUnreachable, Expired
 from nbqueue.core.records import Cancelled, Error, Output, Progressed, Retried, Started
 from nbqueue.notebook import job_widget
 from nbqueue.notebook.answers import BUTTONS
@@ -251,6 +251,49 @@ def test_running_items_show_how_far_they_are(view_of, sent):
     state.apply(make_outcomes([(3, 6)]))
     view.pump()
     assert sent[-1][1]["summary"]["progress"] == []
+
+
+def test_an_outage_is_told_with_how_long_it_has_lasted_and_taken_back(view_of, sent):
+    live = Answering(make_state(2))
+    view = view_of(live)
+    view.pump()
+    assert sent[-1][1]["summary"]["outage"] == []
+    live.client.outage.lost(BrokerUnreachable("no Redis answers at x (timed out)"), "waiting")
+    live.client.outage.lost(TimeoutError("no Redis answers at x (timed out)"), "waiting")
+    view.pump()
+    told = sent[-1][1]["summary"]
+    assert told["outage"] == ["Redis has not answered", "no Redis answers at x (timed out)"]
+    assert 0 < told["outage_s"] < 10
+    sent.clear()
+    view.pump()
+    assert sent == []  # front ends count the seconds by themselves
+    live.client.outage.found()
+    view.pump()
+    assert (sent[-1][1]["summary"]["outage"], sent[-1][1]["summary"]["outage_s"]) == ([], 0.0)
+
+
+def test_why_nothing_begins_is_told_until_it_is_over(view_of, sent):
+    live = Answering(make_state(2))
+    view = view_of(live)
+    live.waits = "no worker consumes queue 'gpu'"
+    view.pump()
+    assert sent[-1][1]["summary"]["waits"] == "no worker consumes queue 'gpu'"
+    live.state.apply(make_outcomes([(0, 2)]))
+    view.pump()
+    assert sent[-1][1]["summary"]["waits"] == ""
+
+
+def test_results_from_the_cache_are_counted_until_they_are_run_again(view_of, sent):
+    live = Answering(make_state(4))
+    view = view_of(live)
+    live.state.apply(replace(make_outcomes([(0, 3)]), cached=((0, 2),)))
+    view.pump()
+    assert sent[-1][1]["summary"]["cached"] == 2
+    rows = ask(view, sent, kind="rows", first=0, count=4)["rows"]
+    assert [row[-1] for row in rows] == [True, True, False, False]
+    live.state.apply(Retried(2, ((0, 1),), 1001.0, "fit", "f"))
+    view.pump()
+    assert sent[-1][1]["summary"]["cached"] == live.state.cached.count(1) == 1
 
 
 def test_the_time_of_a_finished_job_stands(view_of):

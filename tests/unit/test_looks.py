@@ -2,14 +2,19 @@
 
 import threading
 
+import fakeredis
 import pytest
 
 from nbqueue.core.errors import BrokerUnreachable
 from nbqueue.notebook import looks
+from nbqueue.store import rejections
 
 
 class Client:
-    """Stands for a client; it is only a key."""
+    """Stands for a client: a key, and a store."""
+
+    def __init__(self):
+        self.store = fakeredis.FakeRedis()
 
 
 @pytest.fixture
@@ -59,7 +64,7 @@ def test_who_comes_while_another_asks_waits_for_what_it_sees(monkeypatch):
     for thread in threads:
         thread.join(10)
     assert len(seen) == 3
-    assert len(set(seen)) == 1
+    assert all(each is seen[0] for each in seen)
 
 
 def test_each_finds_out_for_itself_that_nobody_answers(monkeypatch):
@@ -71,3 +76,11 @@ def test_each_finds_out_for_itself_that_nobody_answers(monkeypatch):
     for _ in range(2):
         with pytest.raises(BrokerUnreachable):
             looks.look(client)
+
+
+def test_what_was_refused_is_looked_up_with_the_workers(asked):
+    client = Client()
+    rejections.counter(client.store, "host/1")("message")
+    found = looks.look(client)
+    assert found.survey is asked[0]
+    assert (found.rejections.total, found.rejections.by) == (1, "host/1")

@@ -121,6 +121,23 @@ def test_an_outage_is_told_once_and_its_end(monkeypatch):
     assert outage.text == ""
 
 
+def test_an_outage_says_in_brief_what_is_away_and_for_how_long(monkeypatch):
+    monkeypatch.setattr(patience, "_TELL_AFTER_S", 0.0)
+    outage, _ = _outage()
+    assert (outage.brief, outage.lasted_s) == ("", 0.0)
+    outage.lost(AWAY, "waiting")
+    assert outage.brief == "Redis has not answered"
+    before = outage.lasted_s
+    assert 0 <= before < 5
+    outage.lost(REFUSED, "waiting")
+    assert outage.brief == "Redis has taken no writes"
+    assert outage.lasted_s >= before  # since it began, not since it was last noticed
+    outage.found()
+    assert (outage.brief, outage.lasted_s) == ("", 0.0)
+    nobody = nq.BrokerUnreachable("no broker answers at amqp://host (gone): check")
+    assert patience.in_brief(nobody) == "RabbitMQ has not answered"
+
+
 def test_a_hiccup_is_not_told():
     outage, said = _outage()
     outage.lost(AWAY, "waiting")

@@ -445,3 +445,11 @@ def test_a_short_frame_is_shown_whole():
     assert "..." not in frame.html(rows, None, 2)
     assert frame.text(rows, None, 2) == repr(rows)
     assert "no longer &lt;here&gt;" in frame.html(rows, None, 2, "no longer <here>")
+
+
+def test_results_from_the_cache_are_said_to_be():
+    batch = replace(make_outcomes([(0, 4)]), cached=((0, 3),))
+    page, _ = page_of(make_state(4, batch))
+    assert "4 of 4 · 3 from the cache · " in " ".join("".join(check(page).texts).split())
+    whole, _ = page_of(make_state(4, replace(batch, cached=((0, 4),))))
+    assert "all from the cache" in "".join(check(whole).texts)

@@ -14,9 +14,11 @@
  *   done: number, items_per_s: number | null, memory_mb: number, silent_s: number,
  *   stopping: boolean}} Worker
  * @typedef {{name: string, waiting: number, consumers: number}} Queue
- * @typedef {{known: boolean, trouble: string, items_per_s: number | null, workers: Worker[],
- *   n_workers: number, queues: Queue[], closed: boolean, said: string, failed: boolean,
- *   busy: string}} Picture
+ * @typedef {{total: number, counts: [string, number][], last: string, by: string,
+ *   ago_s: number | null}} Refused
+ * @typedef {{known: boolean, trouble: string, away: string, away_s: number, refused: Refused | null,
+ *   items_per_s: number | null, workers: Worker[], n_workers: number, queues: Queue[],
+ *   closed: boolean, said: string, failed: boolean, busy: string}} Picture
  */
 
 /** A view says that it is visible this often; the kernel forgets it after 12 s. */
@@ -188,6 +190,40 @@ export function consequences(worker, picture, embedded) {
 export function queueNote(queue, restarting) {
   if (!queue.waiting || queue.consumers) return "";
   return restarting ? "until the worker is back" : "no worker takes from it";
+}
+
+/**
+ * How long what does not answer has not done so; empty when all answers.
+ * @param {Picture} picture
+ * @param {number} sinceS seconds since the picture was taken
+ */
+export function outage(picture, sinceS) {
+  if (!picture.away) return "";
+  const what = picture.away[0].toUpperCase() + picture.away.slice(1);
+  const seconds = Math.max(1, Math.round(picture.away_s + sinceS));
+  return `${what} for ${seconds < 60 ? `${seconds} s` : span(seconds)}; trying again`;
+}
+
+/** Refusals are news for so many seconds; the store never forgets their count. */
+const NEWS_S = 86400;
+
+/**
+ * What workers and clients have refused: how often, and what it was the last time.
+ * @param {Refused | null} refused
+ * @param {number} sinceS
+ * @returns {{text: string, all: string, news: boolean}}
+ */
+export function refusals(refused, sinceS) {
+  if (!refused) return { text: "", all: "", news: false };
+  const ago = refused.ago_s === null ? null : refused.ago_s + sinceS;
+  const when = ago === null ? "" : `, ${ago < 60 ? "just now" : `${span(60 * Math.floor(ago / 60))} ago`}`;
+  const by = refused.by ? ` (refused by ${refused.by}${when})` : "";
+  const last = refused.last ? `${refused.total > 1 ? "; the last" : ""}: ${refused.last}${by}` : "";
+  return {
+    text: `${grouped(refused.total)} refused${last}`,
+    all: refused.counts.map(([kind, n]) => `${grouped(n)} × ${kind}`).join("\n"),
+    news: ago !== null && ago < NEWS_S,
+  };
 }
 
 // -- drawing ---------------------------------------------------------------------------------------
@@ -365,6 +401,10 @@ class View {
     this.title = make("div", { class: "nbq-c-title" });
     this.summary = make("div", { class: "nbq-c-summary nbq-c-quiet" });
     this.trouble = make("div", { class: "nbq-c-trouble", role: "alert" });
+    this.away = make("div", { class: "nbq-c-away" });
+    this.why = make("div", {});
+    this.trouble.append(this.away, this.why);
+    this.refused = make("div", { class: "nbq-c-refused", "aria-label": "Refused" });
     this.status = make("div", { class: "nbq-c-status", role: "status", tabindex: "-1" });
     this.body = make("tbody");
     const head = ["Worker", "Processes", "Runs", "Items/s", "Done", "Memory", "Queues", ""];
@@ -391,15 +431,21 @@ class View {
       make("div", { class: "nbq-c-scroll" }, this.table),
       this.none,
       make("div", { class: "nbq-c-scroll" }, this.queues),
+      this.refused,
       this.status,
     );
     el.append(this.root);
     this.draw();
   }
 
+  /** Seconds since the picture was taken. */
+  ageS() {
+    return (performance.now() - this.at) / 1000;
+  }
+
   sinceS() {
     // A worker that is not heard of goes on as far as anybody knows; one in trouble may not.
-    return this.picture.trouble || this.lost ? 0 : (performance.now() - this.at) / 1000;
+    return this.picture.trouble || this.lost ? 0 : this.ageS();
   }
 
   send(message) {
@@ -425,8 +471,8 @@ class View {
     const { picture } = this;
     if (!picture.workers) return;
     say(this.summary, picture.closed ? "this client is closed" : this.lost ? "the kernel is gone" : summary(picture));
-    say(this.trouble, picture.closed ? "" : picture.trouble);
-    this.trouble.hidden = !this.trouble.textContent;
+    this.drawTrouble();
+    this.drawRefused();
     say(this.status, picture.said);
     this.status.classList.toggle("nbq-c-failed", picture.failed);
     this.drawWorkers();
@@ -434,6 +480,24 @@ class View {
     const { dataset } = this.root;
     dataset.drawn = String(Number(dataset.drawn || 0) + 1);
     dataset.workers = String(picture.workers.length);
+    dataset.away = String(Boolean(picture.away));
+  }
+
+  drawTrouble() {
+    const { picture } = this;
+    const quiet = picture.closed || this.lost;
+    say(this.away, quiet ? "" : outage(picture, this.ageS()));
+    say(this.why, quiet ? "" : picture.trouble);
+    this.why.classList.toggle("nbq-c-quiet", Boolean(picture.away));
+    this.trouble.hidden = quiet || !picture.trouble;
+  }
+
+  drawRefused() {
+    const { text, all, news } = refusals(this.picture.refused, this.ageS());
+    say(this.refused, text);
+    this.refused.title = all;
+    this.refused.classList.toggle("nbq-c-news", news);
+    this.refused.hidden = !text;
   }
 
   drawWorkers() {
@@ -483,7 +547,10 @@ class View {
 
   /** Let the times go on between two pictures. */
   tick() {
-    if (this.picture.closed || this.picture.trouble || this.lost) return;
+    if (this.picture.closed || this.lost) return;
+    if (this.picture.away) this.drawTrouble();
+    if (this.picture.refused) this.drawRefused();
+    if (this.picture.trouble) return;
     for (const row of this.rows.values()) if (row.worker) row.drawRuns();
   }
 }

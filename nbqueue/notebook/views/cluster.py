@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from nbqueue.client.remote.survey import Queue
 from nbqueue.core.spans import span
-from nbqueue.notebook.cluster_picture import MOST_RUNNING, ClusterPicture, WorkerPicture
+from nbqueue.notebook.cluster_picture import (
+    MOST_RUNNING,
+    ClusterPicture,
+    WorkerPicture,
+    refused_as,
+)
 from nbqueue.notebook.views import sheet
 from nbqueue.notebook.views.outputs import quoted
 
@@ -27,6 +32,8 @@ def html(picture: ClusterPicture, title: str, note: str = "") -> str:
         parts.append(sheet.table(_WORKERS, rows))
     if picture.queues:
         parts.append(sheet.table(_QUEUES, [_queue_row(each) for each in picture.queues]))
+    if picture.rejections.total:
+        parts.append(f'<div style="opacity:.7">{quoted(refused(picture))}</div>')
     if note:
         parts.append(f'<div style="opacity:.7">{quoted(note)}</div>')
     return f'<div style="{_BOX}">{"".join(parts)}</div>'
@@ -45,6 +52,19 @@ def summary(picture: ClusterPicture) -> str:
         parts.append(f"{busy:,} of {processes:,} process{'es' * (processes != 1)} busy")
     parts.append(f"{waiting:,} message{'s' * (waiting != 1)} waiting")
     return " · ".join(parts)
+
+
+def refused(picture: ClusterPicture) -> str:
+    """Give how much was refused, and what it was the last time.
+
+    >>> found = Rejections({"unreadable message": 3}, "unreadable message")
+    >>> refused(ClusterPicture(rejections=found))
+    '3 refused; the last: a message that cannot be read'
+    """
+    found = picture.rejections
+    last = refused_as(found.last)
+    which = f"{'; the last' * (found.total > 1)}: {last}" if last else ""
+    return f"{found.total:,} refused{which}"
 
 
 def _worker_row(picture: ClusterPicture, seen: WorkerPicture) -> list[str]:

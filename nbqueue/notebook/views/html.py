@@ -38,9 +38,9 @@ def page(picture: JobPicture) -> str:
 
 
 def _single(picture: JobPicture) -> Iterable[str]:
+    # How it stands says it all: of one item there is no share that has ended.
     yield _headline(picture)
-    yield _bar(picture)
-    yield _numbers(picture)
+    yield f'<div style="{_QUIET};{_NUMBERS}">{" · ".join(words.figures(picture)[1:])}</div>'
     yield _progress(picture)
     said = picture.said[0].outputs if picture.said else ()
     if picture.failures and not any(o["output_type"] == "error" for o in said):
@@ -73,7 +73,7 @@ def _many(picture: JobPicture) -> Iterable[str]:
 def _headline(picture: JobPicture) -> str:
     look = palette.LOOKS[picture.state]
     task = "" if picture.task == picture.name else quoted(picture.task)
-    note = f'<div style="{_RED}">{quoted(picture.note)}</div>' if picture.note else ""
+    note = f'<div style="{_QUIET}">{quoted(picture.note)}</div>' if picture.note else ""
     return (
         f'<div style="{_LINE}"><b style="font-size:14px">{quoted(picture.name)}</b> '
         f'<span><span style="color:{look.colour}">{look.mark}</span> {words.headline(picture)}'
@@ -98,9 +98,9 @@ def _filled(percent: float, colour: str) -> str:
     return f'<div style="width:{percent:.3f}%;min-width:3px;height:8px;background:{colour}"></div>'
 
 
-def _track(parts: str) -> str:
+def _track(parts: str, shape: str = "height:8px;margin:9px 0 7px") -> str:
     return (
-        '<div style="display:flex;height:8px;margin:9px 0 7px;overflow:hidden;'
+        f'<div style="display:flex;{shape};overflow:hidden;'
         f'border-radius:4px;background:rgba(128,128,128,0.2)">{parts}</div>'
     )
 
@@ -145,24 +145,23 @@ def _steps(picture: JobPicture) -> str:
     rows = [
         (
             f"{'✗ ' if step.rescue else ''}{step.task}",
-            f'<div style="width:120px">{_bar_of(step)}</div>',
+            f'<div style="width:120px;margin-top:7px">{_bar_of(step)}</div>',
             _done_of(step),
         )
         for step in picture.steps
     ]
     more = f"… and {picture.steps_left:,} more steps" if picture.steps_left else ""
-    return sheet.table(("step", "", ""), rows, images=(1,)) + more
+    return sheet.table(("", "", ""), rows, images=(1,)) + more
 
 
 def _bar_of(step: StepShown) -> str:
     counts = dict(zip(states.NAMES, step.counts, strict=True))
-    return _track(
-        "".join(
-            _filled(100 * counts[state] / step.n, palette.LOOKS[state].colour)
-            for state in _ORDER
-            if counts[state]
-        )
+    parts = (
+        _filled(100 * counts[state] / step.n, palette.LOOKS[state].colour)
+        for state in _ORDER
+        if counts[state]
     )
+    return _track("".join(parts), "height:4px;margin:0")
 
 
 def _done_of(step: StepShown) -> str:

@@ -23,6 +23,8 @@ _SHORT = 12
 RIGHT = ";text-align:right;font-variant-numeric:tabular-nums"
 _RED = f";color:{palette.LOOKS[states.FAILURE].colour}"
 _TABLE = "border-collapse:collapse;border:0;margin:4px 0;font-size:12px;max-width:100%"
+_ROW = "background:transparent"
+"""Front ends stripe tables, which would make a pattern of a few rows."""
 _NUMBER = re.compile(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)(e[-+]?\d+)?( (µs|ms|s|MB))?|nan|inf|-inf|")
 
 
@@ -33,7 +35,7 @@ def table(
     red: Collection[int] = (),
     images: Collection[int] = (),
 ) -> str:
-    """Give a table of texts; numbers stand right.
+    """Give a table of texts; numbers stand right. Without titles there is no row for them.
 
     Columns in ``red`` are errors', those in ``images`` hold HTML of this room's own.
     """
@@ -42,8 +44,9 @@ def table(
         f'<th scope="col" style="{style.replace(_RED, "")};font-weight:bold">{quoted(word)}</th>'
         for word, style in zip(head, styles, strict=True)
     )
-    lines = "".join(f"<tr>{_cells(row, styles, images)}</tr>" for row in rows)
-    whole = f'<table style="{_TABLE}"><tr>{titles}</tr>{lines}</table>'
+    lines = "".join(f'<tr style="{_ROW}">{_cells(row, styles, images)}</tr>' for row in rows)
+    above = f'<tr style="{_ROW}">{titles}</tr>' if any(head) else ""
+    whole = f'<table style="{_TABLE}">{above}{lines}</table>'
     return f'<div style="overflow-x:auto">{whole}</div>'
 
 

@@ -38,6 +38,9 @@ def figures(picture: JobPicture) -> list[str]:
     """
     done = picture.counts.get(states.SUCCESS, 0) + picture.counts.get(states.FAILURE, 0)
     parts = [f"{done:,} of {picture.n:,}" if picture.n else "no items"]
+    if picture.cached:
+        many = "all" if picture.cached == picture.n else f"{picture.cached:,}"
+        parts.append(f"{many} from the cache")
     if picture.n > 1 and picture.items_per_s:
         parts.append(pace(picture.items_per_s))
     if picture.finished:

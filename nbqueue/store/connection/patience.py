@@ -44,6 +44,14 @@ class Outage:
         self._over = 0.0
         self.text = ""
         """What is wrong, in a line; empty when nothing is known to be."""
+        self.brief = ""
+        """The same in some words, which go with how long it has been so."""
+
+    @property
+    def lasted_s(self) -> float:
+        """How many seconds it has lasted, once it is known; else 0."""
+        since = self._since
+        return time.monotonic() - since if since is not None and self.text else 0.0
 
     def lost(self, why: BaseException, waits: str) -> None:
         """Note a failure; told when it is not a moment's. ``waits`` says what does meanwhile."""
@@ -55,7 +63,7 @@ class Outage:
             if now - self._since < _TELL_AFTER_S and not silent:
                 return
             told, self._told = self._told, True
-            self.text = str(why)
+            self.text, self.brief = str(why), in_brief(why)
         if not told:
             self._tell(f"{why}; {waits}")
 
@@ -67,13 +75,26 @@ class Outage:
             since, self._since = self._since, None
             self._over = time.monotonic()
             told, self._told = self._told, False
-            self.text = ""
+            self.text = self.brief = ""
         if told and since is not None:
             self._tell(f"it is there again, after {time.monotonic() - since:.0f} s")
 
     def is_recent(self, seconds: float) -> bool:
         """Say whether it lasts, or has ended so recently that others may still be at it."""
         return self._since is not None or 0 < self._over > time.monotonic() - seconds
+
+
+def in_brief(why: BaseException) -> str:
+    """Say in some words what a store or broker does that is away: "for 12 s" may follow.
+
+    >>> in_brief(BrokerUnreachable("no Redis answers at redis://host: check that it runs"))
+    'Redis has not answered'
+    """
+    text = str(why).lower()
+    who = "RabbitMQ" if "amqp" in text else "Redis" if "redis" in text else "the broker"
+    if isinstance(why, RefusedForNow):
+        return f"{who} has taken no writes"
+    return f"{who} has not answered"
 
 
 @dataclass

@@ -7,7 +7,7 @@ const CLICK = "Click an item for its arguments, result and output.";
  * @param {any[]} row as the kernel gives rows @param {string[]} params @param {string[]} fields
  * @returns {{text: string, kind: ?string}[]}
  */
-export function hintLines([, args, code, result, error], params, fields) {
+export function hintLines([, args, code, result, error, , , , , cached], params, fields) {
   const called = args.length === params.length
     ? args.map((/** @type {string} */ a, /** @type {number} */ k) => a && `${params[k]}=${a}`).filter(Boolean).join(", ")
     : args.join(", ");
@@ -17,7 +17,7 @@ export function hintLines([, args, code, result, error], params, fields) {
   return [
     { text: called, kind: null },
     { text: error, kind: "nbq-bad" },
-    { text: returned && `→ ${returned}`, kind: "nbq-value" },
+    { text: returned && `→ ${returned}${cached ? " (from the cache)" : ""}`, kind: "nbq-value" },
   ].filter(({ text }) => text).map(({ text, kind }) => ({ text: text.length > 200 ? `${text.slice(0, 199)}…` : text, kind }));
 }
 
@@ -160,7 +160,7 @@ function grid({ board, root, n, params, signal }) {
     if (drawnSeq !== board.seq) draw();
     place();
     const several = g && g.perCell > 1 ? `Each cell stands for ${grouped(g.perCell)} items and shows the worst.` : "";
-    const idle = !s.finished && s.state === "PENDING" && board.elapsed > 5
+    const idle = !s.finished && !s.waits && !s.outage?.length && s.state === "PENDING" && board.elapsed > 5
       ? "Nothing has begun yet: waiting for a worker." : "";
     const click = board.selected < 0 && (s.finished || s.done) ? CLICK : "";
     say(note, n ? idle || [several, click].filter(Boolean).join(" ") : "This job has no items.");

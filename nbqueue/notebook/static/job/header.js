@@ -7,6 +7,7 @@ function header({ board, root, n, name, signal }) {
   const numbers = h("div", { class: "nbq-numbers" });
   const figures = {
     done: h("strong", { class: "nbq-figure" }),
+    cached: h("span", { class: "nbq-figure", title: "Not run: the cache had their results (cache=True)" }),
     rate: h("span", { class: "nbq-figure" }),
     eta: h("span", { class: "nbq-figure" }),
     elapsed: h("span", { class: "nbq-figure" }),
@@ -68,6 +69,8 @@ function header({ board, root, n, name, signal }) {
     button.setAttribute("aria-disabled", String(!yes));
   able(copy, true);
 
+  // Of a single call its state says it all.
+  const single = n === 1 && !board.summary.steps?.length;
   let wasLost = false;
   let lastWord = "";
   let spokenAt = 0;
@@ -75,7 +78,7 @@ function header({ board, root, n, name, signal }) {
   const tick = (/** @type {Summary} */ s) => {
     const end = s.finished ? "" : " elapsed";
     say(figures.elapsed, `${s.finished ? "took " : ""}${duration(board.elapsed)}${end}`);
-    if (board.lost) return say(figures.eta, "");
+    if (board.lost || s.outage?.length) return say(figures.eta, "");
     const left = s.eta_s === null ? null : Math.max(0, s.eta_s - (performance.now() - board.heardAt) / 1000);
     say(figures.eta, s.finished || left === null ? "" : `${duration(Math.max(1, Math.round(left)))} left`);
     if (notice && performance.now() > noticeUntil) say(said, (notice = ""));
@@ -94,11 +97,13 @@ function header({ board, root, n, name, signal }) {
     });
     bar.setAttribute("aria-valuenow", String(s.done));
     bar.setAttribute("aria-valuetext", `${grouped(s.done)} of ${grouped(n)}`);
-    say(figures.done, n ? `${grouped(ran(s))} of ${grouped(n)}` : "no items");
+    bar.hidden = single;
+    say(figures.done, single ? "" : n ? `${grouped(ran(s))} of ${grouped(n)}` : "no items");
+    say(figures.cached, s.cached ? `${s.cached === n ? "all" : grouped(s.cached)} from the cache` : "");
     const average = s.finished && s.elapsed_s > 0 && n > 1 ? ran(s) / s.elapsed_s : null;
-    say(figures.rate, s.finished ? pace(average) : n > 1 && !board.lost ? pace(s.rate) : "");
+    say(figures.rate, s.finished ? pace(average) : n > 1 && !board.lost && !s.outage?.length ? pace(s.rate) : "");
     for (const { code: c, chip, count } of chips) {
-      chip.hidden = !s.counts[c];
+      chip.hidden = !s.counts[c] || single;
       say(count, grouped(s.counts[c]));
     }
     const open = !s.finished && !s.busy;
@@ -106,6 +111,8 @@ function header({ board, root, n, name, signal }) {
     const waiting = performance.now() - clickedAt < 1500 && !s.busy && s.said === lastSaid;
     able(cancel, open && !waiting && !board.lost);
     able(retry, s.counts[FAILURE] > 0 && !s.gone && !s.busy && !waiting && !board.lost);
+    cancel.hidden = s.finished;
+    retry.hidden = !s.counts[FAILURE] || s.gone;
     if (board.lost !== wasLost) {
       wasLost = board.lost;
       able(copy, !board.lost);
@@ -126,7 +133,7 @@ function header({ board, root, n, name, signal }) {
       say(status, spoken(s, name, n, board.lost));
     }
   };
-  const node = h("header", { class: "nbq-head" },
+  const node = h("header", { class: single ? "nbq-head nbq-head-of-one" : "nbq-head" },
     h("div", { class: "nbq-line" }, title, state, said,
       h("span", { class: "nbq-buttons" }, cancel, retry, copy)),
     bar,

@@ -8,7 +8,8 @@ function item({ board, root, n, signal }) {
   const list = h("dl", { class: "nbq-item-values" });
   const trace = h("pre", { class: "nbq-trace", tabindex: "0", "aria-label": "Traceback", hidden: true });
   const node = h("section", { class: "nbq-item", "aria-label": "Chosen item", hidden: true },
-    h("div", { class: "nbq-line" }, title, facts, h("span", { class: "nbq-buttons" }, close)), list, trace);
+    h("div", { class: "nbq-line nbq-item-head" }, h("div", { class: "nbq-item-about" }, title, facts),
+      h("span", { class: "nbq-buttons" }, close)), list, trace);
   if (n === 1) node.classList.add("nbq-only");
   close.addEventListener("click", () => board.select(-1), { signal });
   let shown = -1;
@@ -30,7 +31,7 @@ function item({ board, root, n, signal }) {
       return;
     }
     say(facts, [a.run_s === null ? "" : duration(a.run_s), a.started === null ? "" : `began ${clock(a.started)}`,
-      a.worker, a.attempts > 1 ? `${a.attempts} attempts` : "", a.memory_mb ? `${Math.round(a.memory_mb)} MB peak` : ""]
+      a.cached ? "from the cache" : "", a.worker, a.attempts > 1 ? `${a.attempts} attempts` : "", a.memory_mb ? `${Math.round(a.memory_mb)} MB peak` : ""]
       .filter(Boolean).join(" · "));
     list.replaceChildren();
     const pair = (/** @type {string} */ key, /** @type {string} */ value, kind = "") =>

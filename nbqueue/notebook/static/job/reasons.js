@@ -6,10 +6,10 @@ function reasonLines({ board, signal }) {
   const rest = h("p", { class: "nbq-note" });
   const node = h("div", { class: "nbq-why", hidden: true }, list, rest);
   let drawn = "";
-  const line = (/** @type {any} */ { item, times, error, where }) => {
+  const line = (/** @type {any} */ { item, times, error, where }, /** @type {boolean} */ alone) => {
     const button = h("button", { type: "button", class: "nbq-reason", title: `${error}\nShow item ${grouped(item)}` },
       glyph(FAILURE),
-      times ? h("span", { class: "nbq-times", text: times }) : null,
+      h("span", { class: "nbq-times", text: times, hidden: alone }),
       h("span", { class: "nbq-reason-text", text: error }),
       h("span", { class: "nbq-where", text: where }));
     button.addEventListener("click", () => board.select(item), { signal });
@@ -22,7 +22,9 @@ function reasonLines({ board, signal }) {
     if (now !== drawn) {
       drawn = now;
       const focused = [...list.children].findIndex((each) => each.contains(document.activeElement));
-      list.replaceChildren(...lines.map(line));
+      const alone = lines.every(({ times }) => !times);
+      list.replaceChildren(...lines.map((each) => line(each, alone)));
+      node.style.setProperty("--nbq-times", `${Math.max(...lines.map(({ times }) => times.length))}ch`);
       list.children[focused]?.firstChild.focus();
     }
     say(rest, unsaid(s));

@@ -26,24 +26,31 @@ const ROW = 24;
 
 /**
  * The table's columns. @param {string[]} params @param {string[]} fields what results hold, if they are dicts
+ * @param {boolean} [errors] whether there is an error to show
  * @returns {{key: string, title: string, number?: boolean, narrow?: boolean}[]}
  */
-export const columnsOf = (params, fields) => [
+export const columnsOf = (params, fields, errors = true) => [
   { key: "item", title: "item", number: true },
   ...params.slice(0, 8).map((title, k) => ({ key: `arg:${k}`, title, narrow: true })),
   { key: "state", title: "state" },
   ...(fields.length ? fields.map((title, k) => ({ key: `field:${k}`, title, narrow: true }))
     : [{ key: "result", title: "result", narrow: true }]),
-  { key: "error", title: "error" },
+  ...(errors ? [{ key: "error", title: "error" }] : []),
   { key: "run_s", title: "run", number: true },
   { key: "started", title: "started" },
   { key: "worker", title: "worker" },
   { key: "attempts", title: "attempts", number: true },
 ];
 
+/** Whether a text is a number, as a cell shows one. @param {string} text */
+export const numeric = (text) => /^[-+]?(\d[\d_,]*\.?\d*|\.\d+)(e[-+]?\d+)?$|^[-+]?(inf|nan)$/.test(text);
+
+/** Whether there is an error to show of any item. @param {Summary} s */
+const hasErrors = (s) => s.counts[FAILURE] + s.counts[RETRY] + s.counts[REVOKED] > 0;
+
 /** @param {any} context */
 function table({ board, root, n, params, signal, id }) {
-  let columns = columnsOf(params, []);
+  let columns = columnsOf(params, [], false);
   let fields = "";
   const query = { sort: "item", descending: false, text: "", states: /** @type {number[]} */ ([]) };
   let rows = /** @type {any[][]} */ ([]);
@@ -56,7 +63,7 @@ function table({ board, root, n, params, signal, id }) {
   let timer = 0;
   let typing = 0;
 
-  const search = h("input", { type: "search", class: "nbq-search", placeholder: "Filter: a word, or depth > 3 and auc > 0.9",
+  const search = h("input", { type: "search", class: "nbq-search", placeholder: "Filter: a word, or run > 1",
     "aria-label": "Filter items", title: "A number, or a word in arguments, results, errors or workers; or conditions on columns: depth > 3 and kind = tree" });
   const filter = h("select", { class: "nbq-select", "aria-label": "Show items by state" },
     h("option", { value: "", text: "all states" }),
@@ -93,9 +100,10 @@ function table({ board, root, n, params, signal, id }) {
   };
   // Which columns results have is known when the first of them are there.
   const arrange = (/** @type {string[]} */ names) => {
-    if (JSON.stringify(names) === fields && heads[0].cell.parentNode) return;
-    fields = JSON.stringify(names);
-    columns = columnsOf(params, names);
+    const wanted = JSON.stringify([names, hasErrors(board.summary)]);
+    if (wanted === fields && heads[0].cell.parentNode) return;
+    fields = wanted;
+    columns = columnsOf(params, names, hasErrors(board.summary));
     const focused = heads.find(({ cell }) => cell.contains(document.activeElement))?.column.key;
     heads = columns.map(headOf);
     head.replaceChildren(...heads.map(({ cell }) => cell));
@@ -118,6 +126,7 @@ function table({ board, root, n, params, signal, id }) {
       first = answer.first;
       rows = answer.rows;
       arrange(answer.fields);
+      settle();
       const filtered = query.text || query.states.length;
       say(count, `${filtered ? `${grouped(total)} of ` : ""}${grouped(n)} item${n === 1 ? "" : "s"}${
         answer.whole ? "" : " (arguments of so large a job are not searched)"}`);
@@ -126,18 +135,30 @@ function table({ board, root, n, params, signal, id }) {
       if (stale) ask();
     });
   };
+  const textOf = (/** @type {any[]} */ row, /** @type {any} */ column) => {
+    const [kind, place] = column.key.split(":");
+    return (kind === "arg" ? row[1] : row[3])[Number(place ?? 0)] ?? "";
+  };
+  // Titles stand over numbers as the numbers do; the filter's example has a column that there is.
+  const settle = () => {
+    for (const { cell, column } of heads) {
+      if (!column.narrow) continue;
+      const texts = rows.map((row) => textOf(row, column)).filter(Boolean);
+      column.number = texts.length > 0 && texts.every(numeric);
+      cell.classList.toggle("nbq-number", column.number);
+    }
+    const example = columns.find((column) => column.narrow && column.number)?.title ?? "run";
+    search.placeholder = `Filter: a word, or ${example} > 1`;
+  };
   const cellOf = (/** @type {any[]} */ row, /** @type {any} */ column) => {
-    const [item, args, code, result, error, started, run, worker, attempts] = row;
-    const cell = h("td", { class: column.number ? "nbq-number" : null });
-    if (column.key === "state") cell.append(glyph(code), LOOKS[code].word);
+    const [item, , code, result, error, started, run, worker, attempts, cached] = row;
+    const cell = h("td", { class: column.number ? "nbq-number" : column.key === "error" ? "nbq-bad" : null });
+    if (column.key === "state") cell.append(glyph(code), LOOKS[code].word, cached ? h("span", { class: "nbq-aside", text: " · cached" }) : "");
     else {
-      const [kind, place] = column.key.split(":");
-      const text = place !== undefined
-        ? (kind === "arg" ? args : result)[Number(place)] ?? ""
+      const text = column.key.includes(":") ? textOf(row, column)
         : { item: grouped(item), result: result.join(), error, worker: middle(worker, 28), attempts: attempts ? String(attempts) : "",
             started: started === null ? "" : clock(started), run_s: duration(run) }[column.key];
       cell.textContent = text;
-      if (column.narrow && /^[-+\d.einfa]*$/.test(text)) cell.className = "nbq-number";
       if (text.length > 12) cell.title = column.key === "worker" ? worker : text;
     }
     return cell;

@@ -21,6 +21,7 @@ function view(board, host) {
   const parts = [];
   const context = { board, root, n, id, params, signal, name };
   const head = header(context);
+  const held = notice(context);
   const steps = stepBars(context);
   const why = reasonLines(context);
   const live = progressBars(context);
@@ -32,7 +33,7 @@ function view(board, host) {
   ]);
   // Of a single call there is nothing to choose: what became of it is shown at once.
   const single = n === 1 && !board.summary.steps?.length;
-  const shown = single ? [head, live, panel] : [head, steps, why, live, tabs(), panel];
+  const shown = single ? [head, held, live, panel] : [head, held, steps, why, live, tabs(), panel];
   parts.push(...shown);
   root.append(...shown.map((part) => part.node));
 
@@ -63,7 +64,9 @@ function view(board, host) {
   };
   const ticking = setInterval(() => {
     board.listen();
-    if (!board.summary.finished) head.tick(board.summary);
+    if (board.summary.finished) return;
+    head.tick(board.summary);
+    held.update(board.summary);
   }, 250);
   const themes = new MutationObserver(look);
   for (const node of [document.documentElement, document.body])

@@ -18,7 +18,7 @@
  * @typedef {{state: string, counts: number[], done: number, finished: boolean, gone: boolean,
  *   rate: ?number, eta_s: ?number, elapsed_s: number, workers: number, progress: any[][],
  *   said: string, busy: string, round: number, failures: [number, string, number][],
- *   compared: number, steps?: [string, number[], boolean][], steps_left?: number}} Summary
+ *   compared: number, outage?: string[], outage_s?: number, waits?: string, cached?: number, steps?: [string, number[], boolean][], steps_left?: number}} Summary
  */
 
 export default () => {
