@@ -7,6 +7,7 @@ running is cancelled after it, and a session fails that leaves a process behind.
 
     NBQUEUE_SHOTS=DIR pytest tests/browser      pictures that the tests take go to DIR
     NBQUEUE_CHROMIUM=/path/to/chromium          when it is not on the PATH
+    NBQUEUE_PICTURES=notebooks/pictures         README's pictures are made anew (`test_pictures`)
 """
 
 import contextlib
@@ -131,16 +132,21 @@ class FrontEnd:
         self._shots = shots
         self._label = label
 
-    def open(self, *cells, width=1280, height=900):
-        """Open a new notebook of these cells, without outputs; gives its page, ready to run."""
+    def open(self, *cells, width=1280, height=900, scale=1):
+        """Open a new notebook of these cells, without outputs; gives its page, ready to run.
+
+        ``scale``: pixels of the screen to one of the page.
+        """
         suffix = f"-{len(self.pages)}" if self.pages else ""
         name = f"{self._label}{suffix}.ipynb"
         write(self.server.notebooks / name, cells)
-        return self.open_file(name, width=width, height=height)
+        return self.open_file(name, width=width, height=height, scale=scale)
 
-    def open_file(self, name, *, width=1280, height=900):
+    def open_file(self, name, *, width=1280, height=900, scale=1):
         """Open a notebook that lies in the server's folder."""
-        context = self._browser.new_context(viewport={"width": width, "height": height})
+        context = self._browser.new_context(
+            viewport={"width": width, "height": height}, device_scale_factor=scale
+        )
         page = NotebookPage(context.new_page(), self.server, name, self._shots)
         self.pages.append(page)
         page.open()
