@@ -27,7 +27,7 @@ from nbqueue.notebook import bundles, cluster_picture, esm, looks
 from nbqueue.notebook.cluster_picture import ClusterPicture, as_message
 from nbqueue.notebook.comms import answer_while_busy
 from nbqueue.notebook.lasting import Lasting
-from nbqueue.store.patience import in_brief
+from nbqueue.store.connection.patience import in_brief
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client

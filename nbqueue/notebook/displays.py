@@ -72,7 +72,7 @@ class PageDisplay:
         if over:
             self._settle(live)
         elif begun >= self._next:
-            page = self._make(live, "")
+            page = self._make(live, live.client.outage.text)
             self._area.put(page)
             ended = time.monotonic()
             self._next = ended + life.pause_s(ended - begun, sum(map(len, page.values())))

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbqueue.client.remote import control
-from nbqueue.store import patience, rejections
+from nbqueue.store import rejections
+from nbqueue.store.connection import patience
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client

@@ -2,7 +2,7 @@
 
     NBQUEUE_PICTURES=notebooks/pictures pytest tests/browser/test_pictures.py
 
-writes `widget-light.png` and `widget-dark.png` there; otherwise they go to pytest's own folder.
+writes `job-light.png` and `job-dark.png` there; otherwise they go to pytest's own folder.
 """
 
 import os
@@ -80,7 +80,7 @@ def test_the_widget_that_readme_shows_is_the_real_one(lab, folder):
             choose(page, board)
         page.wait_for("() => document.querySelectorAll('.nbq-item-output img').length === 1")
         board.wait(f"d.theme === '{theme}'")
-        taken[theme] = picture(page, folder / f"widget-{theme}.png")
+        taken[theme] = picture(page, folder / f"job-{theme}.png")
     page.run_cell(2)
     assert {size < LARGEST_BYTES for size in taken.values()} == {True}, taken
 

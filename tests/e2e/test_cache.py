@@ -86,6 +86,16 @@ def test_a_retry_with_other_code_neither_uses_nor_fills_the_cache(tmp_path):
     assert again.state == "FAILURE"
 
 
+def test_steps_of_a_workflow_have_the_cache_and_its_column(tmp_path):
+    task = nq.task(cache=True)(counting)
+    folder = str(tmp_path)
+    task.submit(folder, 1).wait(20)
+    total = nq.task(lambda values: sum(values), name="total")
+    job = nq.run(nq.group(task.s(folder, x) for x in (1, 2)) | total.s())
+    assert job.result(20) == 3
+    assert job.to_frame()["cached"].tolist() == [True, False, False]
+
+
 def test_without_the_option_there_is_no_cache_and_no_column(tmp_path):
     task = nq.task(counting)
     for _ in range(2):

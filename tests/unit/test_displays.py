@@ -107,6 +107,17 @@ def test_a_page_follows_the_job_and_rests_at_its_end(screen, clock):
     assert len(screen.log) == 3
 
 
+def test_a_page_says_what_is_away_while_it_is(screen, clock):
+    live = make_live(make_state(2))
+    page = displays.PageDisplay(live, StageDouble(), line)
+    live.client.outage.lost(TimeoutError("no Redis answers"), "waiting")
+    page.step()
+    live.client.outage.found()
+    clock.now += 10
+    page.step()
+    assert shown(screen) == ["0 of 2no Redis answers", "0 of 2"]
+
+
 def test_a_retry_makes_a_page_live_again(screen, clock):
     live = make_live(make_state(2, make_outcomes([(0, 2)], failed={1})))
     stage = StageDouble()
