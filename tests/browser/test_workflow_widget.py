@@ -55,4 +55,5 @@ def test_a_workflows_steps_are_shown_and_its_grid_grows_with_it(lab, tmp_path):
     ]
     assert board.counts()["FAILURE"] == 1
     assert int(board.data()["n"]) == sum(board.counts().values())
+    assert [said for said in page.said if "Error setting state" in said] == []
     page.screenshot("workflow", of=page.cell(1))

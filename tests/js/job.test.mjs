@@ -101,6 +101,17 @@ test("what is a number stands right", () => {
   for (const text of ["", "a", "1 s", "e", "nine", "1.2.3", "fine"]) assert.ok(!job.numeric(text), text);
 });
 
+test("a workflow that finds more items has a state for each before the kernel has told it", () => {
+  let told = { job: { n: 2 }, summary: summary({}), snapshot: new DataView(Uint8Array.from([1, 0, 0, 0, 2, 0, 0, 0, 0x43]).buffer) };
+  const model = { ...modelOf(null), get: (key) => told[key] };
+  const board = new job.Board(model);
+  assert.deepEqual([...board.states], [SUCCESS, FAILURE]);
+  told = { ...told, job: { n: 4 } };
+  model.heard.get("change:job")();
+  assert.deepEqual([...board.states], [SUCCESS, FAILURE, PENDING, PENDING]);
+  board.close();
+});
+
 test("a million items share cells, and all of them are in one", () => {
   const g = job.fit(1_000_000, 800);
   assert.ok(g.perCell > 1);

@@ -67,11 +67,20 @@ export class Board {
       this.asked.delete(message.ask);
       answer(message, buffers ?? []);
     };
+    // A workflow has found more items; their states come with the next message.
+    this.onJob = () => {
+      if (this.states.length >= this.n) return;
+      const states = new Uint8Array(this.n);
+      states.set(this.states);
+      this.states = states;
+    };
+    model.on("change:job", this.onJob);
     model.on("change:snapshot", this.onSnapshot);
     model.on("change:delta", this.onDelta);
     model.on("change:summary", this.onSummary);
     model.on("msg:custom", this.onMessage);
     this.onSnapshot();
+    this.onJob();
   }
 
   get n() {
@@ -152,6 +161,7 @@ export class Board {
 
   close() {
     this.unwatch();
+    this.model.off("change:job", this.onJob);
     this.model.off("change:snapshot", this.onSnapshot);
     this.model.off("change:delta", this.onDelta);
     this.model.off("change:summary", this.onSummary);
