@@ -228,6 +228,10 @@ class Client:
         Raises:
             UnknownJob: there is none; the message lists near matches.
             Expired: its log is gone.
+
+        >>> _ = double.map([1, 2], name="a pair")           # doctest: +CLUSTER
+        >>> nq.connect().job("a pair").n                    # doctest: +CLUSTER
+        2
         """
         with translated(self.store_url):
             self.follower.open_if_taken()
@@ -242,7 +246,12 @@ class Client:
         return Job(live)
 
     def jobs(self) -> pd.DataFrame:
-        """List all jobs in the store, latest first; see ``nq.jobs``."""
+        """List all jobs in the store, latest first; see ``nq.jobs``.
+
+        >>> _ = double.map([1, 2], name="two of them")      # doctest: +CLUSTER
+        >>> "two of them" in nq.connect().jobs()["name"].tolist()  # doctest: +CLUSTER
+        True
+        """
         with translated(self.store_url):
             self.follower.open_if_taken()
             return listing.jobs_frame(self.joblog.summaries())
@@ -257,14 +266,22 @@ class Client:
             return self.cache.clear()
 
     def workers(self) -> pd.DataFrame:
-        """List the workers that answer; see ``nq.workers``."""
+        """List the workers that answer; see ``nq.workers``.
+
+        >>> nq.connect().workers()["processes"].tolist()    # doctest: +CLUSTER
+        [2]
+        """
         found = control.look(self)
         if found.silent:
             say(f"no answer from {', '.join(found.silent)}: ended, hung or busy in a solo pool")
         return listing.workers_frame(found.workers)
 
     def queues(self) -> pd.DataFrame:
-        """List the queues; see ``nq.queues``."""
+        """List the queues; see ``nq.queues``.
+
+        >>> "celery" in nq.connect().queues().index         # doctest: +CLUSTER
+        True
+        """
         return listing.queues_frame(control.look(self).queues)
 
     def block(self, job_id: str, number: int, packed: bytes | None) -> Block:
@@ -296,7 +313,13 @@ class Client:
             )
 
     def close(self) -> None:
-        """Disconnect; jobs that still run go on, and a line says which."""
+        """Disconnect; jobs that still run go on, and a line says which.
+
+        >>> client = nq.connect()                           # doctest: +CLUSTER
+        >>> client.close()                                  # doctest: +CLUSTER
+        >>> client.closed                                   # doctest: +CLUSTER
+        True
+        """
         if self._closed or os.getpid() != self._pid:
             return
         self._closed = True

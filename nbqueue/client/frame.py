@@ -223,8 +223,8 @@ def progress_frame(state: JobState) -> pd.DataFrame:
     reports = [state.progress[i] for i in sorted(state.progress)]
     rows = [
         {
-            "done": r.done,
-            "total": float("nan") if r.total is None else r.total,
+            "done": float(r.done),
+            "total": float("nan") if r.total is None else float(r.total),
             "fraction": r.done / r.total if r.total else float("nan"),
             **{k: v for k, v in r.info.items() if k not in ("done", "total", "fraction")},
         }

@@ -42,6 +42,9 @@ class Future(concurrent.futures.Future[Any]):
             Exception: what the item raised, with the worker's traceback as its ``__cause__``.
             concurrent.futures.TimeoutError: the item has not ended within ``timeout`` seconds.
             concurrent.futures.CancelledError: the item was cancelled.
+
+        >>> double.submit(21)[0].result(timeout=60)         # doctest: +CLUSTER
+        42
         """
         if not self.done():
             refuse_to_wait(f"item {self.index} of job {self._live.name!r}")
@@ -62,6 +65,9 @@ class Future(concurrent.futures.Future[Any]):
         A result that cannot be read here (a class that is missing) counts as an exception. asyncio
         depends on that: `asyncio.wrap_future` asks here first, and waits for ever if `result` then
         raises.
+
+        >>> nq.task(lambda x: 1 / x).submit(0)[0].exception(timeout=60)  # doctest: +CLUSTER
+        ZeroDivisionError('division by zero')
         """
         found = super().exception(timeout)
         if found is None:
@@ -72,7 +78,12 @@ class Future(concurrent.futures.Future[Any]):
         return found
 
     def cancel(self) -> bool:
-        """Cancel the item if no worker has begun it; say whether it is cancelled now."""
+        """Cancel the item if no worker has begun it; say whether it is cancelled now.
+
+        >>> future = double.with_options(queue="nobody").submit(1)[0]  # doctest: +CLUSTER
+        >>> future.cancel(), future.cancelled()             # doctest: +CLUSTER
+        (True, True)
+        """
         if self.running():
             return False
         return self.cancelled() or self._live.cancel_item(self.index)

@@ -120,6 +120,9 @@ class Job:
         Args:
             timeout: Seconds; ``None`` waits for as long as it takes. Interrupting the wait (■,
                 Ctrl-C) does not stop the job.
+
+        >>> double.map([1, 2, 3]).wait(timeout=60)          # doctest: +CLUSTER
+        True
         """
         return self._live.wait(timeout)
 
@@ -136,6 +139,11 @@ class Job:
                 shows the worker's traceback.
             concurrent.futures.TimeoutError: the job has not ended within ``timeout`` seconds.
             Expired: the job is no longer in the store.
+
+        >>> double.map([1, 2, 3]).result()                  # doctest: +CLUSTER
+        [2, 4, 6]
+        >>> nq.task(lambda x: 6 // x).map([3, 0, 2]).result(errors="drop")  # doctest: +CLUSTER
+        [2, 3]
         """
         __tracebackhide__ = True
         check_errors(errors)
@@ -177,17 +185,31 @@ class Job:
 
         Raises:
             concurrent.futures.TimeoutError: not all have ended in time.
+
+        >>> job = double.map([1, 2, 3])                     # doctest: +CLUSTER
+        >>> sorted(future.result() for future in job.as_completed())         # doctest: +CLUSTER
+        [2, 4, 6]
         """
         return waited_for(
             completing.as_completed(self._live, timeout), f"job {self.name!r} goes on"
         )
 
     def done_future(self) -> concurrent.futures.Future[Any]:
-        """Give a future of the whole job: done when every item is, failed when one has."""
+        """Give a future of the whole job: done when every item is, failed when one has.
+
+        >>> future = double.map([1, 2, 3]).done_future()    # doctest: +CLUSTER
+        >>> future.exception(timeout=60) is None            # doctest: +CLUSTER
+        True
+        """
         return self._live.whole_future()
 
     def exceptions(self) -> dict[int, BaseException]:
-        """Give the exceptions of the items that have failed or were cancelled, by item number."""
+        """Give the exceptions of the items that have failed or were cancelled, by item number.
+
+        >>> job = nq.task(lambda x: 6 // x).map([3, 0, 2])  # doctest: +CLUSTER
+        >>> job.wait(), job.exceptions()                    # doctest: +CLUSTER
+        (True, {1: ZeroDivisionError('integer division or modulo by zero')})
+        """
         return self._live.exceptions()
 
     def pull(
@@ -213,6 +235,11 @@ class Job:
             Exception: with ``errors="raise"``, what the first failed item raised; nothing is
                 assigned then.
             UsageError: the job runs a task or an expression, or a name is not among its variables.
+
+        >>> double.submit(1).pull("x")                      # doctest: +CLUSTER
+        Traceback (most recent call last):
+        ...
+        nbqueue.core.errors.UsageError: ...
         """
         __tracebackhide__ = True  # in IPython and pytest, the error is the cell's
         return pulling.pull(self, names, into, errors)
@@ -258,6 +285,12 @@ class Job:
             UsageError: another client retries this job at the same moment, or a task is given for a
                 job that runs a cell, or for something that has not failed.
             TypeError: the other task does not take these arguments.
+
+        >>> job = nq.task(lambda x: 6 // x).map([3, 0, 2])  # doctest: +CLUSTER
+        >>> job.wait()                                      # doctest: +CLUSTER
+        True
+        >>> job.retry(nq.task(lambda x: 6 // (x or 1))).result()  # doctest: +CLUSTER
+        [2, 6, 3]
         """
         retrying.retry(self._live, task)
         return self
@@ -271,6 +304,9 @@ class Job:
         Raises:
             UsageError: the job runs a cell, which is its notebook's to run; the message says how.
                 Or of a workflow, what the call takes from those before is not there.
+
+        >>> double.map([1, 2, 3]).rerun(2)                  # doctest: +CLUSTER
+        6
         """
         live, i = self._live, self._index(i)
         args, kwargs = live.call(i, opened=True)
@@ -280,7 +316,14 @@ class Job:
         return live.function()(*args, **kwargs)
 
     def forget(self) -> None:
-        """Delete the job from the store: its log, arguments and results. Cannot be undone."""
+        """Delete the job from the store: its log, arguments and results. Cannot be undone.
+
+        >>> job = double.map([1, 2, 3], name="to be forgotten")  # doctest: +CLUSTER
+        >>> job.wait(), job.forget()                        # doctest: +CLUSTER
+        (True, None)
+        >>> "to be forgotten" in nq.jobs()["name"].tolist()  # doctest: +CLUSTER
+        False
+        """
         client = self._live.client
         client.follower.open_now(self.id)
         client.follower.unfollow(self._live)
@@ -292,7 +335,12 @@ class Job:
     # -- looking -------------------------------------------------------------------------------
 
     def counts(self) -> dict[str, int]:
-        """Give how many items are in each state, by Celery's names (zeros included)."""
+        """Give how many items are in each state, by Celery's names (zeros included).
+
+        >>> job = double.map([1, 2, 3])                     # doctest: +CLUSTER
+        >>> job.wait(), job.counts()["SUCCESS"], job.counts()["FAILURE"]  # doctest: +CLUSTER
+        (True, 3, 0)
+        """
         with self._live.lock:
             return dict(zip(states.NAMES, self._live.state.counts, strict=True))
 
@@ -316,6 +364,10 @@ class Job:
         ``elapsed_s`` from submission to the end (or now), ``run_s`` the sum over items,
         ``run_s_median``, ``run_s_max``, ``queue_s_max`` over the items that have ended (NaN when
         none has), and ``items_per_s``.
+
+        >>> job = double.map([1, 2, 3])                     # doctest: +CLUSTER
+        >>> job.wait(), job.timings()["elapsed_s"] > 0      # doctest: +CLUSTER
+        (True, True)
         """
         return frame.timings(self._live.state, self._live.client.now())
 
@@ -324,6 +376,12 @@ class Job:
 
         One row an item that has reported, indexed by item: ``done``, ``total`` (float; NaN when
         unknown), ``fraction`` (0 to 1) and a column for each further thing reported.
+
+        >>> job = nq.task(lambda n: sum(nq.track(range(n)))).map([10, 20])  # doctest: +CLUSTER
+        >>> job.result()                                    # doctest: +CLUSTER
+        [45, 190]
+        >>> job.progress()["total"].tolist()                # doctest: +CLUSTER
+        [10.0, 20.0]
         """
         with self._live.lock:
             return frame.progress_frame(self._live.state)
@@ -356,6 +414,16 @@ class Job:
 
         Raises:
             Expired: the arguments or large results are no longer in the store.
+
+        >>> both = nq.task(lambda x: {"half": x / 2, "double": 2 * x})       # doctest: +CLUSTER
+        >>> job = both.map([1, 2])                          # doctest: +CLUSTER
+        >>> job.wait()                                      # doctest: +CLUSTER
+        True
+        >>> job.to_frame()[["x", "state", "half", "double"]]  # doctest: +CLUSTER
+              x    state  half  double
+        item
+        0     1  SUCCESS   0.5       2
+        1     2  SUCCESS   1.0       4
         """
         if live:
             return LiveFrame(self._live, expand=expand)
@@ -385,7 +453,14 @@ class Job:
             }
 
     def log(self, i: int | None = None) -> list[str]:
-        """Give what the job's log says, a line a record: all of it, or what concerns item ``i``."""
+        """Give what the job's log says, a line a record: all of it, or what concerns item ``i``.
+
+        >>> job = double.submit(1)                          # doctest: +CLUSTER
+        >>> job.result()                                    # doctest: +CLUSTER
+        2
+        >>> len(job.log()) > 0                              # doctest: +CLUSTER
+        True
+        """
         item = None if i is None else self._index(i)
         client = self._live.client
         client.follower.open_now(self.id)

@@ -82,7 +82,12 @@ class LocalCluster:
         return self._address.broker_url
 
     def connect(self, name: str = "default") -> Client:
-        """Connect to it; the result becomes the default client."""
+        """Connect to it; the result becomes the default client.
+
+        >>> with nq.LocalCluster(workers=1) as cluster, cluster.connect():  # doctest: +CLUSTER
+        ...     nq.task(abs).submit(-1).result()
+        1
+        """
         client = connect_address(self._address, name)
         self._clients.append(client)
         return client
@@ -115,7 +120,11 @@ class LocalCluster:
         return found[0].name
 
     def close(self) -> None:
-        """End its workers and its Redis; without a name, delete everything it kept."""
+        """End its workers and its Redis; without a name, delete everything it kept.
+
+        >>> cluster = nq.LocalCluster(workers=1)            # doctest: +CLUSTER
+        >>> cluster.close()                                 # doctest: +CLUSTER
+        """
         if self.name is None and self._clients:
             self._say_schedules(self._clients[-1])
         for client in self._clients:

@@ -69,7 +69,12 @@ class Task(Timed, Generic[P, R]):
         return Task, (self.function, self.options)
 
     def with_options(self, **options: Any) -> Task[P, R]:
-        """Give the same task with some options changed (those of `nq.task`)."""
+        """Give the same task with some options changed (those of `nq.task`).
+
+        >>> urgent = double.with_options(priority=9, time_limit=60)  # doctest: +CLUSTER
+        >>> urgent.map([1, 2]).result()                     # doctest: +CLUSTER
+        [2, 4]
+        """
         changed = Task(self.function, self.options.updated(options))
         if behaving.is_same(changed, self):
             changed.body = self.body  # whose address is known
@@ -91,7 +96,11 @@ class Task(Timed, Generic[P, R]):
         return self._submit(args, kwargs, name=None)
 
     def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """Send one call: Celery's name for `submit`."""
+        """Send one call: Celery's name for `submit`.
+
+        >>> double.delay(21).result()                       # doctest: +CLUSTER
+        42
+        """
         return self._submit(args, kwargs, name=None)
 
     def apply_async(

@@ -94,6 +94,9 @@ class Workflow(Timed, Beside):
         It is called once, whichever and however many of a chain's or a group's tasks fail, with the
         failed call's request, the exception and the traceback, or if it takes but one argument,
         with the failed item's id.
+
+        >>> double.s(2).link_error(double.si(0))            # doctest: +CLUSTER
+        double(0)
         """
         if not self._has(_errback(errback)):
             super().link_error(_one(errback))
@@ -108,6 +111,11 @@ class Workflow(Timed, Beside):
 
         Raises:
             UsageError: always; the message says what to do instead.
+
+        >>> double.s(2).freeze()                            # doctest: +CLUSTER
+        Traceback (most recent call last):
+        ...
+        nbqueue.core.errors.UsageError: ...
         """
         raise UsageError(
             "a call has no id before it is sent: job = workflow.delay() gives job.id at once, and "
@@ -124,7 +132,11 @@ class Workflow(Timed, Beside):
         name: str | None = None,
         **options: Any,
     ) -> Job:
-        """Run it with more arguments in front, and options for this run; see `nbqueue.run`."""
+        """Run it with more arguments in front, and options for this run; see `nbqueue.run`.
+
+        >>> (double.s(2) | double.s()).apply_async(name="eight").result()  # doctest: +CLUSTER
+        8
+        """
         return running.start(self, name, () if args is None else args, kwargs, options)
 
     def delay(self, *args: Any, **kwargs: Any) -> Job:
@@ -216,7 +228,11 @@ class Signature(Workflow, canvas.Signature):
 
     @classmethod
     def from_dict(cls, d: dict[str, Any], app: Any = None) -> Signature:
-        """Make one of a dict with its fields."""
+        """Make one of a dict with its fields.
+
+        >>> nq.Signature.from_dict(dict(double.s(2))).delay().result()  # doctest: +CLUSTER
+        4
+        """
         return cls(d, app=app)
 
     def _kept(self, args: Iterable[Any] | None) -> dict[str, Any]:

@@ -101,6 +101,10 @@ class Control(Inspecting):
             terminate: End what runs, too.
             signal: With which signal, where it is a task of Celery's.
             destination: Only these workers; not for jobs.
+
+        >>> job = double.with_options(queue="nobody").map([1, 2, 3])  # doctest: +CLUSTER
+        >>> nq.control.revoke(job)                          # doctest: +CLUSTER
+        3
         """
         job = what if isinstance(what, Job) else self._job(what)
         if job is not None:
@@ -114,7 +118,12 @@ class Control(Inspecting):
     def terminate(
         self, what: str | Job | Sequence[str], *, signal: str = "SIGTERM"
     ) -> pd.DataFrame | int:
-        """Revoke, and end what runs: as ``revoke(what, terminate=True)``."""
+        """Revoke, and end what runs: as ``revoke(what, terminate=True)``.
+
+        >>> job = double.with_options(queue="nobody").map([1, 2, 3])  # doctest: +CLUSTER
+        >>> nq.control.terminate(job)                       # doctest: +CLUSTER
+        3
+        """
         return self.revoke(what, terminate=True, signal=signal)
 
     def _job(self, what: Any) -> Job | None:
@@ -139,6 +148,11 @@ class Control(Inspecting):
         A notebook's task on all workers together, from when this returns and until told otherwise:
         ``None`` gives it back its own limit. A line says so when no such task has been heard of.
         One of Celery's on each worker by itself, until that ends.
+
+        >>> nq.control.rate_limit(double, "100/s")["ok"].tolist()  # doctest: +CLUSTER
+        [True]
+        >>> nq.control.rate_limit(double, None)["ok"].tolist()  # doctest: +CLUSTER
+        [True]
         """
         arguments = {"task_name": _name(task), "rate_limit": rate}
         found = self._order("rate_limit", arguments, destination, timeout)
@@ -168,6 +182,11 @@ class Control(Inspecting):
 
         Those of a notebook's task are each item's, also of jobs that wait already. It holds for
         messages that are begun from now on, and is in the workers' memory until they end.
+
+        >>> nq.control.time_limit(double, soft=50, hard=60)["ok"].tolist()  # doctest: +CLUSTER
+        [True]
+        >>> nq.control.time_limit(double)["ok"].tolist()    # doctest: +CLUSTER
+        [True]
         """
         limits = {"soft": seconds(soft, "soft"), "hard": seconds(hard, "hard")}
         check_time_limits(soft, hard)
@@ -177,25 +196,48 @@ class Control(Inspecting):
     # -- events --------------------------------------------------------------------------------
 
     def enable_events(self, destination: Destination = None) -> pd.DataFrame:
-        """Have workers send Celery's task events, as their option ``-E`` does."""
+        """Have workers send Celery's task events, as their option ``-E`` does.
+
+        >>> nq.control.enable_events()["ok"].tolist()       # doctest: +CLUSTER
+        [True]
+        """
         return self._order("enable_events", None, destination, None)
 
     def disable_events(self, destination: Destination = None) -> pd.DataFrame:
-        """Have workers send no task events."""
+        """Have workers send no task events.
+
+        >>> nq.control.disable_events()["ok"].tolist()      # doctest: +CLUSTER
+        [True]
+        """
         return self._order("disable_events", None, destination, None)
 
     def heartbeat(self, destination: Destination = None) -> None:
-        """Have workers send an event ``worker-heartbeat`` now."""
+        """Have workers send an event ``worker-heartbeat`` now.
+
+        >>> nq.control.heartbeat()                          # doctest: +CLUSTER
+        """
         self.broadcast("heartbeat", destination=destination)
 
     # -- pools ---------------------------------------------------------------------------------
 
     def pool_grow(self, n: int = 1, destination: Destination = None) -> pd.DataFrame:
-        """Add ``n`` processes to the pools."""
+        """Add ``n`` processes to the pools.
+
+        >>> nq.control.pool_grow(1)["ok"].tolist()          # doctest: +CLUSTER
+        [True]
+        >>> nq.control.pool_shrink(1)["ok"].tolist()        # doctest: +CLUSTER
+        [True]
+        """
         return self._order("pool_grow", {"n": _count(n, "n")}, destination, None)
 
     def pool_shrink(self, n: int = 1, destination: Destination = None) -> pd.DataFrame:
-        """Take ``n`` processes from the pools; those that are busy end after what they run."""
+        """Take ``n`` processes from the pools; those that are busy end after what they run.
+
+        >>> nq.control.pool_grow(1)["ok"].tolist()          # doctest: +CLUSTER
+        [True]
+        >>> nq.control.pool_shrink(1)["ok"].tolist()        # doctest: +CLUSTER
+        [True]
+        """
         return self._order("nbqueue_shrink", {"n": _count(n, "n")}, destination, None)
 
     def pool_restart(
@@ -204,12 +246,24 @@ class Control(Inspecting):
         reload: bool = False,
         destination: Destination = None,
     ) -> pd.DataFrame:
-        """Restart the pools, importing or reloading ``modules`` (``worker_pool_restarts``)."""
+        """Restart the pools, importing or reloading ``modules`` (``worker_pool_restarts``).
+
+        >>> nq.control.pool_restart()                       # doctest: +CLUSTER
+        Traceback (most recent call last):
+        ...
+        nbqueue.core.errors.UsageError: pool_restart: ...
+        """
         arguments = {"modules": None if modules is None else list(modules), "reload": reload}
         return self._order("pool_restart", arguments, destination, None)
 
     def autoscale(self, max: int, min: int = 0, destination: Destination = None) -> pd.DataFrame:
-        """Change between how many processes workers with ``--autoscale`` choose."""
+        """Change between how many processes workers with ``--autoscale`` choose.
+
+        >>> nq.control.autoscale(4, 1)                      # doctest: +CLUSTER
+        Traceback (most recent call last):
+        ...
+        nbqueue.core.errors.UsageError: autoscale: ...
+        """
         if type(max) is not int or type(min) is not int or not 0 <= min <= max or max < 1:
             raise UsageError(f"autoscale takes 1 ≤ max and 0 ≤ min ≤ max, not {max!r} and {min!r}")
         return self._order("autoscale", {"max": max, "min": min}, destination, None)
@@ -218,6 +272,8 @@ class Control(Inspecting):
         """Have workers end warmly: each finishes what it runs and takes nothing more.
 
         The worker of an embedded cluster is replaced by a new one.
+
+        >>> nq.control.shutdown(destination="nobody@nowhere")  # doctest: +CLUSTER
         """
         self.broadcast("shutdown", destination=destination)
 
@@ -231,7 +287,13 @@ class Control(Inspecting):
         routing_key: str | None = None,
         destination: Destination = None,
     ) -> pd.DataFrame:
-        """Have workers take from a queue, too."""
+        """Have workers take from a queue, too.
+
+        >>> nq.control.add_consumer("extra")["ok"].tolist()  # doctest: +CLUSTER
+        [True]
+        >>> nq.control.cancel_consumer("extra")["ok"].tolist()  # doctest: +CLUSTER
+        [True]
+        """
         arguments = {
             "queue": _text(queue, "queue"),
             "exchange": exchange,
@@ -241,7 +303,11 @@ class Control(Inspecting):
         return self._order("add_consumer", arguments, destination, None)
 
     def cancel_consumer(self, queue: str, destination: Destination = None) -> pd.DataFrame:
-        """Have workers take from a queue no longer."""
+        """Have workers take from a queue no longer.
+
+        >>> nq.control.cancel_consumer("extra")["ok"].tolist()  # doctest: +CLUSTER
+        [True]
+        """
         return self._order("cancel_consumer", {"queue": _text(queue, "queue")}, destination, None)
 
     def __repr__(self) -> str:

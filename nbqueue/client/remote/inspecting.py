@@ -72,6 +72,9 @@ class Inspecting:
 
         Indexed by ``worker``; columns ``task``, ``job``, ``start`` and ``stop`` (items: Int64),
         ``queue``, ``priority`` (Int64), ``args``, ``id``, ``job_id``.
+
+        >>> nq.control.reserved().columns[:3].tolist()      # doctest: +CLUSTER
+        ['task', 'job', 'start']
         """
         said, rest = self._both("nbqueue_taken", "reserved", {}, destination, timeout)
         return answers.reserved(said, rest)
@@ -79,7 +82,11 @@ class Inspecting:
     def scheduled(
         self, destination: Destination = None, timeout: float | None = None
     ) -> pd.DataFrame:
-        """List what waits in workers for its time: as `reserved`, and ``eta`` (UTC)."""
+        """List what waits in workers for its time: as `reserved`, and ``eta`` (UTC).
+
+        >>> "eta" in nq.control.scheduled().columns         # doctest: +CLUSTER
+        True
+        """
         said, rest = self._both("nbqueue_taken", "scheduled", {}, destination, timeout)
         return answers.scheduled(said, rest)
 
@@ -112,6 +119,10 @@ class Inspecting:
             builtins: Also Celery's own tasks, and the one that stands for all functions by value.
             destination: As for all questions.
             timeout: As for all questions.
+
+        >>> known = nq.control.registered(builtins=True)["task"].tolist()    # doctest: +CLUSTER
+        >>> "celery.chord" in known                         # doctest: +CLUSTER
+        True
         """
         arguments = {"taskinfoitems": list(taskinfoitems) or None, "builtins": builtins}
         frame = answers.registered(self._put("registered", arguments, destination, timeout).said)
@@ -136,12 +147,20 @@ class Inspecting:
         destination: Destination = None,
         timeout: float | None = None,
     ) -> pd.DataFrame:
-        """Give Celery's settings: indexed by ``setting``, a column a worker (passwords hidden)."""
+        """Give Celery's settings: indexed by ``setting``, a column a worker (passwords hidden).
+
+        >>> "task_default_queue" in nq.control.conf(with_defaults=True).index  # doctest: +CLUSTER
+        True
+        """
         arguments = {"with_defaults": with_defaults}
         return answers.settings(self._put("conf", arguments, destination, timeout).said)
 
     def report(self, destination: Destination = None, timeout: float | None = None) -> pd.DataFrame:
-        """Give ``report`` (text) by ``worker``: versions and settings, for a bug report."""
+        """Give ``report`` (text) by ``worker``: versions and settings, for a bug report.
+
+        >>> "celery" in nq.control.report()["report"].iloc[0]  # doctest: +CLUSTER
+        True
+        """
         return answers.reports(self._put("report", None, destination, timeout).said)
 
     def revoked(
@@ -150,6 +169,9 @@ class Inspecting:
         """List what workers remember as revoked by Celery's `revoke`: ``id`` by ``worker``.
 
         Items of jobs are not among them: `Job.cancel` records those in the job.
+
+        >>> nq.control.revoked().columns.tolist()           # doctest: +CLUSTER
+        ['id']
         """
         return answers.revoked(self._put("revoked", None, destination, timeout).said)
 
@@ -159,7 +181,11 @@ class Inspecting:
         destination: Destination = None,
         timeout: float | None = None,
     ) -> pd.DataFrame:
-        """Find messages by their ids: as `active`, and ``state`` (text: active, reserved …)."""
+        """Find messages by their ids: as `active`, and ``state`` (text: active, reserved …).
+
+        >>> nq.control.query_task("no such id").empty       # doctest: +CLUSTER
+        True
+        """
         arguments = {"ids": [ids] if isinstance(ids, str) else list(ids)}
         return answers.queried(self._put("query_task", arguments, destination, timeout).said)
 

@@ -126,6 +126,12 @@ class Schedule:
 
         Raises:
             UnknownSchedule: it was removed.
+
+        >>> schedule = double.every("1h", args=[1], name="paused")  # doctest: +CLUSTER
+        >>> schedule.pause()                                # doctest: +CLUSTER
+        <Schedule 'paused': double every 1 h, paused>
+        >>> schedule.remove()                               # doctest: +CLUSTER
+        True
         """
         self._client.schedules.pause(self._definition.name)
         self._state = "paused"
@@ -136,6 +142,12 @@ class Schedule:
 
         Raises:
             UnknownSchedule: it was removed.
+
+        >>> schedule = double.every("1h", args=[1], name="resumed")  # doctest: +CLUSTER
+        >>> schedule.pause().resume().state                 # doctest: +CLUSTER
+        'enabled'
+        >>> schedule.remove()                               # doctest: +CLUSTER
+        True
         """
         self._client.schedules.resume(self._definition)
         self._state = "enabled"
@@ -145,12 +157,20 @@ class Schedule:
         """Delete it and the list of its runs; False when it was removed before.
 
         The jobs of its runs stay, and a run that is going on goes on.
+
+        >>> schedule = double.every("1h", args=[1], name="removed")  # doctest: +CLUSTER
+        >>> schedule.remove(), schedule.remove()            # doctest: +CLUSTER
+        (True, False)
         """
         self._state = "removed"
         return self._client.schedules.remove(self.name)
 
     def cancel(self) -> bool:
-        """Delete it: another name of `remove`."""
+        """Delete it: another name of `remove`.
+
+        >>> double.every("1h", args=[1], name="cancelled").cancel()  # doctest: +CLUSTER
+        True
+        """
         return self.remove()
 
     def change(
@@ -212,6 +232,10 @@ class Schedule:
 
         Raises:
             UnknownSchedule: it was removed.
+
+        >>> schedule = double.every("1h", args=[4], name="at once")  # doctest: +CLUSTER
+        >>> schedule.run_now().result(), schedule.remove()  # doctest: +CLUSTER
+        (8, True)
         """
         return self._client.schedules.run_now(self.name)
 

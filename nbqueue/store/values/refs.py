@@ -42,6 +42,9 @@ class Ref(Stored):
 
         Raises:
             Expired: it is not in the store any more.
+
+        >>> nq.put([1, 2, 3]).get()                         # doctest: +CLUSTER
+        [1, 2, 3]
         """
         if self.blobs is None:
             raise UsageError("this Ref was copied away from its store; nq.put the value again")
