@@ -61,7 +61,8 @@ def test_each_fails_alone_and_says_why(client):
     ]:
         assert said[how].startswith("WorkerLost: the worker process died "), said
         assert cause in said[how], said
-    assert said["bomb"].startswith("MemoryError"), said
+    assert said["bomb"].startswith("MemoryError: "), said
+    assert "600 MiB (--memory)" in said["bomb"]
     assert said["loop"].startswith("TimeLimitExceeded"), said
 
 

@@ -400,7 +400,7 @@ def test_a_function_of_another_python_is_refused_with_the_reason(notebook):
     # A real second Python is not on every machine; what is compared is this name.
     out = notebook.run(
         textwrap.dedent("""
-        from nbqueue.store import functions
+        from nbqueue.store.code import functions
         functions.PYTHON = "3.6"
         job = nq.task(lambda x: x).map(range(10))
         assert job.wait(20)

@@ -9,7 +9,7 @@ KINDS = {
     "segfault": r"WorkerLost: .*signal 11",
     "exit": r"WorkerLost: .*exit code 3",
     "kill": r"WorkerLost: .*signal 9",
-    "memory": r"MemoryError",
+    "memory": r"MemoryError: .*400 MiB \(--memory\)",
     "endless": r"TimeLimitExceeded: .*limit of 3 s",
 }
 """What its error says of each kind of poison, as a pattern."""

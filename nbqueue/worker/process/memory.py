@@ -34,3 +34,18 @@ def prepare(memory_mib: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
     signals.worker_process_init.connect(limit, weak=False, dispatch_uid="nbqueue-memory")
+
+
+def explain(exc: MemoryError) -> None:
+    """Have an error say what there was too little of, where a process has a limit of its own.
+
+    Python's own says nothing at all, and NumPy's how much was wanted.
+    """
+    soft = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    if soft == resource.RLIM_INFINITY:
+        return
+    limit = f"a process of this worker may take {soft // _MIB:,} MiB (--memory)"
+    if not exc.args:
+        exc.args = (limit,)
+    elif hasattr(exc, "add_note"):  # Python 3.11 and later
+        exc.add_note(limit)

@@ -9,6 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
 from nbqueue.core.records import Error
 from nbqueue.store.values.packing import BlobStore, pack_native, unpack
+from nbqueue.worker.process import memory
 
 _MESSAGE_CHARS = 10_000
 _TRACEBACK_CHARS = 100_000
@@ -22,6 +23,8 @@ def describe(exc: BaseException, blobs: BlobStore, *, hide: str = "") -> Error:
     tb: TracebackType | None = exc.__traceback__
     while hide and tb is not None and tb.tb_frame.f_code.co_filename.startswith(hide):
         tb = tb.tb_next
+    if isinstance(exc, MemoryError):
+        memory.explain(exc)
     try:
         message = message_of(exc)
         lines = "".join(traceback.format_exception(type(exc), exc, tb))
