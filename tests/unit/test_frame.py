@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import datetime as dt
 import enum
+import importlib.util
 import inspect
 import time
 import tracemalloc
@@ -25,6 +26,8 @@ from nbqueue.store.values.packing import ATOMS, pack
 from tests.unit.builders import DictBlobs, make_outcomes, make_spec
 
 TEXT = pd.Series([""]).dtype  # object before pandas 3, str since
+BROKEN_TEXT = object if importlib.util.find_spec("pyarrow") else TEXT
+"""Arrow's texts, which pandas has where there is Arrow, are Unicode."""
 
 
 def make_live(function, rows, records=(), *, block=3, kwargs=None, loadable=True, **changes):
@@ -337,7 +340,7 @@ RESULTS = {
     "bool and int": ([True, 2, 3], object),
     "text": (["a", "ü", ""], TEXT),
     "text and None": (["a", None, ""], TEXT),
-    "lone surrogates": (["\udc80", "b", "c"], TEXT),
+    "lone surrogates": (["\udc80", "b", "c"], BROKEN_TEXT),
     "bytes": ([b"a", b"b", b"c"], object),
     "None": ([None] * 3, object),
     "huge": ([10**30, 1, 2], object),
