@@ -23,6 +23,27 @@ from nbqueue.core.errors import NbqueueError
 INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended (128 + SIGINT)."""
 
+GROUPS = {
+    "to begin with": ("demo", "lab", "doctor"),
+    "jobs and notebooks": ("jobs", "run", "cache"),
+    "the private cluster of this machine": ("up", "down", "status"),
+    "a cluster of several machines": ("keygen", "worker", "multi", "beat"),
+    "a look at workers, and a word to them (Celery's)": (
+        "inspect",
+        "control",
+        "events",
+        "flower",
+        "report",
+    ),
+    "a look at the broker (Celery's)": ("list", "amqp", "purge"),
+}
+"""All commands, by what they are for."""
+
+_OPTIONS = """\
+options:
+  -h, --help  this text; `nbqueue COMMAND --help` tells of a command
+  --version   the version"""
+
 _EPILOG = """\
 examples:
   nbqueue demo                      a parameter search on this machine, from here
@@ -66,9 +87,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells of the commands by what they are for, which argparse cannot."""
+
+    commands: argparse._SubParsersAction[argparse.ArgumentParser]
+
+    def format_help(self) -> str:
+        parts = [self.format_usage(), f"{self.description}\n", *map(self._group, GROUPS.items())]
+        return "\n".join([*parts, f"{_OPTIONS}\n", str(self.epilog)])
+
+    def _group(self, group: tuple[str, tuple[str, ...]]) -> str:
+        title, names = group
+        about = {name: self.commands.choices[name].get_default("about") for name in names}
+        return "\n".join([f"{title}:", *(f"  {n:<8}  {text}" for n, text in about.items()), ""])
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of all commands; each one's function is its ``command``."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="nbqueue",
         description="The task queue that lives in a notebook: clusters, workers and jobs.",
         epilog=_EPILOG,
@@ -76,7 +112,9 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"nbqueue {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    parser.commands = commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
     for module in (cluster, doctor, jobs, run, lab, cache, workers, beat, monitoring):
         module.add(commands)
     return parser

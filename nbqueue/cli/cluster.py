@@ -26,8 +26,10 @@ def add(commands: Any) -> None:
         help="seconds that it goes on without clients, jobs and schedules, or `never` to end "
         "(default: %(default)g)",
     )
-    parsing.add(commands, "down", down, "end it; jobs and results stay on disk")
-    sub = parsing.add(commands, "status", status, "show it: workers, clients, what last went wrong")
+    parsing.add(commands, "down", down, "end the private cluster; jobs and results stay on disk")
+    sub = parsing.add(
+        commands, "status", status, "show the private cluster: workers, clients, the latest errors"
+    )
     sub.add_argument("--json", action="store_true", help="for programs")
 
 

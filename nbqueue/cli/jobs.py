@@ -48,7 +48,7 @@ def add(commands: Any) -> None:
     words = sub.add_subparsers(title="commands", metavar="COMMAND")
     _add_list(words)
     show = parsing.add(words, "show", shown, "show one: counts, times, errors")
-    show.add_argument("job", metavar="JOB")
+    show.add_argument("job", metavar="JOB", help=parsing.JOB)
     show.add_argument(
         "-i", "--item", type=int, metavar="I", help="show this item, and the end of its output"
     )
@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
     )
     show.add_argument("--json", action="store_true", help="for programs")
     why = parsing.add(words, "why", explained, "say why a job, or an item, is as it is")
-    why.add_argument("job", metavar="JOB")
+    why.add_argument("job", metavar="JOB", help=parsing.JOB)
     why.add_argument(
         "item",
         nargs="?",
@@ -92,7 +92,7 @@ def worded(argv: Sequence[str]) -> list[str]:
 
 
 def _add_list(words: Any) -> None:
-    sub = parsing.add(words, "list", listed, "the latest, one a line")
+    sub = parsing.add(words, "list", listed, "list the latest, one a line")
     sub.add_argument("job", nargs="?", metavar="JOB", help="show this one instead")
     sub.add_argument(
         "--state",

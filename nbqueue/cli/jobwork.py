@@ -31,24 +31,24 @@ _TICK_S = 1.0
 def add(words: Any) -> None:
     """Add the commands."""
     sub = parsing.add(words, "cancel", cancel, "cancel what has not ended")
-    sub.add_argument("jobs", nargs="+", metavar="JOB")
+    sub.add_argument("jobs", nargs="+", metavar="JOB", help=parsing.JOB)
     sub.add_argument(
         "--terminate", action="store_true", help="also end what is running, at once (SIGKILL)"
     )
     sub = parsing.add(words, "retry", retry, "run the failed items again, and only those")
-    sub.add_argument("job", metavar="JOB")
+    sub.add_argument("job", metavar="JOB", help=parsing.JOB)
     sub = parsing.add(
         words, "delete", delete, "delete jobs that are over: logs, arguments and results"
     )
-    sub.add_argument("jobs", nargs="+", metavar="JOB")
+    sub.add_argument("jobs", nargs="+", metavar="JOB", help=parsing.JOB)
     sub.add_argument("-y", "--yes", action="store_true", help="do not ask")
     sub = parsing.add(words, "wait", wait, "wait for the end; exit status 0 if all succeeded")
-    sub.add_argument("job", metavar="JOB")
+    sub.add_argument("job", metavar="JOB", help=parsing.JOB)
     sub.add_argument(
         "--timeout", type=parsing.seconds, metavar="S", help="seconds; the job goes on after them"
     )
     sub = parsing.add(words, "result", result, "print or write what came of a job, a row an item")
-    sub.add_argument("job", metavar="JOB")
+    sub.add_argument("job", metavar="JOB", help=parsing.JOB)
     sub.add_argument(
         "-o",
         "--output",

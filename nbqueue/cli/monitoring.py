@@ -24,7 +24,7 @@ _COMMANDS = {
     "events": "watch what workers tell (`worker -E`): on a screen, or line by line with --dump",
     "flower": "Flower: a web page about workers and tasks, with an HTTP API",
     "purge": "throw away what waits in queues; jobs whose items are lost so are to be cancelled",
-    "report": "say what a bug report should say",
+    "report": "print versions and settings, for a bug report",
     "list": "list a broker's bindings",
     "amqp": "look at a broker's queues and exchanges by hand",
 }

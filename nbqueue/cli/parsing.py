@@ -16,6 +16,8 @@ from nbqueue.core.settings import LEASE_S
 
 Command = Callable[[argparse.Namespace], int]
 
+JOB = "a job's id, or a name: the latest job of that name is meant"
+
 
 def add(
     commands: Any,
@@ -35,7 +37,7 @@ def add(
         allow_abbrev=False,
         **options,
     )
-    sub.set_defaults(command=command, parser=sub, passes_on=passes_on)
+    sub.set_defaults(command=command, parser=sub, passes_on=passes_on, about=text)
     return sub
 
 

@@ -20,6 +20,7 @@ examples:
   nbqueue run report.ipynb                               one run; report-executed.ipynb
   nbqueue run report.ipynb -p year=2025 -o done          done/report-year=2025.ipynb
   nbqueue run fit.ipynb --for 'depth=range(2, 9)' --for lr=0.1,0.3 -o fits
+  nbqueue run report.ipynb -p year=2025 --cache          the copy at once if it has run before
 """
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=,+-]+")
@@ -37,7 +38,7 @@ def add(commands: Any) -> None:
         "run a notebook on the workers, once or for each of many parameters",
         epilog=_EPILOG,
     )
-    sub.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    sub.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="an .ipynb file")
     sub.add_argument(
         "-p",
         "--parameter",
@@ -66,7 +67,11 @@ def add(commands: Any) -> None:
         help="where the executed copies go (default: here)",
     )
     sub.add_argument("--name", help="a name for the job")
-    sub.add_argument("--kernel", metavar="NAME", help="default: the one that the notebook says")
+    sub.add_argument(
+        "--kernel",
+        metavar="NAME",
+        help="the kernel to run in (default: the one that the notebook says)",
+    )
     sub.add_argument("-q", "--queue", help="the queue to send to")
     sub.add_argument(
         "--time-limit", type=parsing.seconds, metavar="S", help="seconds that a run may take"
