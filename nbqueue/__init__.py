@@ -39,7 +39,8 @@ if TYPE_CHECKING:
         starmap,
     )
     from nbqueue.client.canvas.signature import Signature
-    from nbqueue.client.client import Client, connect
+    from nbqueue.client.client import Client
+    from nbqueue.client.connecting import connect
     from nbqueue.client.doctor.examining import doctor
     from nbqueue.client.executor import Executor
     from nbqueue.client.futures import Future
@@ -101,7 +102,8 @@ _HOMES = {
         "signature",
         "starmap",
     ),
-    "nbqueue.client.client": ("Client", "connect"),
+    "nbqueue.client.client": ("Client",),
+    "nbqueue.client.connecting": ("connect",),
     "nbqueue.client.doctor.examining": ("doctor",),
     "nbqueue.client.executor": ("Executor",),
     "nbqueue.client.futures": ("Future",),

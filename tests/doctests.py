@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import nbqueue as nq
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 
 doctest.register_optionflag("CLUSTER")
 

@@ -61,7 +61,7 @@ def add(words: Any) -> None:
 @contextmanager
 def client_of(options: argparse.Namespace) -> Iterator[Client]:
     """Connect for the length of a block, as somebody who only looks."""
-    from nbqueue.client.client import connect
+    from nbqueue.client.connecting import connect
 
     with connect(options.broker, backend=options.backend) as client:
         try:

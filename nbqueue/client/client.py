@@ -1,19 +1,19 @@
-"""`Client`: a connection to one broker and one store, and the default one of this process."""
+"""`Client`: a connection to one broker and one store, with all that its jobs need of both.
+
+`connecting` makes clients, and knows which one is the process's default.
+"""
 
 from __future__ import annotations
 
-import atexit
 import os
 import secrets
-import threading
 import time
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from celery import Celery
 from celery.utils.time import maybe_make_aware
 
 from nbqueue.client import listing
@@ -22,16 +22,14 @@ from nbqueue.client.expiry import expiry
 from nbqueue.client.follower import UNREAD, Follower
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
-from nbqueue.client.projects.joining import Project, project_of
+from nbqueue.client.projects.joining import Project
 from nbqueue.client.remote import control
 from nbqueue.client.remote.roster import Roster
 from nbqueue.client.revival import Revival
 from nbqueue.client.saying import say
 from nbqueue.client.schedules.scheduler import Scheduler
 from nbqueue.client.unheard import Unheard
-from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
-from nbqueue.core.redaction import Url, secret, url
 from nbqueue.store import rejections
 from nbqueue.store.broker import broker, routing
 from nbqueue.store.broker.publisher import Publisher
@@ -42,7 +40,6 @@ from nbqueue.store.connection.connection import (
     eviction,
     probe,
     redact,
-    store_url,
     translated,
 )
 from nbqueue.store.connection.connection import connect as connect_store
@@ -63,17 +60,12 @@ from nbqueue.store.wiring import own
 if TYPE_CHECKING:
     import pandas as pd
 
-_REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
-
 _PATIENCE_S = 10.0
 """How long a call waits for a store or a broker that is away. Redis and RabbitMQ restart in less;
 longer, and whoever works at the notebook is kept from finding out."""
 
 _COMMAND_S = 8.0
 """Longest wait for a reply of a store that is silent, before another try: a person waits for it."""
-
-_lock = threading.RLock()
-_default: Client | None = None
 
 
 class Client:
@@ -86,6 +78,8 @@ class Client:
 
     project: Project | None = None
     """The Celery project that it was made for."""
+    on_close: Callable[[Client], None] | None = None
+    """Is told when it was closed."""
     _closed = False
 
     def __init__(
@@ -337,7 +331,8 @@ class Client:
         self.app.close()
         if self._keepalive is not None:
             self._keepalive.close()
-        _forget(self)
+        if self.on_close is not None:
+            self.on_close(self)
 
     def __enter__(self) -> Client:
         return self
@@ -348,186 +343,3 @@ class Client:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "connected"
         return f"<Client {self.name!r}: {state}, {self.broker_url}>"
-
-
-def connect(
-    broker: str | None = None,
-    *,
-    app: Celery | str | None = None,
-    backend: str | None = None,
-    key: str | None = None,
-    name: str = "default",
-    task_routes: Any = None,
-    task_queues: Any = None,
-    config: Any = None,
-    result_expires: float | timedelta | None = None,
-    task_send_sent_event: bool = False,
-) -> Client:
-    """Connect to a broker and a store; the result becomes the default client.
-
-    Args:
-        broker: Any Celery broker URL (``redis://``, ``rediss://``, ``redis+socket://``,
-            ``amqp://``, ``filesystem:///shared/folder`` …). Without one, ``$NBQUEUE_BROKER``;
-            without that, the embedded cluster of this user and Python environment, which is started
-            if it does not run.
-        app: A Celery project to share broker and Redis with: where its app is, as ``celery -A`` has
-            it (``"proj.celery:app"``), or the app itself. Its tasks are ``nq.tasks()`` then.
-            Functions of the notebook go to the queue ``nbqueue``, which the project's own workers
-            do not consume, and workers of ours do (``nbqueue worker -Q nbqueue``).
-        backend: URL of the Redis that keeps jobs; by default the broker, if that is Redis.
-        key: Signing key, the same as the workers'; by default ``$NBQUEUE_KEY``.
-        name: A name for the connection.
-        task_routes: Which tasks go where, as Celery's setting: a dict from names and patterns to
-            queues, or a function of the task's name, or a list of them.
-        task_queues: Queues that are more than a name, as Celery's setting: ``kombu.Queue`` objects,
-            with the exchanges and routing keys that lead to them.
-        config: Celery settings, as a dict, a module or its name, of which those about routing,
-            time zones, ``broker_transport_options`` and those below are heeded; by default
-            ``$NBQUEUE_CONFIG``.
-        result_expires: How long a job that is sent from here is kept from its end: seconds or a
-            timedelta, from a second to a week, which is the default. A job that runs never expires.
-        task_send_sent_event: Send Celery's event ``task-sent`` for each message, for Flower and
-            ``nbqueue events``.
-
-    Raises:
-        UsageError: no key, a broker other than Redis without ``backend`` (of a project: neither
-            its broker nor its result backend is one), no such app, or no such time.
-        BrokerUnreachable: within a few seconds, when broker or store do not answer.
-        ClusterError: the embedded cluster could not be started.
-
-    >>> nq.connect()                                        # doctest: +CLUSTER +ELLIPSIS
-    <Client 'default': connected, redis+socket://...>
-    """
-    global _default
-    broker, backend, key = url(broker), url(backend), secret(key)
-    settings = routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG"))
-    given = {
-        "task_routes": task_routes,
-        "task_queues": task_queues,
-        "result_expires": result_expires,
-        "task_send_sent_event": task_send_sent_event or None,
-    }
-    settings |= {name: value for name, value in given.items() if value is not None}
-    project = None if app is None else project_of(app)
-    if project is not None:
-        broker = broker or Url(project.broker_url)
-        backend = backend or url(os.environ.get("NBQUEUE_BACKEND") or project.store_url(broker))
-        settings = {**project.settings, **settings}
-    client = _connected(broker, backend, key, name, settings)
-    client.project = project
-    with _lock:
-        _default = client
-    return client
-
-
-def _connected(
-    broker: str | None,
-    backend: str | None,
-    key: str | None,
-    name: str,
-    settings: Mapping[str, Any],
-) -> Client:
-    home = own() if broker is None and backend is None else None
-    if home is not None:  # a task that sends more work
-        return Client(
-            home.broker_url,
-            home.store_url,
-            home.keyring,
-            name=name,
-            folder=home.folder,
-            settings={**home.settings, **settings},
-        )
-    broker = broker or url(os.environ.get("NBQUEUE_BROKER"))
-    if broker is None:
-        return connect_address(embedded.ensure(), name, settings)
-    return _remote(broker, backend, key, name, settings)
-
-
-def connect_address(
-    address: embedded.Address, name: str = "default", settings: Mapping[str, Any] | None = None
-) -> Client:
-    """Connect to an embedded cluster that runs; the result becomes the default client."""
-    global _default
-    if address.notice:
-        say(address.notice)
-    client = Client(
-        address.broker_url,
-        address.store_url,
-        Keyring(address.key),
-        name=name,
-        folder=address.folder,
-        keepalive=address.keepalive,
-        settings=settings,
-    )
-    with _lock:
-        _default = client
-    return client
-
-
-def default_client() -> Client:
-    """Give the default client, connecting to the embedded cluster (or ``$NBQUEUE_BROKER``) first.
-
-    A forked process gets a connection of its own.
-    """
-    global _default
-    with _lock:
-        if _default is not None and _default._pid != os.getpid() and not _default._closed:
-            _default = _default.again()
-        if _default is None or _default._closed:
-            connect()
-        assert _default is not None
-        return _default
-
-
-def opened() -> Client | None:
-    """Give the default client if there is one and it is open; connects to nothing."""
-    return None if _default is None or _default.closed else _default
-
-
-def connect_aside(broker: str | None, backend: str | None, key: str | None) -> Client:
-    """Connect as ``nq.connect`` does, and leave the default client as it is."""
-    global _default
-    with _lock:
-        before = _default
-        try:
-            settings = routing.settings_of(os.environ.get("NBQUEUE_CONFIG"))
-            return _connected(broker, backend, key, "aside", settings)
-        finally:
-            _default = before
-
-
-def current_project() -> Project | None:
-    """Give the Celery project that the default client was connected for, if there is one."""
-    return None if _default is None else _default.project
-
-
-def _remote(
-    broker_url: str,
-    backend: str | None,
-    key: str | None,
-    name: str,
-    settings: Mapping[str, Any],
-) -> Client:
-    backend = backend or url(os.environ.get("NBQUEUE_BACKEND"))
-    if backend is None:
-        if not broker_url.startswith(_REDIS):
-            raise UsageError(
-                f"the broker {redact(broker_url)} cannot keep jobs: pass backend='redis://...' "
-                "too, or set $NBQUEUE_BACKEND"
-            )
-        backend = broker_url
-    keyring = Keyring(key) if key is not None else Keyring.from_environment()
-    return Client(broker_url, store_url(backend), keyring, name=name, settings=settings)
-
-
-def _forget(client: Client) -> None:
-    global _default
-    with _lock:
-        if _default is client:
-            _default = None
-
-
-@atexit.register
-def _close_default() -> None:
-    if _default is not None:
-        _default.close()

@@ -6,7 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from nbqueue.client.client import Client, connect_address
+from nbqueue.client.client import Client
+from nbqueue.client.connecting import connect_address
 from nbqueue.client.options import check_count
 from nbqueue.client.remote import control
 from nbqueue.client.saying import say

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.client import listing
-from nbqueue.client.client import Client, default_client
+from nbqueue.client.client import Client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.job import Job
 from nbqueue.client.projects import project
 from nbqueue.client.remote.commands import Control

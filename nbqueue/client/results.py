@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.job import Job
 from nbqueue.core import states

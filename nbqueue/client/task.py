@@ -10,7 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nbqueue.client import behaving, caching, dispatch, streaming
 from nbqueue.client.canvas.signature import Signature, call
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Errors, Job, check_errors
 from nbqueue.client.options import TaskOptions, check_count, check_name

@@ -17,7 +17,7 @@ from IPython.core.completer import (
     context_matcher,
 )
 
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 from nbqueue.client.job import Job
 from nbqueue.notebook import parsing, unheard
 

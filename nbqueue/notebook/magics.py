@@ -21,7 +21,7 @@ from IPython.core.magic import (
     no_var_expand,
 )
 
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.job import Job
 from nbqueue.client.reaching import cluster
 from nbqueue.client.reaching import job as find_job

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import nbqueue as nq
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 from nbqueue.cluster import embedded, leftovers
 from nbqueue.cluster import folder as folders
 from tests.e2e.rabbit_node import _shared_node, rabbit, rabbit_node, wires
@@ -32,7 +32,7 @@ __all__ = ["_shared_node", "rabbit", "rabbit_node", "wires"]
 CONNECT = (
     "import nbqueue as nq; "
     "from pathlib import Path as _P; "
-    "from nbqueue.client.client import connect_address as _c; "
+    "from nbqueue.client.connecting import connect_address as _c; "
     "from nbqueue.cluster.embedded import ensure as _e; "
     "_c(_e(_P({folder!r})))\n"
 )

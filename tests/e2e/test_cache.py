@@ -8,7 +8,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue import cli
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import nbqueue as nq
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

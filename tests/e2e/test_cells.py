@@ -7,7 +7,7 @@ import signal
 import pytest
 
 import nbqueue as nq
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 from nbqueue.client import dispatch
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.options import TaskOptions
@@ -402,7 +402,7 @@ def test_main_is_the_cell_while_it_runs():
 
 def test_functions_of_the_notebook_see_what_the_cell_assigns(notebook):
     script = """
-from nbqueue.client import client as clients, dispatch
+from nbqueue.client import connecting as clients, dispatch
 from nbqueue.client.options import TaskOptions
 from nbqueue.store import functions
 from nbqueue.store.code.cell import Cell

@@ -68,7 +68,7 @@ def test_killed_between_the_message_and_the_opening_the_job_is_whole(killed, sub
     before = set(nq.jobs().index)
     killed(f"""
 NAME = "sent"
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 default_client().joblog.open = stop
 default_client().follower.open_later = stop
 {submit}
@@ -97,7 +97,7 @@ stop()
 
 def test_killed_before_a_workflow_is_planned_it_leaves_nothing_and_after_it_all(killed, until):
     text = """
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 client = default_client()
 {}
 nq.run(nq.group(work.s(1), work.s(2)) | nq.task(sum).s(), name="{}")

@@ -119,7 +119,7 @@ def test_a_display_that_no_front_end_shows_is_plain_at_once(monkeypatch):
 def test_a_notebook_that_is_only_recorded_has_the_table(cluster):
     connect = (
         "import nbqueue as nq\nfrom pathlib import Path\n"
-        "from nbqueue.client.client import connect_address\n"
+        "from nbqueue.client.connecting import connect_address\n"
         "from nbqueue.cluster.embedded import ensure\n"
         f"client = connect_address(ensure(Path({str(cluster.folder)!r})))\n"
         "nq.task(lambda: 1).submit().result()"

@@ -58,7 +58,7 @@ def pytest_root():
 def connecting(cluster):
     return (
         "import nbqueue as nq, pathlib\n"
-        "from nbqueue.client.client import connect_address\n"
+        "from nbqueue.client.connecting import connect_address\n"
         "from nbqueue.cluster.embedded import ensure\n"
         f"_ = connect_address(ensure(pathlib.Path({str(cluster.folder)!r})))\n"
     )

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal, assert_series_equal
 
 import nbqueue as nq
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 
 pytestmark = [
     pytest.mark.usefixtures("cluster"),

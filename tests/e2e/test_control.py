@@ -11,7 +11,7 @@ import time
 import pytest
 
 import nbqueue as nq
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 from nbqueue.client.remote import control
 from nbqueue.store import signing
 from tests.e2e.gates import hold

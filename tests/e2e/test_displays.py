@@ -122,7 +122,7 @@ def connect(cluster):
     folder = str(cluster.folder)
     return (
         "import nbqueue as nq\nfrom pathlib import Path as _P\n"
-        "from nbqueue.client.client import connect_address as _c\n"
+        "from nbqueue.client.connecting import connect_address as _c\n"
         f"from nbqueue.cluster.embedded import ensure as _e\n_c(_e(_P({folder!r})))\n"
     )
 

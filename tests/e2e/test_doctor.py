@@ -9,7 +9,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue import cli
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 from nbqueue.store import signing
 from tests.e2e.servers import RedisServer
 

@@ -72,7 +72,7 @@ def kernel(cluster):
     made = Kernel()
     made.run(
         "from pathlib import Path as _P\n"
-        "from nbqueue.client.client import connect_address as _c\n"
+        "from nbqueue.client.connecting import connect_address as _c\n"
         "from nbqueue.cluster.embedded import ensure as _e\n"
         f"_c(_e(_P({str(cluster.folder)!r})))\n%load_ext nbqueue"
     )

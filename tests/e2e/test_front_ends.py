@@ -39,7 +39,7 @@ def connect(cluster):
     """First cell of a notebook on the module's cluster."""
     return (
         "import nbqueue as nq\nfrom pathlib import Path\n"
-        "from nbqueue.client.client import connect_address\n"
+        "from nbqueue.client.connecting import connect_address\n"
         "from nbqueue.cluster.embedded import ensure\n"
         f"_ = connect_address(ensure(Path({str(cluster.folder)!r})))\n"
     )

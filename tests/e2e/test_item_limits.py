@@ -8,7 +8,7 @@ from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
 import nbqueue as nq
 from nbqueue.client import dispatch
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.options import TaskOptions
 

@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
 import nbqueue as nq
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -20,7 +20,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV
 
 import nbqueue as nq
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

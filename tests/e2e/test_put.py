@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nbqueue as nq
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import nbqueue as nq
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 from nbqueue.client.bell import Ring
 from nbqueue.client.follower import NOTHING_READ
 from nbqueue.cluster import embedded

@@ -8,7 +8,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue.client import dispatch
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.options import TaskOptions
 from tests.e2e.gates import wait_for
@@ -101,7 +101,7 @@ def test_a_held_job_begins_without_the_client_that_sent_it(notebook, gate):
         f"""
 import time
 from nbqueue.client import dispatch
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.dispatch import Submission
 from nbqueue.client.options import TaskOptions
 

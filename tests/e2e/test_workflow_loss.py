@@ -6,7 +6,7 @@ import signal
 import pytest
 
 import nbqueue as nq
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 from nbqueue.store import keys
 
 pytestmark = pytest.mark.usefixtures("cluster")

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import nbqueue as nq
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 from nbqueue.cluster import embedded
 from tests.e2e.servers import until
 from tests.faults.stage import END_S

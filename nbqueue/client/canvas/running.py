@@ -11,7 +11,7 @@ from nbqueue.client.canvas import sending as workflow
 from nbqueue.client.canvas.compiling import Given
 from nbqueue.client.canvas.composition import checked
 from nbqueue.client.canvas.steps import Draft
-from nbqueue.client.client import default_client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.job import Job
 from nbqueue.client.options import check_name
 from nbqueue.client.schedules import making

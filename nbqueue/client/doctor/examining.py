@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from nbqueue.client import client as clients
+from nbqueue.client import connecting as clients
 from nbqueue.client.client import Client
 from nbqueue.client.doctor import embedded, judging
 from nbqueue.client.doctor.findings import Finding, Report, bad, good

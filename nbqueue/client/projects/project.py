@@ -15,7 +15,7 @@ from celery import result as celery_result
 from celery.backends.rpc import RPCBackend
 
 from nbqueue.client.canvas import composition
-from nbqueue.client.client import current_project
+from nbqueue.client.connecting import current_project
 from nbqueue.client.job import Job
 from nbqueue.client.projects.joining import Project, project_of
 from nbqueue.client.projects.recorder import Recorder, message_id, recorders

@@ -14,7 +14,8 @@ from celery import Celery
 from celery.app.task import Task as CeleryTask
 from celery.backends.base import DisabledBackend
 
-from nbqueue.client.client import Client, default_client
+from nbqueue.client.client import Client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.dispatch import Call, Submission, Upload, make_spec, new_id
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.client.client import Client, default_client
+from nbqueue.client.client import Client
+from nbqueue.client.connecting import default_client
 from nbqueue.client.remote import answers
 from nbqueue.client.remote.asking import Answers, Question, ask, names, seconds
 from nbqueue.client.saying import say
