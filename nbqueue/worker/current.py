@@ -20,7 +20,8 @@ from celery.app.task import Context
 
 from nbqueue.core.records import Progressed
 from nbqueue.store.broker.message import Message
-from nbqueue.store.code.behaviour import Here, ItemTask, PlainTask
+from nbqueue.store.code.behaviour import PlainTask
+from nbqueue.store.code.itemtask import Here, ItemTask
 from nbqueue.store.code.retries import Again
 from nbqueue.store.values.arguments import Call
 from nbqueue.worker.reporting.ranges import NO_ITEM, RangeRun

@@ -14,8 +14,9 @@ from celery.utils.log import get_task_logger, logger_isa, task_logger
 import nbqueue as nq
 from nbqueue.client.code import CodeCache, fingerprint
 from nbqueue.core.errors import NotPicklable, UsageError
-from nbqueue.store.code.behaviour import Behaviour, Hooks, ItemTask, Nowhere, PlainTask
+from nbqueue.store.code.behaviour import Behaviour, Hooks, PlainTask
 from nbqueue.store.code.functions import dump, load
+from nbqueue.store.code.itemtask import ItemTask, Nowhere
 from nbqueue.store.code.retries import Again, Policy, policy_of
 from nbqueue.store.values.packing import pack, unpack
 from tests.unit.builders import DictBlobs

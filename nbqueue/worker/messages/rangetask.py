@@ -54,11 +54,11 @@ class RangeTask(Task):
         return current.own_request() or super().request
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the item again (`store.code.behaviour.ItemTask.retry`)."""
+        """Run the item again (`store.code.itemtask.ItemTask.retry`)."""
         return current.PLAIN.retry(*args, **kwargs)
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
-        """Report how far the item is (`store.code.behaviour.ItemTask.update_state`)."""
+        """Report how far the item is (`store.code.itemtask.ItemTask.update_state`)."""
         current.PLAIN.update_state(*args, **kwargs)
 
 
