@@ -1,4 +1,4 @@
-"""`Job.cancel`: what is recorded as cancelled, and what of it is ended although it runs."""
+"""Cancelling: what is recorded as cancelled, and what of it is ended although it runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from nbqueue.client.remote import control
 from nbqueue.core.errors import UsageError
+from nbqueue.core.records import Cancelled
+from nbqueue.core.splitting import runs_of
 
 if TYPE_CHECKING:
     from nbqueue.client.job import Job
+    from nbqueue.client.live import Live
 
 
 def cancel(job: Job, terminate: bool, items: int | Iterable[int] | None) -> int:
@@ -21,14 +24,41 @@ def cancel(job: Job, terminate: bool, items: int | Iterable[int] | None) -> int:
     live = job._live
     if items is None:
         running = {record.message_id for record in live.state.running.values()}
-        count = live.cancel()
+        count = everything(live)
         if terminate:
             control.terminate(live.client, job.id, running)
         return count
     wanted = {job._index(i) for i in _numbers(items)}
-    count = live.cancel_items(wanted)
+    count = some(live, wanted)
     if terminate:  # also what was cancelled before, and runs on
         control.end(live.client, job.id, wanted)
+    return count
+
+
+def everything(live: Live) -> int:
+    """Revoke everything that has no outcome; say how much that was."""
+    live.client.follower.open_now(live.id)
+    return _record(live, Cancelled(at=live.client.now()))
+
+
+def some(live: Live, items: Iterable[int]) -> int:
+    """Revoke those of some items that have no outcome; say how many those were."""
+    live.client.follower.open_now(live.id)
+    rounds: dict[int, list[int]] = {}
+    for i in sorted(set(items)):
+        rounds.setdefault(live.state.round[i], []).append(i)
+    at = live.client.now()
+    return sum(
+        _record(live, Cancelled(at, tuple(runs_of(found)), round_))
+        for round_, found in rounds.items()
+    )
+
+
+def _record(live: Live, record: Cancelled) -> int:
+    count = live.client.joblog.cancel(live.id, record)
+    live.client.follower.catch_up(live)
+    if live.finished:
+        live.client.sequels.release()
     return count
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 from typing import TYPE_CHECKING, Any
 
+from nbqueue.client import cancelling
 from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.saying import say
 from nbqueue.client.why import why
@@ -86,7 +87,7 @@ class Future(concurrent.futures.Future[Any]):
         """
         if self.running():
             return False
-        return self.cancelled() or self._live.cancel_item(self.index)
+        return self.cancelled() or cancelling.some(self._live, [self.index]) == 1
 
     def why(self) -> why.Why | why.JobWhy:
         """Say why the item is as it is, as ``job.why(i)`` does.

@@ -8,11 +8,9 @@ Nothing in this file decides what happened: the log does.
 from __future__ import annotations
 
 import concurrent.futures
-import inspect
-import reprlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -23,16 +21,14 @@ from nbqueue.client.futures import Future
 from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.outcome import Outcomes
 from nbqueue.client.saying import say
+from nbqueue.client.sent import Sent
 from nbqueue.core import states
-from nbqueue.core.errors import BadSignature, Expired, NbqueueError, UpstreamFailed, UsageError
-from nbqueue.core.fold import Changes, JobState
-from nbqueue.core.plan import block_number
-from nbqueue.core.records import Cancelled, Error, Finished, JobSpec, Record
+from nbqueue.core.errors import BadSignature, Expired, NbqueueError, UpstreamFailed
+from nbqueue.core.fold import Changes
+from nbqueue.core.records import Error, Finished, JobSpec, Record
 from nbqueue.core.settings import POLL_S
-from nbqueue.core.splitting import Range, runs_of
-from nbqueue.store.code.functions import Kind
+from nbqueue.core.splitting import Range
 from nbqueue.store.connection import patience
-from nbqueue.store.values.arguments import Block
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
@@ -46,20 +42,17 @@ on_records: list[Callable[[Live, Record, Changes], None]] = []
 with the job's lock held: must return at once (`listening`)."""
 
 
-class Live:
+class Live(Sent):
     """One job's fold, futures and waits in this process."""
 
     def __init__(self, client: Client, spec: JobSpec) -> None:
-        self.client = client
-        self.state = JobState(spec)
+        super().__init__(client, spec)
         self.outcomes = Outcomes(
             self.state, client.blobs, lambda entry: client.joblog.entry(spec.id, entry)
         )
         self.lock = threading.RLock()
         """Guards the fold and the table of futures; never held while the user's code runs."""
         self.cursor = NOTHING_READ
-        self.blocks: dict[int, bytes] = {}
-        """Packed argument blocks kept from the submission."""
         self.feeding = threading.RLock()
         """Held while records are read and taken in, so that two threads keep their order."""
         self.replays = False
@@ -78,16 +71,6 @@ class Live:
         client.lives[spec.id] = self
         if self.state.finished:  # no items: there is no outcome to wait for
             self._over.set()
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        return self.state.spec.id
-
-    @property
-    def name(self) -> str:
-        """The job's name."""
-        return self.state.spec.name
 
     @property
     def finished(self) -> bool:
@@ -187,93 +170,6 @@ class Live:
         """Say whether a failed item failed by itself, and not because something before it did."""
         error = self.state.error(i)
         return error is None or error.type != UpstreamFailed.__name__
-
-    # -- what it was called with ---------------------------------------------------------------
-
-    def block(self, number: int) -> Block:
-        """Give an argument block: kept from the submission, or read from the store."""
-        return self.client.block(self.id, number, self.blocks.get(number))
-
-    def call(self, i: int, *, opened: bool = False) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Give what an item was called with; ``opened``, with the values of Refs."""
-        number, place = self.where(i)
-        block = self.block(number)
-        return block.opened(place) if opened else block.call(place)
-
-    def where(self, i: int) -> tuple[int, int]:
-        """Give the number of the argument block that an item is in, and its place there."""
-        stage = self.state.stage_of(i)
-        if stage is None:
-            return divmod(i, self.state.spec.block or 1)
-        number, place = divmod(i - stage.start, stage.spec.block or 1)
-        return block_number(stage.number, number), place
-
-    def node(self, i: int) -> tuple[str, str]:
-        """Give what an item of a workflow calls, and with which arguments of its own, as text."""
-        stage = self.state.stage_of(i)
-        assert stage is not None
-        if stage.kind == "spreads":
-            return f"{stage.spec.task} (fan-out)", ""
-        args, kwargs = self.call(i)
-        shown = [*map(_brief.repr, args), *(f"{k}={_brief.repr(v)}" for k, v in kwargs.items())]
-        return stage.spec.task, ", ".join(shown)
-
-    def function(self) -> Any:
-        """Give the function, as it was sent.
-
-        Raises:
-            UsageError: none was: the job's task is a Celery project's.
-        """
-        if not self.state.function and not self.state.stages:
-            task = self.state.task
-            raise UsageError(
-                f"job {self.name!r} runs {task}, a task of a Celery project: the function is that "
-                f"project's (nq.tasks(app)[{task!r}] calls it here, and sends it again)"
-            )
-        return self.client.functions.get(self.state.function)
-
-    def kind(self) -> Kind:
-        """Say what was sent: a function, a cell or an expression."""
-        address = self.state.spec.function
-        return self.client.functions.kind(address) if address else "function"  # a workflow's
-
-    def signature(self) -> inspect.Signature | None:
-        """Give the function's signature; ``None`` when it cannot be loaded here."""
-        try:
-            return inspect.signature(self.function())
-        except (NbqueueError, TypeError, ValueError):
-            return None
-
-    # -- cancelling ----------------------------------------------------------------------------
-
-    def cancel(self) -> int:
-        """Revoke everything that has no outcome; say how much that was."""
-        self.client.follower.open_now(self.id)
-        return self._cancel(Cancelled(at=self.client.now()))
-
-    def cancel_item(self, i: int) -> bool:
-        """Revoke one item, if it has no outcome."""
-        self.client.follower.open_now(self.id)
-        return self._cancel(Cancelled(self.client.now(), ((i, i + 1),), self.state.round[i])) == 1
-
-    def cancel_items(self, items: Iterable[int]) -> int:
-        """Revoke those of some items that have no outcome; say how many those were."""
-        self.client.follower.open_now(self.id)
-        rounds: dict[int, list[int]] = {}
-        for i in sorted(set(items)):
-            rounds.setdefault(self.state.round[i], []).append(i)
-        at = self.client.now()
-        return sum(
-            self._cancel(Cancelled(at, tuple(runs_of(found)), round_))
-            for round_, found in rounds.items()
-        )
-
-    def _cancel(self, record: Cancelled) -> int:
-        count = self.client.joblog.cancel(self.id, record)
-        self.client.follower.catch_up(self)
-        if self.finished:
-            self.client.sequels.release()
-        return count
 
     # -- for the follower ----------------------------------------------------------------------
 
@@ -405,9 +301,6 @@ class Live:
                     if self._futures.get(future.index) is future:
                         self._ended_futures[future.index] = self._futures.pop(future.index)
 
-
-_brief = reprlib.Repr()
-_brief.maxother = _brief.maxstring = 60
 
 _BAD = (states.FAILURE_CODE, states.REVOKED_CODE)
 
