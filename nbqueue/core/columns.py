@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from nbqueue.core import states
 from nbqueue.core.plan import Take
@@ -30,6 +30,8 @@ NOWHERE = 0xFFFF
 """In `Columns.worker`, of items that no worker has run, or one too many to have a number."""
 
 NAN = float("nan")
+
+T = TypeVar("T", int, float)
 
 
 class Waiting(NamedTuple):
@@ -120,12 +122,12 @@ class Columns:
         self.round += bytes([self.current_round]) * n
         self.attempts += bytes(n)
         self.cached += bytes(n)
-        self.started.extend(array("d", [NAN]) * n)
-        self.run_s.extend(array("f", [NAN]) * n)
-        self.memory_mb.extend(array("f", [NAN]) * n)
-        self.worker.extend(array("H", [NOWHERE]) * n)
-        self.batch_of.extend(array("I", [0]) * n)
-        self.place.extend(array("I", [0]) * n)
+        self.started = _grown(self.started, array("d", [NAN]), n)
+        self.run_s = _grown(self.run_s, array("f", [NAN]), n)
+        self.memory_mb = _grown(self.memory_mb, array("f", [NAN]), n)
+        self.worker = _grown(self.worker, array("H", [NOWHERE]), n)
+        self.batch_of = _grown(self.batch_of, array("I", [0]), n)
+        self.place = _grown(self.place, array("I", [0]), n)
         self.counts[states.PENDING_CODE] += n
         if self._reason_of:
             self._reason_of += bytes(n)
@@ -220,3 +222,11 @@ class Columns:
             at = self._worker_at[worker] = len(self.workers)
             self.workers.append(worker)
         return at
+
+
+def _grown(column: array[T], value: array[T], n: int) -> array[T]:
+    """Give a column with ``n`` times a value more; one that was empty is not copied into."""
+    if not column:
+        return value * n
+    column.extend(value * n)
+    return column
