@@ -57,6 +57,7 @@ def summary(picture: ClusterPicture) -> str:
 def refused(picture: ClusterPicture) -> str:
     """Give how much was refused, and what it was the last time.
 
+    >>> from nbqueue.store.rejections import Rejections
     >>> found = Rejections({"unreadable message": 3}, "unreadable message")
     >>> refused(ClusterPicture(rejections=found))
     '3 refused; the last: a message that cannot be read'
