@@ -17,7 +17,7 @@ between, nor for some time before: a message that was on its way from one place 
 arrived by then. To be wrong is harmless (an item runs twice, and is recorded once), and rare.
 
 A message is seen by its description, which names its items from the first to the last, and by the
-note of which of them it has passed on (`worker.messages.passing`).
+note of which of them it has passed on (`worker.reporting.passing`).
 
 No I/O, no clock.
 """

@@ -30,6 +30,10 @@ r"""The Redis schema, whole.
     nbq:holders        hash    message that holds a slot -> task
     nbq:rates          hash    task -> items a second, set from outside, overruling the jobs
     nbq:later:bell     list    a word that the first of them is another one
+    nbq:lease:MESSAGE  string  which delivery of a message is being run, on a broker without leases;
+                               it expires, unless renewed   (`redelivered`)
+    nbq:aside          zset    messages that came again meanwhile, by when to look at them
+    nbq:aside:messages hash    those
     nbq:lookout        string  the process that looks for lost messages   (`lookout`)
     nbq:jobs           zset    id by time of submission
     nbq:active         zset    ids of jobs with something left to do
@@ -72,6 +76,8 @@ KEPT = PREFIX + "kept"
 PRUNED = PREFIX + "pruned"
 NODES = PREFIX + "nodes"
 LOOKOUT = PREFIX + "lookout"
+ASIDE = PREFIX + "aside"
+ASIDE_MESSAGES = ASIDE + ":messages"
 HOLDERS = PREFIX + "holders"
 RATES = PREFIX + "rates"
 REJECTED = PREFIX + "rejected"
@@ -173,6 +179,11 @@ def paced(task: str) -> str:
 def waiting(task: str) -> str:
     """Key of the messages that wait for a task's slots."""
     return f"{PREFIX}waiting:{task}"
+
+
+def lease(message_id: str) -> str:
+    """Key of which delivery of a message is being run."""
+    return f"{PREFIX}lease:{message_id}"
 
 
 def blob(address: str) -> str:

@@ -25,7 +25,7 @@ from nbqueue.store.schedules.schedules import SCHEDULED_TASK
 from nbqueue.store.wiring import Wiring
 from nbqueue.worker import executor
 from nbqueue.worker.bootsteps import health as health
-from nbqueue.worker.bootsteps import leases, leaving, recovering
+from nbqueue.worker.bootsteps import leases, leaving, recovering, renewing
 from nbqueue.worker.bootsteps import (
     limiting as limiting,  # their commands are known to Celery by the import
 )
@@ -76,6 +76,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
     app = broker.make_app(wiring.broker_url, settings=_settings(wiring))
     leases.prepare(app, wiring.lease_s)
     recovering.prepare(app)
+    renewing.prepare(app, wiring.lease_s)
     memory.prepare(wiring.memory_mib)
     # Celery's command line sets up the log, of each process its own where a file is named so (%I);
     # the embedded cluster's launcher has set up its own already.
@@ -114,6 +115,7 @@ def make_worker_app(wiring: Wiring) -> Celery:
                     envelope,
                     message_id=request.id,
                     redelivered=bool(info.get("redelivered")),
+                    delivery=getattr(request, "nbqueue_delivery", ""),
                     time_limits=getattr(request, "nbqueue_limits", None),
                     shown=getattr(request, "argsrepr", None),
                 )

@@ -17,6 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -30,14 +31,16 @@ from nbqueue.core.splitting import Range, indices, runs_of
 from nbqueue.store import keys
 from nbqueue.store.broker.message import Message, Unverified, decode
 from nbqueue.store.connection import patience, refusals
+from nbqueue.store.messages.redelivered import Delivery
 from nbqueue.worker import current
 from nbqueue.worker.bootsteps.leaving import is_end_of_process
 from nbqueue.worker.calling import asking, interrupts, signalling, surroundings
 from nbqueue.worker.calling.callee import callee, handed_in
 from nbqueue.worker.calling.calls import Calls
 from nbqueue.worker.capturing import capture
-from nbqueue.worker.messages import admission, deaths, ending, passing, refusing
+from nbqueue.worker.messages import admission, deaths, ending, refusing
 from nbqueue.worker.process.workplace import Workplace
+from nbqueue.worker.reporting import passing
 from nbqueue.worker.reporting.failures import describe
 from nbqueue.worker.reporting.ranges import NO_ITEM, RangeRun
 from nbqueue.worker.reporting.reporter import Reporter
@@ -73,11 +76,13 @@ def execute(
     *,
     message_id: str,
     redelivered: bool,
+    delivery: str = "",
     time_limits: tuple[float | None, float | None] | None = None,
     shown: object = None,
 ) -> None:
     """Run one message; returns when all it was responsible for is recorded or passed on.
 
+    ``delivery``: which delivery of the message this is (`store.redelivered`).
     ``time_limits``: the soft and the hard one, if they were set while the job waited. ``shown``:
     the message's description (`core.description`), for when the message itself says nothing.
     """
@@ -88,26 +93,21 @@ def execute(
         return
     if time_limits is not None:
         message = message.with_time_limits(*time_limits)
+    if message.came_back:
+        message, redelivered = replace(message, came_back=""), True
+    if redelivered and not _taken(place, message, Delivery(message_id, delivery)):
+        return
     runs: list[Range] = [(message.start, message.stop)]
-    careful = redelivered
     limited = message.spec.limits is not NO_LIMITS or place.tally.rates_are_set
-    if careful or limited or message.check or place.now() - message.spec.submitted > _OLD_S:
-        cancelled, runs = _left_of(place, message)
-        if careful or message.check:
-            died = message_id if redelivered else ""
-            runs = _its_own(place, message, runs, died)
-        if cancelled:
-            signalling.revoked(message, [(message.start, message.stop)], expired=False)
-        if cancelled or not runs:
-            admission.pass_turn(place, message)
-            if redelivered:  # who recorded the last of it may have died before it began what waits
-                place.sequels.release()
+    if redelivered or limited or message.check or place.now() - message.spec.submitted > _OLD_S:
+        runs = _wanted(place, message, message_id, came_again=redelivered)
+        if not runs:
             return
     if not limited:
-        _run(place, message, runs, message_id, careful=careful)
+        _run(place, message, runs, message_id, careful=redelivered)
     elif admitted := admission.admit(place, message, message_id, runs):
         try:
-            _run(place, admitted.message, admitted.runs, message_id, careful=careful)
+            _run(place, admitted.message, admitted.runs, message_id, careful=redelivered)
         finally:
             admitted.leave()
 
@@ -188,11 +188,14 @@ class Execution:
             capture.descriptors(self._run, self._reporter),
         ):
             try:
-                self._loop(function, budget_s)
+                while not self._over:
+                    self._loop(function, budget_s)
+                    # A tick may be publishing the rest: acknowledged before it is through, what it
+                    # has not sent yet would die with this process. What nobody would have is back.
+                    with self._ticking:
+                        self._over = self._reporter.cancelled or not self._run.n_rest
             finally:
                 ticker.unwatch(self)
-                # A tick may be publishing the rest: acknowledged before it is through, what it
-                # has not sent yet would die with this process.
                 with self._ticking:
                     self._over = True
 
@@ -266,10 +269,10 @@ class Execution:
             with patience.none():  # there is work to do meanwhile
                 self._reporter.send_rest(rest, waiting)
         except InfrastructureError as exc:
-            # What was sent already is run twice and recorded once; the rest must not be lost.
-            log.warning("job %s: %s; running on alone", self._message.spec.name, exc)
+            self._place.broker_outage.lost(exc, "items are run where they are")
             self._run.take_back(rest)
             return
+        self._place.broker_outage.found()
         passing.note(self._place, self._message, self._reporter.message_id, rest[0][0])
         self.passed_on = True
 
@@ -384,6 +387,33 @@ class Execution:
         return describe(WorkerLost(text), self._place.blobs)
 
 
+def _taken(place: Workplace, message: Message, delivery: Delivery) -> bool:
+    """Say whether a message that came again may be run: whoever had it does so no more."""
+    if place.redelivered is None or place.redelivered.take(message, delivery):
+        return True
+    log.info("job %s: a message came again that is still being run", message.spec.name)
+    return False
+
+
+def _wanted(
+    place: Workplace, message: Message, message_id: str, *, came_again: bool
+) -> list[Range]:
+    """Give what there is to run of a message; when that is nothing, it is over."""
+    cancelled, runs = _left_of(place, message)
+    if runs and (came_again or passing.is_looked_up(place)):
+        runs = passing.own(place, message, message_id, runs)
+    if came_again or message.check:
+        runs = _its_own(place, message, runs)
+    if cancelled:
+        signalling.revoked(message, [(message.start, message.stop)], expired=False)
+    if not cancelled and runs:
+        return runs
+    admission.pass_turn(place, message)
+    if came_again:  # who recorded the last of it may have died before it began what waits
+        place.sequels.release()
+    return []
+
+
 def _left_of(place: Workplace, message: Message) -> tuple[bool, list[Range]]:
     """Say whether a message's items are wanted no longer, and which of them are not recorded."""
     cancelled, runs = place.joblog.pending(
@@ -401,13 +431,8 @@ def _is_away(exc: BaseException) -> bool:
     return isinstance(exc, (refusals.BrokerUnreachable, refusals.RefusedForNow))
 
 
-def _its_own(place: Workplace, message: Message, runs: list[Range], died: str) -> list[Range]:
-    """Leave the items that this message is to run: not those whose next attempt another will.
-
-    Nor those that were passed on, when ``died`` is its id, and a process has died that had it.
-    """
-    if died and runs:
-        runs = passing.own(place, message, died, runs)
+def _its_own(place: Workplace, message: Message, runs: list[Range]) -> list[Range]:
+    """Leave the items that this message is to run: not those whose next attempt another will."""
     retried = {attempt.item: attempt.retries for attempt in message.again}
     if message.again:
         runs = runs_of(i for i in indices(runs) if i in retried)

@@ -47,6 +47,7 @@ def node_environment(folder):
         "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_PID_FILE": str(folder / "pid"),
         "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
     }
 
@@ -75,10 +76,11 @@ def configuration(folder, listens):
 class Node:
     """A node with a folder of its own, which can be stopped and started again where it was.
 
-    ``also``: addresses at which it listens beside the loopback's.
+    ``also``: addresses at which it listens beside the loopback's; ``rabbit``: settings of its own,
+    also those that rabbitmq.conf does not know.
     """
 
-    def __init__(self, hosts=("/",), also=()):
+    def __init__(self, hosts=("/",), also=(), rabbit=None):
         self.folder = folder = Path(tempfile.mkdtemp(prefix="nbq."))
         for name in ("mnesia", "log"):
             (folder / name).mkdir()
@@ -86,6 +88,8 @@ class Node:
         self.port = free_port()
         listens = [f"{address}:{self.port}" for address in ("127.0.0.1", *also)]
         (folder / "rabbitmq.conf").write_text(configuration(folder, listens))
+        settings = ", ".join(f"{{{name}, {value}}}" for name, value in (rabbit or {}).items())
+        (folder / "advanced.config").write_text(f"[{{rabbit, [{settings}]}}].\n")
         (folder / "plugins").write_text("[].\n")
         environment = node_environment(folder)
         as_user = {}

@@ -78,6 +78,8 @@ class Message:
     """Retries: of the items from ``start`` to ``stop``, these are meant and no others."""
     sources: tuple[tuple[int, Range], ...] = ()
     """The items of the stages that this one takes from, as far as the plan says."""
+    came_back: str = ""
+    """The id of the message that this one stands for: whoever had that may have died of it."""
 
     @property
     def spec(self) -> JobSpec:
@@ -151,6 +153,8 @@ def encode(keyring: Keyring, message: Message) -> str:
         about["again"] = [(i, k, b64encode(call).decode()) for i, k, call in message.again]
     if message.sources:
         about["sources"] = [(s, a, b) for s, (a, b) in message.sources]
+    if message.came_back:
+        about["came_back"] = message.came_back
     head = wire.compact(about).encode()
     lengths = _LENGTHS.pack(len(head), len(opening.body))
     body = b"".join((lengths, head, opening.body, opening.signature, opening.call))
@@ -235,4 +239,5 @@ def _read(body: bytes) -> Message:
         turn=head.get("turn", ""),
         again=tuple(Attempt(i, k, b64decode(call)) for i, k, call in head.get("again", ())),
         sources=tuple((s, (a, b)) for s, a, b in head.get("sources", ())),
+        came_back=head.get("came_back", ""),
     )

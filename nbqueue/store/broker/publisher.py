@@ -80,8 +80,8 @@ class Publisher:
         self._sends_events = bool(app.conf.task_send_sent_event)
         self._embed = made.body[2]
 
-    def send(self, outgoing: Message) -> None:
-        """Publish a message.
+    def send(self, outgoing: Message, message_id: str = "") -> None:
+        """Publish a message, by an id that is its own if none is given.
 
         Raises:
             Unconfirmed: the broker does not say whether it has taken it.
@@ -91,7 +91,7 @@ class Publisher:
         """
         spec, route = outgoing.spec, outgoing.spec.route
         words = Words(
-            task_id=uuid(),
+            task_id=message_id or uuid(),
             shadow=spec.task,
             argsrepr=describe(spec.name, outgoing.start, outgoing.stop, spec.id),
             envelope=message.encode(self._keyring, outgoing),

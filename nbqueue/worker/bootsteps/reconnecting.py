@@ -46,6 +46,7 @@ class Reconnecting(consumer.Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Go back to connecting."""
+        self.app.nbqueue_tally.loses_broker()
         with warnings.catch_warnings():
             # Ten lines of what a setting will be in Celery 6, each time; it is set as we want it.
             warnings.simplefilter("ignore", CPendingDeprecationWarning)

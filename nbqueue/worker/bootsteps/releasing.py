@@ -104,6 +104,8 @@ class ReleasingThread(threading.Thread):
     def _look_after(self, place: Workplace) -> None:
         place.turns.renew([request.id for request in active_requests()])
         place.sequels.release()  # what a process was about to begin that has died since
+        if place.redelivered is not None:
+            place.redelivered.look()  # what came again while it was run, by one who is gone
         place.tally.set_rates(bool(place.store.exists(keys.RATES)))
         if time.monotonic() - self._kept > _KEEP_S:
             self._kept = time.monotonic()

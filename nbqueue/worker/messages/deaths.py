@@ -22,6 +22,7 @@ import redis
 from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys
 from nbqueue.store.broker.message import Unverified, decode
+from nbqueue.store.messages.redelivered import Delivery
 from nbqueue.worker.process.workplace import Workplace
 
 log = logging.getLogger("nbqueue.worker")
@@ -55,6 +56,16 @@ def note(place: Workplace, envelope: str, message_id: str, said: str) -> None:
             pipe.execute()
     except (Unverified, redis.RedisError) as exc:
         log.warning("cannot note that a process ended by %s: %s", how, exc)
+
+
+def end_lease(place: Workplace, delivery: Delivery) -> None:
+    """End the lease of a message whose process has died: the broker gives it to another."""
+    if place.redelivered is None:
+        return
+    try:
+        place.redelivered.over(delivery)
+    except redis.RedisError as exc:
+        log.warning("a message that is to be run again waits for its lease to end: %s", exc)
 
 
 def noted(place: Workplace, job_id: str, round_: int, item: int) -> dict[str, int]:

@@ -10,8 +10,8 @@ import logging
 
 from nbqueue.core.errors import BrokerUnreachable
 from nbqueue.store.broker.message import Message
-from nbqueue.worker.messages import passing
 from nbqueue.worker.process.workplace import Workplace
+from nbqueue.worker.reporting import passing
 from nbqueue.worker.reporting.ranges import RangeRun
 from nbqueue.worker.reporting.reporter import Reporter
 

@@ -7,6 +7,9 @@ of items it is what Celery has made of it.
 
 from __future__ import annotations
 
+import secrets
+from functools import cached_property
+from itertools import count
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
@@ -14,8 +17,12 @@ from celery import Task
 from celery.worker.request import Request
 
 from nbqueue.store.broker.message import RANGE_TASK
+from nbqueue.store.messages.redelivered import Delivery
 from nbqueue.worker import current
 from nbqueue.worker.messages import deaths
+
+_PROCESS = secrets.token_hex(4)
+_numbers = count()
 
 
 class RangeRequest(Request):
@@ -25,16 +32,25 @@ class RangeRequest(Request):
     def request_dict(self) -> Any:
         """What its process is told of it: the message's fields, and limits set from outside."""
         found = super().request_dict
+        if self.app.nbqueue_pause_s is not None:
+            found["nbqueue_delivery"] = self.delivery.token
         limits = self.app.nbqueue_time_limits
         if limits and self.name in limits:
             return {**found, "nbqueue_limits": limits[self.name]}
         return found
 
+    @cached_property
+    def delivery(self) -> Delivery:
+        """The message as it came this time (`bootsteps.renewing`)."""
+        return Delivery(self.id, f"{_PROCESS}:{next(_numbers)}")
+
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Note how a process has ended that ran the message, before it goes back to the broker."""
         exc = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(exc, WorkerLostError) and self.args:
-            deaths.note(self.app.nbqueue_place(), self.args[0], self.id, str(exc))
+            place = self.app.nbqueue_place()
+            deaths.note(place, self.args[0], self.id, str(exc))
+            deaths.end_lease(place, self.delivery)
         return super().on_failure(exc_info, *args, **kwargs)
 
 

@@ -9,6 +9,7 @@ a number that is one step old.
     slot:  16 bytes id of the message | uint64 items recorded | int64 item | float64 begun
     after all slots: a byte that is 1 when the worker leaves, one that is 0 when no rates are set
                      and changes with each that is
+                     float64 when the connection to the broker was lost last
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import mmap
 import struct
 import threading
+import time
 import uuid
 from itertools import count
 
@@ -25,6 +27,7 @@ from nbqueue.worker.process.unwanted import NOTHING, Unwanted, bytes_of
 
 _SLOT = struct.Struct("=16sQqd")
 _ID, _DONE, _ITEM = struct.Struct("=16s"), struct.Struct("=Q"), struct.Struct("=qd")
+_LOST = struct.Struct("=d")
 _DONE_AT, _ITEM_AT = _ID.size, _ID.size + _DONE.size
 
 SLOTS = 1024
@@ -32,6 +35,7 @@ SLOTS = 1024
 
 _LEAVING_AT = SLOTS * _SLOT.size
 _RATES_AT = _LEAVING_AT + 1
+_LOST_AT = _RATES_AT + 1
 
 
 class Slot:
@@ -61,7 +65,7 @@ class Tally:
     """All slots of one worker; make it before the pool forks."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _RATES_AT + 1)
+        self._memory = mmap.mmap(-1, _LOST_AT + _LOST.size)
         self.unwanted = Unwanted()
         """What is to end although it runs: the other way round, from the main process."""
         self._mine = threading.local()
@@ -115,6 +119,15 @@ class Tally:
     def leaving(self) -> bool:
         """Whether the worker leaves."""
         return self._memory[_LEAVING_AT] == 1
+
+    def loses_broker(self) -> None:
+        """Note that the connection to the broker was lost: what it held comes again."""
+        _LOST.pack_into(self._memory, _LOST_AT, time.perf_counter())
+
+    def lost_broker_since(self, moment: float) -> bool:
+        """Say whether that was after a moment (of `time.perf_counter`, which processes share)."""
+        lost: float = _LOST.unpack_from(self._memory, _LOST_AT)[0]
+        return lost > moment
 
     def _slots(self) -> list[tuple[bytes, int, int, float]]:
         return list(_SLOT.iter_unpack(self._memory[:_LEAVING_AT]))

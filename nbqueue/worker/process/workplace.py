@@ -21,6 +21,7 @@ from celery.worker import state as worker_state
 
 from nbqueue.core.settings import RESULT_EXPIRES_S
 from nbqueue.store import rejections
+from nbqueue.store.broker import transport
 from nbqueue.store.broker.publisher import Publisher
 from nbqueue.store.code.functions import Functions
 from nbqueue.store.connection.connection import clock_offset, connect
@@ -29,6 +30,8 @@ from nbqueue.store.connection.patience import Outage, Patience
 from nbqueue.store.log.joblog import JobLog
 from nbqueue.store.messages.later import Later
 from nbqueue.store.messages.plans import Plans
+from nbqueue.store.messages.redelivered import LEASE_S as REDELIVERED_S
+from nbqueue.store.messages.redelivered import Redelivered
 from nbqueue.store.messages.sequels import Sequels
 from nbqueue.store.messages.turns import Turns
 from nbqueue.store.schedules.schedules import Schedules
@@ -62,6 +65,7 @@ class Workplace:
         """Whether items of other messages run in this process, too (threads, solo)."""
         self.publisher = Publisher(app, wiring.keyring)
         self.outage = Outage(log.warning)
+        self.broker_outage = Outage(log.warning)
         self.keyring = wiring.keyring
         self.name = f"{socket.gethostname()}/{os.getpid()}"
         self.store: redis.Redis = connect(
@@ -78,6 +82,10 @@ class Workplace:
         )
         self.joblog = JobLog(self.store, wiring.keyring, expires_s=RESULT_EXPIRES_S)
         self.turns = Turns(self.store)
+        self.redelivered: Redelivered | None = None
+        if not transport.has_leases(app):
+            lease_s = min(wiring.lease_s, REDELIVERED_S)
+            self.redelivered = Redelivered(self.store, wiring.keyring, lease_s=lease_s)
         self._rates: tuple[float, int, dict[str, float]] = (-inf, 0, {})
         self.later = Later(
             self.store,

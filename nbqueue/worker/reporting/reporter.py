@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kombu.utils.uuid import uuid
+
 from nbqueue.core import errors, settings, splitting, states
 from nbqueue.core.failing import all_failed
 from nbqueue.core.records import Error, Outcomes, Output, Progressed, Started
@@ -28,7 +30,7 @@ from nbqueue.store.log.scripts import Reply
 from nbqueue.store.messages import recalls
 from nbqueue.store.values import results
 from nbqueue.worker.process.workplace import Workplace
-from nbqueue.worker.reporting import again, failures
+from nbqueue.worker.reporting import again, failures, passing
 from nbqueue.worker.reporting.again import PutOff
 from nbqueue.worker.reporting.outputs import Outputs, too_much
 from nbqueue.worker.reporting.pacing import Pace
@@ -371,23 +373,34 @@ class Reporter:
             return 0
 
     def send_rest(self, runs: list[splitting.Range], waiting: int) -> None:
-        """Publish items that this message is not going to run, behind those ``waiting``."""
+        """Publish items that this message is not going to run, behind those ``waiting``.
+
+        Raises:
+            InfrastructureError: the broker does not take all of it. What it may have taken is
+                nobody's to run.
+        """
+        ids: list[str] = []
+        try:
+            for part in self._parts(runs, waiting):
+                ids.append(uuid())
+                self._place.publisher.send(part, ids[-1])
+        except errors.InfrastructureError:
+            passing.disown(self._place, self._message, ids)
+            raise
+
+    def _parts(self, runs: list[splitting.Range], waiting: int) -> Iterator[Message]:
         message = self._message
         parts = splitting.parts_of_rest(whole=message.whole, waiting=waiting)
         if message.again:
-            for part in again.parts(message, runs, parts):
-                self._place.publisher.send(part)
+            yield from again.parts(message, runs, parts)
             return
         start, stop = runs[0][0], runs[-1][1]
         spec = message.spec
         if spec.limits.concurrency is not None and spec.chunksize is None:
             parts = min(parts, spec.limits.concurrency)  # more would only wait for a slot
         for a, b in splitting.share_out(start, stop, parts, spec.chunksize):
-            self._place.publisher.send(
-                replace(
-                    message, start=a, stop=b, whole=False, check=message.check or len(runs) > 1
-                ),
-            )
+            check = message.check or len(runs) > 1
+            yield replace(message, start=a, stop=b, whole=False, check=check)
 
 
 def _memory_mb() -> float:
