@@ -91,7 +91,7 @@ class Publisher:
         """
         spec, route = outgoing.spec, outgoing.spec.route
         words = Words(
-            task_id=message_id or uuid(),
+            task_id=message_id or outgoing.came_back or uuid(),
             shadow=spec.task,
             argsrepr=describe(spec.name, outgoing.start, outgoing.stop, spec.id),
             envelope=message.encode(self._keyring, outgoing),

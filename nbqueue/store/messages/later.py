@@ -98,7 +98,7 @@ class Later:
         # (What expires before its eta is sent then, for a worker to say so.)
         due = eta if eta is None or expires is None else min(eta, expires)
         if due is None or due <= self._now():
-            self._publisher.send(outgoing, outgoing.came_back)
+            self._publisher.send(outgoing)
             return
         if due > self._now() + _LOOK_AGAIN_S:
             due = self._now() + _LOOK_AGAIN_S
