@@ -1,12 +1,15 @@
 """Brokers and stores that go and come back: clients and workers wait, say so once, and go on."""
 
+import pathlib
 import re
 import threading
 import time
 
 import pytest
+from celery.exceptions import TimeLimitExceeded
 
 import nbqueue as nq
+from nbqueue.worker.calling.limits import WATCHDOG_S
 from tests.e2e.rabbit_node import KEY
 from tests.e2e.servers import RedisServer
 from tests.proxy import Proxy
@@ -82,6 +85,12 @@ def worker_is_cut_off(job):
     before = job.counts()["SUCCESS"]
     time.sleep(0.5)
     return job.counts()["SUCCESS"] == before
+
+
+def is_alive(pid):
+    """Whether a process runs; one that has ended may still be on the list (Z)."""
+    stat = pathlib.Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def _said(capfd, words):
@@ -241,6 +250,32 @@ def test_outcomes_wait_in_the_worker_for_a_store_that_is_away(
         assert job.result(SOON_S) == 7
         assert job.to_frame()["attempts"].tolist() == [1]  # it did not run again
     assert log.read_text().count("no Redis answers") <= 3  # a line a process
+
+
+def test_a_hard_limit_holds_without_a_store(servers, store, rabbit_node, leave, until, tmp_path):
+    worker, _ = servers.worker(rabbit_node.url, KEY, "-c", "1", backend=store.url)
+    leave(worker)
+
+    @nq.task(time_limit=1)
+    def endless(path):
+        import os
+        import pathlib
+        import time
+
+        with pathlib.Path(path).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(600)
+
+    path = tmp_path / "began"
+    with nq.connect(rabbit_node.url, backend=store.url, key=KEY):
+        job = endless.submit(str(path))
+        until(lambda: path.exists() and path.read_text())
+        store.kill()
+        pid = int(path.read_text())
+        until(lambda: not is_alive(pid), 1 + WATCHDOG_S + SOON_S)
+        store.start()
+        assert isinstance(job.exceptions()[0], TimeLimitExceeded)
+        assert len(path.read_text().split()) == 2
 
 
 def test_a_worker_that_leaves_without_a_store_gives_its_message_back(

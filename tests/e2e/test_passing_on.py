@@ -39,7 +39,8 @@ def refuse(*_):
 
 asked, place.publisher.send = [], refuse
 message = Message(client.joblog.opening(client.joblog.spec(job.id)), 0, 40, whole=True)
-executor.execute(place, encode(place.keyring, message), message_id=str(uuid.uuid4()), redelivered=False)
+envelope = encode(place.keyring, message)
+executor.execute(place, envelope, message_id=str(uuid.uuid4()), redelivered=False)
 assert asked
 assert job.wait(10), job
 print(sum(job.result(1)))

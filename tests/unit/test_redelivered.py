@@ -1,4 +1,4 @@
-"""Messages that come again while they are run, in a store: put aside, and sent when that is over."""
+"""Messages that come again while they are run: put aside in a store, and sent when that is over."""
 
 import pytest
 

@@ -56,16 +56,7 @@ def rabbitmq(url: str, version: str, latency_s: float) -> list[Finding]:
     """Judge a broker that is not Redis and answers."""
     if not version:
         return [_answers("broker", "a broker of kombu's", url, latency_s)]
-    text = (
-        "gives a message to another worker when it is held for longer than consumer_timeout (30 "
-        "minutes by default); to what it is set here, AMQP does not tell"
-    )
-    advice = (
-        "if items take that long: consumer_timeout in rabbitmq.conf, in milliseconds "
-        "(`rabbitmqctl environment | grep consumer_timeout` shows it)"
-    )
-    found = _answers("broker", f"RabbitMQ {version}", url, latency_s)
-    return [found, doubtful("broker", text, advice)]
+    return [_answers("broker", f"RabbitMQ {version}", url, latency_s)]
 
 
 def _writable(what: str, facts: RedisFacts) -> list[Finding]:

@@ -10,7 +10,9 @@ item that is retried, the limit is each attempt's.
   gevent's timeout, which comes when the item next waits.
 - *The hard limit* is the ticker's (`executor`): it records the item's failure and kills the
   process. An item that holds the interpreter so that no thread runs is ended by `faulthandler`'s
-  watchdog, which needs no interpreter, and recorded as a death.
+  watchdog, which needs no interpreter, and recorded as a death. So is one that overruns its limit
+  while the store is away, `WATCHDOG_S` after it: when the store is there again within that time,
+  its failure is recorded; else it runs once more, and fails then.
 """
 
 from __future__ import annotations
