@@ -274,6 +274,7 @@ def test_a_hard_limit_holds_without_a_store(servers, store, rabbit_node, leave, 
         pid = int(path.read_text())
         until(lambda: not is_alive(pid), 1 + WATCHDOG_S + SOON_S)
         store.start()
+        assert job.wait(2 * SOON_S)
         assert isinstance(job.exceptions()[0], TimeLimitExceeded)
         assert len(path.read_text().split()) == 2
 
