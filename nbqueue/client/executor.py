@@ -49,6 +49,10 @@ class Executor(concurrent.futures.Executor):
     notebook travel; a process that dies fails the call that it was running, with `WorkerLost` (a
     `concurrent.futures.BrokenExecutor`), and no other, and the executor goes on; a call that is
     running is known to be.
+    A call that ends its process by `sys.exit` raises `RemoteError`, not `SystemExit` here.
+
+    As with those, a script does not end before the calls have; a notebook's kernel does, and what
+    was submitted goes on.
 
     Args:
         max_workers: How many calls run at the same time, at most; by default as many as there are
