@@ -162,7 +162,7 @@ def test_when_the_key_is_put_right_a_retry_runs(strangers, servers):
         # has to be gone first.
         stranger = next(p for p in servers._processes if "stranger" in " ".join(map(str, p.args)))
         stranger.terminate()
-        stranger.wait(15)
+        stranger.wait(60)  # three seconds, where nothing else runs
         servers.worker(url, KEY, "-c", "1", name="friend")
         assert job.retry().result(20) == [2, 4]
 

@@ -176,3 +176,12 @@ def test_a_store_tries_again_for_whom_waits_and_fails_at_once_for_others():
         _Flaky().execute_command("GET", "x")
     with patience.of(lambda: Patience(inf, outage)):
         assert _Flaky().execute_command("GET", "x") == ("GET", "x")
+
+
+def test_a_refusal_says_nothing_of_the_values_that_were_to_be_written():
+    command = "Command # 1 (HSET k 0 s3cret\x93\n(x) y)"
+    error = redis.ResponseError(f"{command} of pipeline caused error: OOM no")
+    found = str(refusals.explained(error, WHERE))
+    assert "s3cret" not in found
+    assert "Command" not in found
+    assert "(OOM no)" in found

@@ -72,6 +72,7 @@ _OURS_TO_HANDLE = (redis.exceptions.NoScriptError, redis.WatchError)
 _CODE = re.compile(rf"(?:^|[\s:-])({'|'.join(_FOR_NOW)})\s")
 """A code within a text: of a script's error (Redis 6), of a pipeline's, of a transaction's."""
 
+_COMMAND = re.compile(r"\ACommand # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 _SCRIPT = re.compile(r"^Error running script.*@user_script: ?\d+: ?-?(?=\S)")
 """What Redis 6 says before the error of a command in a script: nothing that a person needs."""
 
@@ -132,5 +133,9 @@ def _away(exc: BaseException, where: str) -> str:
 
 
 def first_line(exc: BaseException) -> str:
-    """Give the first line of an error's text, or its type where it has none."""
-    return redact((str(exc).strip() or type(exc).__name__).splitlines()[0][:300])
+    """Give the first line of an error's text, or its type where it has none.
+
+    Of a pipeline's error without the command, which has the values in it that were to be written.
+    """
+    text = _COMMAND.sub("", str(exc)).strip()
+    return redact((text or type(exc).__name__).splitlines()[0][:300])
