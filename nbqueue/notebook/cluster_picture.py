@@ -133,7 +133,7 @@ def told_to_stop(before: ClusterPicture, name: str) -> ClusterPicture:
 
 
 def as_message(picture: ClusterPicture, now: float = 0.0, clock: float = 0.0) -> dict[str, Any]:
-    """Give a picture as JSON: what `static/cluster.js` draws.
+    """Give a picture as JSON: what `static/cluster` draws.
 
     ``now`` is the time by the monotonic clock, ``clock`` in seconds since the epoch.
     """

@@ -1,8 +1,8 @@
 """The cluster widget: workers, what they run, queues; and buttons to grow, shrink and stop.
 
-    static/cluster.js ──"I am visible", every few seconds──► the looking thread
-    the looking thread ──looks.look, every 2 s──► cluster_picture ──one message──► cluster.js
-    static/cluster.js ──a button──► a thread of its own ──► control.resize, control.stop
+    static/cluster ──"I am visible", every few seconds──► the looking thread
+    the looking thread ──looks.look, every 2 s──► cluster_picture ──one message──► static/cluster
+    static/cluster ──a button──► a thread of its own ──► control.resize, control.stop
 
 Nobody is asked while nobody looks: a view says that it can be seen, again and again, and when that
 ends (scrolled away, tab in the background, page closed) the thread ends too. Whatever may wait for
@@ -36,13 +36,13 @@ log = logging.getLogger("nbqueue.notebook")
 
 SEEN_S = 12.0
 """A view that was last heard of longer ago is not visible. More than twice the interval at which
-`cluster.js` speaks up."""
+`static/cluster` speaks up."""
 
 
 class ClusterWidget(Lasting, anywidget.AnyWidget):
     """Shows a client's cluster and acts on it; several views of one widget agree."""
 
-    _esm = esm.module("shared", "cluster.js")
+    _esm = esm.module("shared", "cluster")
     _css = esm.STATIC / "cluster.css"
 
     cluster = traitlets.Dict().tag(sync=True)

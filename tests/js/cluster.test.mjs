@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { load, read } from "./module.mjs";
 
-const widget = await load("shared", "cluster.js");
+const widget = await load("shared", "cluster");
 const {
   consequences, memory, outage, poolWords, queueNote, rate, refusals, runs, silence, span, squares, summary,
 } = widget;
@@ -149,5 +149,5 @@ test("a queue that nobody serves is pointed out", () => {
 });
 
 test("nothing that comes from a cluster or a job is ever parsed as HTML", () => {
-  assert.doesNotMatch(read("shared", "cluster.js", "job"), /innerHTML|outerHTML|insertAdjacentHTML|document\.write/);
+  assert.doesNotMatch(read("shared", "cluster", "job"), /innerHTML|outerHTML|insertAdjacentHTML|document\.write/);
 });

@@ -398,7 +398,7 @@ test("a front end of another make is left alone", () => {
 });
 
 test("the cluster's widget keeps its page too", async () => {
-  const cluster = await load("shared", "cluster.js");
+  const cluster = await load("shared", "cluster");
   assert.equal(String(cluster.keepPage), String(job.keepPage));
 });
 

@@ -30,10 +30,4 @@ function glyph(code) {
   return svg;
 }
 
-/** Set a text only when it changes: assistive technology and selections notice each time.
- * @param {HTMLElement} node @param {string} text */
-function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
 let ids = 0;

@@ -1,8 +1,5 @@
 /** Numbers and texts as a person reads them. */
 
-/** @param {number} n */
-export const grouped = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ",");
-
 /**
  * Seconds as a person says them, as `core/spans.py` does: 46 µs, 0.31 s, 12 s, 3 min 7 s, 2 d 4 h.
  * @param {?number} s
