@@ -22,7 +22,7 @@ from nbqueue.client import endings, ordered
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions, check_count
 from nbqueue.client.reaching import processes
-from nbqueue.client.task import AnyTask, Task
+from nbqueue.client.task import AnyTask, Task, name_of
 from nbqueue.core.errors import UsageError
 from nbqueue.store.code.callables import Initialized
 
@@ -239,7 +239,7 @@ class Executor(concurrent.futures.Executor):
             function = fn.function if isinstance(fn, Task) else fn
             if self._initializer is not None:
                 function = Initialized(function, self._id, self._initializer, self._initargs)
-            task = Task(function, self._options.updated({"name": self._name or _name(fn)}))
+            task = Task(function, self._options.updated({"name": self._name or name_of(fn)}))
             if not isinstance(fn, _MADE_FOR_ONE_CALL):
                 with self._lock:
                     if len(self._tasks) >= _TASKS:
@@ -278,13 +278,6 @@ class Executor(concurrent.futures.Executor):
             failed = concurrent.futures.Future.exception(future)
             if type(failed) is concurrent.futures.BrokenExecutor:
                 self._broken = str(failed)
-
-
-def _name(fn: Callable[..., Any]) -> str:
-    """Give the name that a person knows a callable by."""
-    while isinstance(fn, partial):
-        fn = fn.func
-    return str(fn.name if isinstance(fn, Task) else getattr(fn, "__name__", type(fn).__name__))
 
 
 def _is_of_tqdm(initializer: Any) -> bool:

@@ -23,7 +23,7 @@ from nbqueue.core.errors import (
 )
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Error
-from nbqueue.store.values.packing import BlobStore, unpack
+from nbqueue.store.values.packing import BlobStore, unpack_exception
 from nbqueue.store.values.results import Column
 
 _COLUMNS, _COLUMN_BYTES = 8, 8_000_000
@@ -150,13 +150,8 @@ class Outcomes:
         )
 
     def _revived(self, i: int, error: Error) -> BaseException:
-        exc: BaseException | None = None
-        if error.pickled:
-            try:
-                exc = unpack(error.pickled, self._blobs)
-            except Exception:  # its class is not importable here: the text stands in for it
-                exc = None
-        if not isinstance(exc, BaseException):
+        exc = unpack_exception(error.pickled, self._blobs)
+        if exc is None:
             exc = RemoteError(f"{error} (the exception itself could not be pickled)")
         if not isinstance(exc, Exception):
             # A task's sys.exit must not end the notebook, nor its KeyboardInterrupt look like ■.

@@ -21,7 +21,7 @@ from nbqueue.client import onlooking
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions
 from nbqueue.client.reaching import processes, put
-from nbqueue.client.task import Task
+from nbqueue.client.task import Task, name_of
 from nbqueue.store.code.callables import run_batch
 from nbqueue.store.values.refs import Ref
 
@@ -172,7 +172,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
     # -- inside --------------------------------------------------------------------------------
 
     def _send(self, batches: list[BatchedCalls]) -> Job:
-        task = Task(run_batch, self._options.updated({"name": _called(batches[0])}))
+        task = Task(run_batch, self._options.updated({"name": name_of(batches[0].items[0][0])}))
         name = self._name if len(batches) > 1 or self._whole else None
         job = task.map([self._by_reference(batch) for batch in batches], name=name)
         self._jobs.append(job)
@@ -205,11 +205,6 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
             return False
         import_module("IPython.display").display(job)
         return True
-
-
-def _called(batch: BatchedCalls) -> str:
-    function = batch.items[0][0]
-    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _size(value: Any) -> int:

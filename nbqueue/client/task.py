@@ -409,6 +409,14 @@ def of_behaviour(behaviour: Behaviour, options: Mapping[str, Any]) -> AnyTask:
     return made
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """Give the name that a person knows a callable by: below partials, and a task's own."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    own = getattr(function, "__name__", type(function).__name__)
+    return str(function.name if isinstance(function, Task) else own)
+
+
 def given_args(args: Any, where: str) -> Row:
     """Give positional arguments as a tuple.
 

@@ -115,6 +115,13 @@ class SignedLog(Scripts):
             )
         return found
 
+    def name(self, job_id: str) -> str | None:
+        """Give the name of a job; ``None`` when its log cannot be read any more."""
+        try:
+            return self.spec(job_id).name
+        except Expired:
+            return None
+
     def spec(self, job_id: str) -> JobSpec:
         """Read how a job was opened.
 

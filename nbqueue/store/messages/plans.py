@@ -210,10 +210,8 @@ class Plans:
 
     def _called(self, cause: str) -> str:
         """Name another job (``job ID``) as a person knows it."""
-        try:
-            return repr(self._joblog.spec(cause.rpartition(" ")[2]).name)
-        except Expired:
-            return cause
+        name = self._joblog.name(cause.rpartition(" ")[2])
+        return cause if name is None else repr(name)
 
     def _plan(self, job_id: str) -> tuple[Opening, Planned]:
         if job_id not in self._known:

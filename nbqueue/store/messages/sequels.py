@@ -124,7 +124,7 @@ class Sequels:
             self._later.send(first)
 
     def _fail(self, spec: JobSpec, bad: list[str]) -> None:
-        names = ", ".join(repr(self._name_of(job_id)) for job_id in bad)
+        names = ", ".join(repr(self._joblog.name(job_id) or job_id) for job_id in bad)
         text = (
             f"not begun, because it was to follow {names}, which did not succeed; once that is "
             f"mended (job.retry()), retry this one"
@@ -135,9 +135,3 @@ class Sequels:
         reply = self._joblog.commit(spec.id, record, self._now())
         if reply.ready:
             self.release()  # others wait for this one
-
-    def _name_of(self, job_id: str) -> str:
-        try:
-            return self._joblog.spec(job_id).name
-        except Expired:
-            return job_id

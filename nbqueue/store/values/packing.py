@@ -120,6 +120,17 @@ def unpack(packed: bytes | memoryview, blobs: BlobStore) -> Any:
     ).load()
 
 
+def unpack_exception(packed: bytes, blobs: BlobStore) -> BaseException | None:
+    """Unpickle an exception; ``None`` where it did not travel, or its class is not importable."""
+    if not packed:
+        return None
+    try:
+        exc = unpack(packed, blobs)
+    except Exception:  # the text stands in for it
+        return None
+    return exc if isinstance(exc, BaseException) else None
+
+
 def _dump(value: Any, blobs: BlobStore, on_function: Any, *, find_large: bool) -> bytes:
     addresses: list[str] = []
     file = io.BytesIO()

@@ -19,7 +19,7 @@ from nbqueue.core.records import Error, Outcomes, Planned, Record
 from nbqueue.core.splitting import Range
 from nbqueue.store import keys
 from nbqueue.store.broker.message import Message
-from nbqueue.store.values.packing import unpack
+from nbqueue.store.values.packing import unpack_exception
 from nbqueue.store.values.results import Column
 from nbqueue.worker.current import item_id, request_of
 from nbqueue.worker.process.workplace import Workplace
@@ -236,15 +236,7 @@ def _told(place: Workplace, failed: Message, item: int, error: Error, form: str)
     if form == "id":
         return (item_id(failed.spec.id, item),)
     request = request_of(failed, item)
-    return request, _revived(place, error), error.traceback
-
-
-def _revived(place: Workplace, error: Error) -> BaseException:
-    if error.pickled:
-        try:
-            exc = unpack(error.pickled, place.blobs)
-        except Exception:  # its class is not importable here: the text stands in for it
-            return RemoteError(str(error))
-        if isinstance(exc, BaseException):
-            return exc
-    return RemoteError(str(error))
+    exc = unpack_exception(error.pickled, place.blobs)
+    if exc is None:
+        exc = RemoteError(str(error))
+    return request, exc, error.traceback
