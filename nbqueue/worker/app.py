@@ -30,7 +30,8 @@ from nbqueue.worker.bootsteps import (
     limiting as limiting,  # their commands are known to Celery by the import
 )
 from nbqueue.worker.bootsteps import remote as remote
-from nbqueue.worker.bootsteps.pool import Declarer, PoolKeeper
+from nbqueue.worker.bootsteps.declaring import Declarer
+from nbqueue.worker.bootsteps.pool import PoolKeeper
 from nbqueue.worker.bootsteps.presence import Presence
 from nbqueue.worker.bootsteps.releasing import Releaser
 from nbqueue.worker.calling import signalling
