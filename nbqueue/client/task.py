@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nbqueue.client import behaving, caching, dispatch, streaming
@@ -14,6 +13,7 @@ from nbqueue.client.connecting import default_client
 from nbqueue.client.dispatch import Row, Submission
 from nbqueue.client.job import Errors, Job, check_errors
 from nbqueue.client.options import TaskOptions, check_count, check_name
+from nbqueue.client.parameters import Parameters, check_iterable, given_args
 from nbqueue.client.schedules import making
 from nbqueue.client.schedules.schedule import Schedule
 from nbqueue.client.schedules.terms import Terms
@@ -47,9 +47,8 @@ class Task(Timed, Generic[P, R]):
         self.options = options
         self.body = behaving.body(function, self.name, options)
         """What travels, and is called: the function, with the behaviour that options give it."""
-        self._signature = _signature(self.body)
-        self._params = tuple(self._signature.parameters) if self._signature else ()
-        self._is_checked = self._signature is not None and behaving.flag(options, "typing", True)
+        is_checked = behaving.flag(options, "typing", True)
+        self._parameters = Parameters(self.name, self.body, is_checked=is_checked)
 
     @property
     def name(self) -> str:
@@ -62,7 +61,7 @@ class Task(Timed, Generic[P, R]):
         return self.body(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
-        return f"<Task {self.name}{self._signature or '(...)'}>"
+        return f"<Task {self.name}{self._parameters.signature or '(...)'}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A task that another function refers to travels with it, as its function and options.
@@ -146,7 +145,7 @@ class Task(Timed, Generic[P, R]):
         >>> double.map([1, 2, 3]).result()                  # doctest: +CLUSTER
         [2, 4, 6]
         """
-        self._check_iterables(iterables, "map")
+        self._parameters.check_iterables(iterables, "map")
         bounds.check_ahead(*iterables)
         if len(iterables) == 1:
             return self._submit_rows(iterables[0], name, bare=True)
@@ -159,7 +158,7 @@ class Task(Timed, Generic[P, R]):
         >>> power.starmap([(2, 5), (3, 2)]).result()        # doctest: +CLUSTER
         [32, 9]
         """
-        _check_iterable(
+        check_iterable(
             iterable, f"{self.name}.starmap()", "it wants a tuple of arguments for each item"
         )
         bounds.check_ahead(iterable)
@@ -212,7 +211,7 @@ class Task(Timed, Generic[P, R]):
         [0, 2, 4]
         >>> evens.close()                                   # doctest: +CLUSTER
         """
-        self._check_iterables(iterables, "imap")
+        self._parameters.check_iterables(iterables, "imap")
         check_count(buffersize, "buffersize")
         check_errors(errors)
         base = check_name(name) or f"{self.name}-imap-{dispatch.new_id()[:6]}"
@@ -272,16 +271,14 @@ class Task(Timed, Generic[P, R]):
 
     def misfit(self, args: Row, kwargs: dict[str, Any]) -> str | None:
         """Say why the function does not take these arguments; ``None`` when it may."""
-        if not self._is_checked or self._signature is None:
-            return None
-        try:
-            self._signature.bind(*args, **kwargs)
-        except TypeError as exc:
-            return f"{self.name}{self._signature}: {exc}"
-        return None
+        return self._parameters.misfit(args, kwargs)
+
+    def checked(self, rows: Iterable[Iterable[Any]]) -> Iterator[Row]:
+        """Give rows as tuples of arguments that the function takes."""
+        return self._parameters.rows(rows)
 
     def _submit(self, args: Row, kwargs: dict[str, Any], name: str | None) -> Job:
-        if why := self.misfit(args, kwargs):
+        if why := self._parameters.misfit(args, kwargs):
             raise TypeError(f"{why}; nothing was sent")
         client = default_client()
         return dispatch.submit_call(client, self.submission(name), args, kwargs)
@@ -312,43 +309,8 @@ class Task(Timed, Generic[P, R]):
         known_by = self.body if self.options.bind else self.function
         cache = caching.key(known_by, self.name, self.options.cache)
         return Submission(
-            self.name, address, self._params, self.options, check_name(name), cache=cache
+            self.name, address, self._parameters.names, self.options, check_name(name), cache=cache
         )
-
-    def checked(self, rows: Iterable[Iterable[Any]]) -> Iterator[Row]:
-        """Give rows as tuples of arguments that the function takes."""
-        sizes: set[int] = set()
-        for i, row in enumerate(rows):
-            try:
-                args = tuple(row)
-            except TypeError:
-                raise TypeError(
-                    f"item {i} is {row!r}, but {self.name} needs a tuple of arguments for each "
-                    "item (map takes bare values); nothing was sent"
-                ) from None
-            if len(args) not in sizes:
-                self._check(len(args), f"item {i}: ")
-                sizes.add(len(args))
-            yield args
-
-    def _check_iterables(self, iterables: Sequence[Any], method: str) -> None:
-        where = f"{self.name}.{method}()"
-        if not iterables:
-            raise TypeError(f"{where} needs at least one iterable")
-        self._check(len(iterables))
-        for iterable in iterables:
-            _check_iterable(iterable, where, "for one call, submit() it")
-
-    def _check(self, count: int, where: str = "") -> None:
-        if not self._is_checked or self._signature is None:
-            return
-        try:
-            self._signature.bind(*(None,) * count)
-        except TypeError as exc:
-            raise TypeError(
-                f"{where}{self.name}{self._signature} does not take {count} positional "
-                f"argument(s): {exc}; nothing was sent"
-            ) from None
 
 
 AnyTask = Task[Any, Any]
@@ -415,28 +377,3 @@ def name_of(function: Callable[..., Any]) -> str:
         function = function.func
     own = getattr(function, "__name__", type(function).__name__)
     return str(function.name if isinstance(function, Task) else own)
-
-
-def given_args(args: Any, where: str) -> Row:
-    """Give positional arguments as a tuple.
-
-    Raises:
-        TypeError: it is no tuple or list of them: one argument, most likely.
-    """
-    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
-        raise TypeError(
-            f"{where} takes a tuple or a list of arguments, not {args!r}: for one, args=({args!r},)"
-        )
-    return tuple(args)
-
-
-def _check_iterable(value: Any, where: str, hint: str) -> None:
-    if not hasattr(value, "__iter__") and not hasattr(value, "__getitem__"):
-        raise TypeError(f"{where} takes iterables, not {value!r} ({hint}); nothing was sent")
-
-
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    try:
-        return inspect.signature(function)
-    except (ValueError, TypeError):  # some built-ins have none: then the worker finds out
-        return None

@@ -29,10 +29,10 @@ class ProjectStep(Task[..., Any]):
         self._call = call
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ProjectStep, (self._call, self._signature, self.options)
+        return ProjectStep, (self._call, self._parameters.signature, self.options)
 
     def with_options(self, **options: Any) -> ProjectStep:
         """Give the same step with options for the call."""
         ours = {name: options.pop(name) for name in _OURS if name in options}
         call = CallByName(self._call.project, self._call.task, {**self._call.options, **options})
-        return ProjectStep(call, self._signature, self.options.updated(ours))
+        return ProjectStep(call, self._parameters.signature, self.options.updated(ours))

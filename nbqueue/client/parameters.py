@@ -1,0 +1,92 @@
+"""A task's parameters: whether what it is to be called with fits, before anything is sent."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from nbqueue.client.dispatch import Row
+
+
+class Parameters:
+    """What a task takes. Of some built-ins nobody can say: then the worker finds out."""
+
+    def __init__(self, name: str, function: Callable[..., Any], *, is_checked: bool) -> None:
+        self.name = name
+        self.signature = _signature(function)
+        self.names = tuple(self.signature.parameters) if self.signature else ()
+        self._is_checked = is_checked
+
+    def misfit(self, args: Row, kwargs: dict[str, Any]) -> str | None:
+        """Say why the function does not take these arguments; ``None`` when it may."""
+        if not self._is_checked or self.signature is None:
+            return None
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as exc:
+            return f"{self.name}{self.signature}: {exc}"
+        return None
+
+    def rows(self, rows: Iterable[Iterable[Any]]) -> Iterator[Row]:
+        """Give rows as tuples of arguments that the function takes."""
+        sizes: set[int] = set()
+        for i, row in enumerate(rows):
+            try:
+                args = tuple(row)
+            except TypeError:
+                raise TypeError(
+                    f"item {i} is {row!r}, but {self.name} needs a tuple of arguments for each "
+                    "item (map takes bare values); nothing was sent"
+                ) from None
+            if len(args) not in sizes:
+                self.check(len(args), f"item {i}: ")
+                sizes.add(len(args))
+            yield args
+
+    def check_iterables(self, iterables: Sequence[Any], method: str) -> None:
+        """Raise a TypeError unless there are as many iterables as the function takes arguments."""
+        where = f"{self.name}.{method}()"
+        if not iterables:
+            raise TypeError(f"{where} needs at least one iterable")
+        self.check(len(iterables))
+        for iterable in iterables:
+            check_iterable(iterable, where, "for one call, submit() it")
+
+    def check(self, count: int, where: str = "") -> None:
+        """Raise a TypeError unless the function takes so many positional arguments."""
+        if not self._is_checked or self.signature is None:
+            return
+        try:
+            self.signature.bind(*(None,) * count)
+        except TypeError as exc:
+            raise TypeError(
+                f"{where}{self.name}{self.signature} does not take {count} positional "
+                f"argument(s): {exc}; nothing was sent"
+            ) from None
+
+
+def given_args(args: Any, where: str) -> Row:
+    """Give positional arguments as a tuple.
+
+    Raises:
+        TypeError: it is no tuple or list of them: one argument, most likely.
+    """
+    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+        raise TypeError(
+            f"{where} takes a tuple or a list of arguments, not {args!r}: for one, args=({args!r},)"
+        )
+    return tuple(args)
+
+
+def check_iterable(value: Any, where: str, hint: str) -> None:
+    """Raise a TypeError unless a value can be gone through."""
+    if not hasattr(value, "__iter__") and not hasattr(value, "__getitem__"):
+        raise TypeError(f"{where} takes iterables, not {value!r} ({hint}); nothing was sent")
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):  # some built-ins have none: then the worker finds out
+        return None
