@@ -1,6 +1,6 @@
 """Whatever somebody changes between a client and a worker: nothing of it runs, and nobody waits.
 
-    pytest tests/faults/test_mutation.py                      some thousand changed pieces
+    pytest tests/faults/test_mutation.py                      two thousand changed pieces
     NBQUEUE_MUTATIONS=100000 pytest tests/faults/test_mutation.py
 
 A worker and a client run as ever, and what they send each other is changed on the way, truncated,
@@ -42,7 +42,7 @@ from tests.faults.scene import (
     wait_for,
 )
 
-N = int(os.environ.get("NBQUEUE_MUTATIONS", "4000"))
+N = int(os.environ.get("NBQUEUE_MUTATIONS", "2000"))
 
 pytestmark = pytest.mark.timeout(120 + N // 25)
 
