@@ -15,6 +15,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue.store import signing
+from tests.e2e.servers import free_port
 
 KEY = signing.generate()
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +122,7 @@ def test_events_name_the_functions(servers, url, until):
 def test_flower_names_the_functions(servers, url, until):
     server, log = servers.start(
         "flower",
-        [sys.executable, "-u", "-m", "nbqueue", "flower", "--port=0"],
+        [sys.executable, "-u", "-m", "nbqueue", "flower", f"--port={free_port()}"],
         env=environment(url, FLOWER_UNAUTHENTICATED_API="true"),
     )
     [page] = until(lambda: re.findall(r"Visit me at (http://127.0.0.1:\d+)", log.read_text()), 40)
