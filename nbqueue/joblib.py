@@ -56,5 +56,5 @@ class _Watcher:
                 load(module)
                 register()
 
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this loader alone
         return spec

@@ -21,7 +21,7 @@ from nbqueue.client.task import Task, task
 from nbqueue.core.errors import UsageError
 from nbqueue.store.code.pieces import Call, by_group, by_piece, by_row, by_value
 
-Grouped = DataFrameGroupBy | SeriesGroupBy  # type: ignore[type-arg]
+Grouped = DataFrameGroupBy | SeriesGroupBy  # type: ignore[type-arg]  # generic in pandas-stubs only
 
 
 def apply(

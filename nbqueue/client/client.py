@@ -202,7 +202,7 @@ class Client:
     def cwd(self) -> str:
         """Folder that tasks run in: this process's, where the workers are on this machine."""
         # (pathlib takes ten times as long, for each call that is sent.)
-        return os.getcwd() if self.embedded else ""  # noqa: PTH109
+        return os.getcwd() if self.embedded else ""  # noqa: PTH109 - see above
 
     def again(self) -> Client:
         """Give a client for the same broker and store: a forked process needs one of its own."""

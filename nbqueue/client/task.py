@@ -58,7 +58,7 @@ class Task(Timed, Generic[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here, as if it had never been decorated."""
-        return self.body(*args, **kwargs)  # type: ignore[no-any-return]
+        return self.body(*args, **kwargs)  # type: ignore[no-any-return]  # R, as the user says
 
     def __repr__(self) -> str:
         return f"<Task {self.name}{self._parameters.signature or '(...)'}>"

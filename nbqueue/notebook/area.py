@@ -25,7 +25,7 @@ class Area:
         if data == self._shown:
             return
         update, self._shown = self._shown is not None, data
-        publish_display_data(  # type: ignore[no-untyped-call]
+        publish_display_data(  # type: ignore[no-untyped-call]  # IPython
             data, metadata, transient={"display_id": self._id}, update=update
         )
 

@@ -70,7 +70,7 @@ def offer(line: str, known: Known) -> Offer | None:
     if texts is None:
         # Python: an attribute is for those who know it, a name is not (a magic's line is no
         # Python to them).
-        word = _NAME.search(line).group()  # type: ignore[union-attr]
+        word = _NAME.search(line).group()  # type: ignore[union-attr]  # matches always
         texts = known.names if word else ()
     return Offer(word, tuple(sorted({text for text in texts if text.startswith(word)})))
 
@@ -94,7 +94,7 @@ def _enqueue(before: list[str], word: str, known: Known, *, is_cell: bool) -> It
 
 
 def _matcher(shell: Any) -> Any:
-    @context_matcher(priority=100, identifier=_IDENTIFIER)  # type: ignore[untyped-decorator]
+    @context_matcher(priority=100, identifier=_IDENTIFIER)  # type: ignore[untyped-decorator]  # IPython
     def complete(context: CompletionContext) -> SimpleMatcherResult:
         line = context.text_until_cursor
         found = offer(line, _known(shell.user_ns)) or Offer("", ())

@@ -47,7 +47,7 @@ def until_over(job: Job) -> None:
         job.wait()
     except KeyboardInterrupt as exc:
         lines = ["KeyboardInterrupt"]
-        exc._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+        exc._render_traceback_ = lambda: lines  # type: ignore[attr-defined]  # IPython asks
         raise
 
 

@@ -275,7 +275,7 @@ def _without_a_body(lines: list[str]) -> list[str]:
 
 
 # Else IPython would take the first line, as it is typed in a terminal, for the whole cell.
-_without_a_body.has_side_effects = True  # type: ignore[attr-defined]
+_without_a_body.has_side_effects = True  # type: ignore[attr-defined]  # IPython's way
 
 _TRANSFORMS: tuple[Callable[[list[str]], list[str]], ...] = (_help_without_a_body, _without_a_body)
 

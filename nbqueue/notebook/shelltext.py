@@ -24,7 +24,7 @@ PARSE = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 def transformed(source: str) -> str:
     """Give a cell with IPython's own syntax turned into Python."""
-    manager = TransformerManager()  # type: ignore[no-untyped-call]
+    manager = TransformerManager()  # type: ignore[no-untyped-call]  # IPython
     return str(manager.transform_cell(source))
 
 

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from nbqueue.notebook import scopes, texts
@@ -171,7 +172,7 @@ class _Walk(ast.NodeVisitor):
 
     def visit_Match(self, node: ast.Match) -> None:
         self.visit(node.subject)
-        ways: list[Callable[[], None]] = [lambda case=c: self._case(case) for c in node.cases]  # type: ignore[misc]
+        ways: list[Callable[[], None]] = [partial(self._case, case) for case in node.cases]
         last = node.cases[-1]
         if last.guard is not None or not _matches_all(last.pattern):
             ways.append(lambda: None)

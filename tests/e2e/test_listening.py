@@ -134,7 +134,7 @@ def test_a_cell_that_is_run_again_replaces_what_it_had_registered(monkeypatch, c
     def run(run, where=cell_id):
         monkeypatch.setattr(place, "cell", lambda: place.Cell(where, run))
         text = "@nq.on('success')\ndef _(event): heard.append(run)\nlist(map(add, '12'))\nmade = _"
-        add = lambda x: nq.on("success", call=lambda event: heard.append(run + x))  # noqa: E731
+        add = lambda x: nq.on("success", call=lambda event: heard.append(run + x))  # noqa: E731 - as in a cell
         scope = {"nq": nq, "heard": heard, "run": run, "add": add}
         exec(compile(text, "<cell>", "exec"), scope)
         return scope["made"]

@@ -163,7 +163,7 @@ def test_not_in_what_a_task_can_say(client, worker):
     clean(str(job.log(0)), "an item's output")
 
     def fail():
-        secret = nq  # noqa: F841
+        secret = nq  # noqa: F841 - what a cell captures
         raise RuntimeError("on purpose")
 
     failed = nq.task(fail).submit().result(20, errors="return")

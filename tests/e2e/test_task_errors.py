@@ -232,7 +232,7 @@ def test_a_chain_of_exceptions_is_in_the_text():
 @pytest.mark.skipif("sys.version_info < (3, 11)", reason="groups came with 3.11")
 def test_exception_groups_arrive():
     def f():
-        raise ExceptionGroup("both", [ValueError(1), KeyError(2)])  # noqa: F821
+        raise ExceptionGroup("both", [ValueError(1), KeyError(2)])  # noqa: F821 - from 3.11 on
 
     exc = caught(nq.task(f).submit())
     assert [type(e) for e in exc.exceptions] == [ValueError, KeyError]

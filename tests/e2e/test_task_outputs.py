@@ -307,7 +307,7 @@ def test_a_process_left_behind_does_not_hold_the_item():
 def test_the_log_names_the_item_and_the_first_words():
     def f():
         print("hello " * 50)
-        display(1)  # noqa: F821
+        display(1)  # noqa: F821 - as in a notebook
 
     job = nq.task(f).starmap([(), ()])
     job.result(40)

@@ -291,7 +291,7 @@ def test_an_edited_and_reloaded_module_runs_its_new_code(beside, blobs, tmp_path
     beside(helpers="def f(): return 1\n")
     import helpers
 
-    task = lambda: helpers.f()  # noqa: E731
+    task = lambda: helpers.f()  # noqa: E731 - a lambda on purpose
 
     def inside():
         import helpers

@@ -39,7 +39,7 @@ def test_an_interval(interval, expected):
 @pytest.mark.parametrize(
     "interval",
     ["", "10", "m", "10x", "30m1h", "-5m", "1m 2m", "*/5 * * * *", 0, -3, 0.5, float("nan"),
-     float("inf"), True, None, [], timedelta(0), datetime(2026, 1, 1)],  # noqa: DTZ001
+     float("inf"), True, None, [], timedelta(0), datetime(2026, 1, 1)],  # noqa: DTZ001 - naive
 )  # fmt: skip
 def test_what_is_no_interval_is_refused(interval):
     with pytest.raises(UsageError):
@@ -115,7 +115,7 @@ def test_a_moment():
         "2030-01-31T08:00:00",
         "2030-01-31 07:00+00:00",
         "2030-01-31T07:00:00Z",
-        datetime(2030, 1, 31, 8),  # noqa: DTZ001
+        datetime(2030, 1, 31, 8),  # noqa: DTZ001 - naive
         datetime(2030, 1, 31, 7, tzinfo=timezone.utc),
         pd.Timestamp("2030-01-31 08:00"),
     ):

@@ -23,7 +23,7 @@ from nbqueue.store.values.packing import pack
 from tests.unit.builders import DictBlobs, make_live, make_outcomes, make_state
 
 TAGS = set(
-    "b br details div img p pre span strong summary table tbody td th thead tr".split()  # noqa: SIM905
+    "b br details div img p pre span strong summary table tbody td th thead tr".split()  # noqa: SIM905 - a word each
 )
 ATTRIBUTES = {"style", "src", "alt", "open", "width", "height", "border", "class", "scope"}
 

@@ -24,7 +24,7 @@ class ProjectStep(Task[..., Any]):
         self, call: CallByName, signature: inspect.Signature | None, options: TaskOptions
     ) -> None:
         if signature is not None:
-            call.__signature__ = signature  # type: ignore[attr-defined]
+            call.__signature__ = signature  # type: ignore[attr-defined]  # for `inspect`
         super().__init__(call, options)
         self._call = call
 

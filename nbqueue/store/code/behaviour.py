@@ -80,7 +80,7 @@ class PlainTask(ItemTask, Hooks):
         return super().retry(*args, **kwargs)
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:  # type: ignore[override]  # of each item
         """The name of the task that is running."""
         return str(self.request.task)
 
@@ -129,7 +129,7 @@ class Behaviour:
     def called(self) -> Callable[..., Any]:
         """What runs an item: the function, or what its base has made of calling it."""
         own = type(self.task).__call__ not in (Hooks.__call__, CeleryTask.__call__)
-        return self.task if own else self.task.run  # type: ignore[no-any-return]
+        return self.task if own else self.task.run  # type: ignore[no-any-return]  # untyped
 
 
 def _behaviour(
@@ -148,7 +148,7 @@ def _instance(
     """Make a task as Celery's ``app.task`` does."""
     is_celerys = base is not None and issubclass(base, CeleryTask)
     if is_celerys:
-        bases: tuple[type, ...] = (ItemTask, base)  # type: ignore[assignment]
+        bases: tuple[type, ...] = (ItemTask, base)  # type: ignore[assignment]  # a type
         # Celery gives a task these when an app takes it in; this one is in no app's registry.
         attributes = {"request_stack": LocalStack(), "typing": True, **attributes}
     else:

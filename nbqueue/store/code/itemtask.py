@@ -20,7 +20,7 @@ from nbqueue.core.errors import UsageError
 from nbqueue.store.code.retries import Again, asked, policy_of
 
 
-class Replaced(Ignore):  # type: ignore[misc]
+class Replaced(Ignore):  # type: ignore[misc]  # Celery has no types
     """A call has given its place to a workflow, which has returned a value."""
 
     def __init__(self, value: Any) -> None:

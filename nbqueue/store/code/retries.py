@@ -52,7 +52,7 @@ def policy_of(task: Any) -> Policy:
     )
 
 
-class Again(Retry):  # type: ignore[misc]
+class Again(Retry):  # type: ignore[misc]  # Celery has no types
     """An item is to be run again: Celery's Retry, and what is needed for it."""
 
     def __init__(

@@ -66,11 +66,11 @@ class Store(redis.Redis):
 
     def client(self) -> Store:
         """Give a client with a connection of its own."""
-        made: Store = super().client()  # type: ignore[no-untyped-call]
+        made: Store = super().client()  # type: ignore[no-untyped-call]  # redis-py
         return self._like(made)
 
     def _execute(self, *args: Any, **options: Any) -> Any:
-        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
         """Give a pipeline with the same errors and patience."""

@@ -118,7 +118,7 @@ def local_modules() -> list[types.ModuleType]:
                 [
                     module
                     for module in list(sys.modules.values())
-                    if isinstance(module, types.ModuleType)  # type: ignore[redundant-expr]
+                    if isinstance(module, types.ModuleType)  # type: ignore[redundant-expr]  # may hold anything
                     and sys.modules.get(module.__name__) is module
                     and is_local(module)
                 ],

@@ -136,7 +136,7 @@ def nbqueue_shrink(state: Any, n: int = 1) -> dict[str, Any]:
     """Have N processes fewer; those that are busy end after what they run."""
     consumer = state.consumer
     if not _resizable(consumer):
-        return nbqueue_resize(state, n)  # type: ignore[no-any-return]
+        return nbqueue_resize(state, n)  # type: ignore[no-any-return]  # Celery's decorator
     now = consumer.pool.num_processes - consumer.nbqueue_keeper.leaving
     if n >= now:
         return {

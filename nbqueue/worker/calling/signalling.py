@@ -175,7 +175,7 @@ def _without_messages(signal: Any, choose: Callable[[Any], list[Any]]) -> Callab
     def receivers_for(sender: Any) -> list[Any]:
         return pass_on if getattr(sender, "name", None) == RANGE_TASK else choose(sender)
 
-    receivers_for.nbqueue = True  # type: ignore[attr-defined]
+    receivers_for.nbqueue = True  # type: ignore[attr-defined]  # a mark
     return receivers_for
 
 

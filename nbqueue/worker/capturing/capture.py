@@ -145,7 +145,7 @@ def _made() -> Descriptors:
             writer.before = _descriptors.drain
             if _descriptor(writer.elsewhere) in (1, 2):
                 fd = _descriptors.elsewhere(name)
-                writer.elsewhere = open(fd, "w", buffering=1, closefd=False)  # noqa: SIM115
+                writer.elsewhere = open(fd, "w", buffering=1, closefd=False)  # noqa: SIM115 - stays open
         for name in _OWN_LOGGERS:
             for handler in logging.getLogger(name).handlers:
                 if (

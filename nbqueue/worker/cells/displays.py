@@ -23,7 +23,7 @@ _FUNCTIONS = "IPython.core.display_functions"
 def watch() -> None:
     """See to it that `display` finds a shell."""
     if not hasattr(builtins, "display"):
-        builtins.display = _display  # type: ignore[attr-defined]
+        builtins.display = _display  # type: ignore[attr-defined]  # as IPython does
     when_imported(_FUNCTIONS, _provide)
 
 

@@ -52,7 +52,7 @@ def shell() -> CellShell:
     try:
         made = CellShell.instance(config=_CONFIG, loop_runner=greenlets.run)
         if greenlets.in_use():  # `!command` by a pseudo-terminal waits without letting others run
-            made.system = made.system_raw  # type: ignore[method-assign]
+            made.system = made.system_raw  # type: ignore[method-assign]  # for this shell
         return made
     finally:
         sys.modules["__main__"] = main

@@ -43,5 +43,5 @@ class _Finder(importlib.abc.MetaPathFinder):
                 load(module)
                 act(module)
 
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this loader alone
         return spec
