@@ -323,7 +323,7 @@ def test_the_frame_has_a_row_an_item_and_proper_types():
 )
 def test_fields_of_results_become_columns(make):
     job = nq.task(lambda x: make(x)).map([1, 2])
-    assert job.wait(20)
+    assert job.wait(60)  # a worker imports this module, and pandas with it
     frame = job.to_frame()
     assert frame["auc"].tolist() == [0.5, 1.0]
     assert frame["n"].tolist() == [1, 2]
