@@ -98,12 +98,3 @@ def test_who_waits_for_a_slow_iterable_is_told_why(monkeypatch, capsys):
     assert job.result(20)[-1] == 49_998
     said = capsys.readouterr().err
     assert said.count("items were read so far, and none runs before all were") == 1
-
-
-def test_what_a_workflow_fans_out_over_has_the_same_limits(monkeypatch, local_cluster):
-    monkeypatch.setenv("NBQUEUE_MAX_ITEMS", "100")  # its workers', too
-    with local_cluster(workers=1) as made, made.connect():
-        fan_out = nq.task(range).s(101) | nq.map(double)
-        with pytest.raises(nq.JobTooLarge, match=r"range\(0, 101\) has 101 items.*100 items"):
-            nq.run(fan_out).result(20)
-        assert nq.run(nq.task(range).s(100) | nq.map(double)).result(20)[-1] == 198
