@@ -27,3 +27,22 @@ def hold(folder, i, gate=None):
     while gate is not None and not pathlib.Path(gate).exists():
         time.sleep(0.01)
     return i
+
+
+def stay(folder, i):
+    """Say in a folder which worker has begun item ``i``, and run until the folder has a `gate`."""
+    import os
+    import pathlib
+    import time
+
+    folder = pathlib.Path(folder)
+    with (folder / f"began-{i}").open("a") as said:
+        said.write(f"{os.getppid()}\n")
+    while not (folder / "gate").exists():
+        time.sleep(0.01)
+    return i
+
+
+def began(folder):
+    """The items that have begun in a folder by `stay`, and the workers that began them."""
+    return {int(path.name[6:]): path.read_text().split() for path in folder.glob("began-*")}

@@ -15,6 +15,7 @@ import redis
 import nbqueue as nq
 from nbqueue.cli import main
 from nbqueue.store import signing
+from tests.e2e.ticks import ended, tick
 
 KEY = signing.generate()
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,16 +37,6 @@ def client(url, worker):
         yield made
         for name in nq.schedules().index:
             nq.schedule(name).remove()
-
-
-@nq.task
-def tick(x=1):
-    return 2 * x
-
-
-def ended(schedule):
-    history = schedule.history()
-    return list(history[history["finished"].notna()].reset_index().itertuples())
 
 
 def test_a_schedule_that_nothing_runs_is_said(client, capsys):

@@ -6,24 +6,7 @@ import time
 import pytest
 
 import nbqueue as nq
-
-
-def hold(folder, i):
-    """Wait for a file `gate`, and say that it began."""
-    import os
-    import pathlib
-    import time
-
-    folder = pathlib.Path(folder)
-    with (folder / f"began-{i}").open("a") as began:
-        began.write(f"{os.getppid()}\n")
-    while not (folder / "gate").exists():
-        time.sleep(0.01)
-    return i
-
-
-def began(folder):
-    return {int(path.name[6:]): path.read_text().split() for path in folder.glob("began-*")}
+from tests.e2e.gates import began, stay
 
 
 @pytest.fixture
@@ -52,7 +35,7 @@ def task(tmp_path, client):
 
 def test_term_lets_an_item_end_and_hands_on_its_chunk(started, task, tmp_path, until):
     old = started("old")
-    job = task(hold, chunksize=20).map([str(tmp_path)] * 20, range(20))
+    job = task(stay, chunksize=20).map([str(tmp_path)] * 20, range(20))
     until(lambda: began(tmp_path))
     old.terminate()
     new = started("new")
@@ -67,7 +50,7 @@ def test_term_lets_an_item_end_and_hands_on_its_chunk(started, task, tmp_path, u
 
 def test_quit_gives_back_what_runs_at_once(started, task, tmp_path, until):
     old = started("old")
-    job = task(hold).submit(str(tmp_path), 0)
+    job = task(stay).submit(str(tmp_path), 0)
     until(lambda: began(tmp_path))
     old.send_signal(signal.SIGQUIT)
     old.wait(15)
@@ -80,7 +63,7 @@ def test_quit_gives_back_what_runs_at_once(started, task, tmp_path, until):
 
 def test_a_worker_that_is_told_to_shut_down_hands_on_too(started, task, tmp_path, until, client):
     old = started("old")
-    job = task(hold, chunksize=20).map([str(tmp_path)] * 20, range(20))
+    job = task(stay, chunksize=20).map([str(tmp_path)] * 20, range(20))
     until(lambda: began(tmp_path))
     name = next(worker for worker in nq.workers().index if worker.startswith("old"))
     client.app.control.shutdown(destination=[name])

@@ -18,6 +18,7 @@ from nbqueue.cluster.status import Status
 from nbqueue.notebook.views import things
 from nbqueue.store import keys
 from nbqueue.terminal import status_page
+from tests.e2e.ticks import ended, tick
 
 pytestmark = pytest.mark.usefixtures("cluster", "no_schedules_left")
 
@@ -27,17 +28,6 @@ def no_schedules_left(cluster):
     yield
     for name in nq.schedules().index:
         nq.schedule(name).remove()
-
-
-@nq.task
-def tick(x=1):
-    return 2 * x
-
-
-def ended(schedule):
-    """The runs that have ended, latest first: named tuples of the history's columns."""
-    history = schedule.history()
-    return list(history[history["finished"].notna()].reset_index().itertuples())
 
 
 # -- runs -----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue.core.errors import UsageError
+from tests.e2e.ticks import ended, tick
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +26,6 @@ def client(wires, worker):
 @pytest.fixture
 def beat(start_beat, wires):
     return start_beat("--broker", wires.broker, "--backend", wires.backend)
-
-
-@nq.task
-def tick(x=1):
-    return 2 * x
-
-
-def ended(schedule):
-    history = schedule.history()
-    return list(history[history["finished"].notna()].reset_index().itertuples())
 
 
 @pytest.mark.usefixtures("client", "beat")

@@ -15,6 +15,7 @@ import pytest
 
 import nbqueue as nq
 from nbqueue.store import signing
+from tests.e2e.gates import began, stay
 
 KEY = signing.generate()
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,24 +95,6 @@ def where():
     return os.getpid(), os.getppid()
 
 
-def hold(folder, i):
-    """Wait for a file `gate`, and say that it began."""
-    import os
-    import pathlib
-    import time
-
-    folder = pathlib.Path(folder)
-    with (folder / f"began-{i}").open("a") as began:
-        began.write(f"{os.getppid()}\n")
-    while not (folder / "gate").exists():
-        time.sleep(0.01)
-    return i
-
-
-def began(folder):
-    return {int(path.name[6:]): path.read_text().split() for path in folder.glob("began-*")}
-
-
 # -- options --------------------------------------------------------------------------------------
 
 
@@ -144,7 +127,7 @@ def test_children_are_replaced_after_so_many_messages(started, task):
 
 def test_an_autoscaled_pool_grows_with_its_work(started, task, tmp_path, until):
     started("--autoscale", "3,1")
-    job = task(hold).map([str(tmp_path)] * 3, range(3))
+    job = task(stay).map([str(tmp_path)] * 3, range(3))
     until(lambda: len(began(tmp_path)) == 3)
     (tmp_path / "gate").touch()
     assert job.result(20) == [0, 1, 2]
@@ -231,7 +214,7 @@ def test_term_ends_a_chunk_of_short_items_soon(started, task, tmp_path, until):
 def test_an_item_that_is_given_back_again_and_again_is_not_taken_for_a_killer(
     started, task, tmp_path, until
 ):
-    job = task(hold).submit(str(tmp_path), 0)
+    job = task(stay).submit(str(tmp_path), 0)
     for n in range(1, 5):
         process, _ = started("-c", "1", name=f"w{n}")
         until(lambda n=n: len(began(tmp_path).get(0, ())) == n)
@@ -244,7 +227,7 @@ def test_an_item_that_is_given_back_again_and_again_is_not_taken_for_a_killer(
 
 def test_a_soft_shutdown_waits_and_then_gives_back(started, task, tmp_path, until):
     process, log = started("-c", "2", "worker_soft_shutdown_timeout=2", name="old")
-    job = task(hold).map([str(tmp_path)] * 2, range(2))
+    job = task(stay).map([str(tmp_path)] * 2, range(2))
     until(lambda: len(began(tmp_path)) == 2)
     process.send_signal(signal.SIGQUIT)
     until(lambda: "Initiating Soft Shutdown" in log.read_text())
