@@ -58,7 +58,7 @@ def test_the_traceback_of_a_limited_item_begins_with_the_task(cluster):
     job.wait(30)
     lines = str(job.exceptions()[0].__cause__)
     assert "worker/calling/limits.py" not in lines
-    assert "worker/executor.py" not in lines
+    assert "worker/execution.py" not in lines
     assert "return 1 / x" in lines
 
 

@@ -1,7 +1,7 @@
 """Items that are to end although they run, in memory that all processes of a worker share.
 
 The worker's main process hears of it (`remote.nbqueue_end`); the process that runs the item looks
-here when it looks in on the item (`executor.Execution.tick`), a tenth of a second later at most. It
+here when it looks in on the item (`Execution.tick`), a tenth of a second later at most. It
 alone knows which item it is at, so it never ends another one.
 
     16 bytes id of the message | int64 first item | int64 item after the last      × PLACES, a ring
