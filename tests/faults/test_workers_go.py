@@ -5,6 +5,7 @@ import signal
 from contextlib import contextmanager
 
 from nbqueue.core.settings import LEASE_S
+from nbqueue.store.broker.holding import first_lease_s
 from tests.e2e.servers import until
 from tests.faults.trial import Trial
 
@@ -68,6 +69,7 @@ def test_a_worker_that_stands_still_for_less_than_its_lease_is_not_taken_for_dea
     trial.begin()
     trial.until_ran(0.3)
     with stopped(stage.workers[0]):
-        until(lambda: trial.since_fault_s() > LEASE_S / 2)
-    account = passed("SIGSTOP of a worker for half of its lease", trial)
+        # (A message that it took a moment ago has a shorter lease until the first renewal.)
+        until(lambda: trial.since_fault_s() > 0.6 * first_lease_s(LEASE_S))
+    account = passed("SIGSTOP of a worker for less than its lease", trial)
     assert account.ran_twice == 0
