@@ -4,10 +4,16 @@ Those of a module do, because they share servers and workers, which are slow to 
 """
 
 import re
+import signal
 from collections import Counter
 from pathlib import PurePosixPath
 
 import pytest
+
+# A shell has what it starts in the background (`&`) ignore Ctrl-C, and what that starts, too: the
+# tests that interrupt something would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 APART = {"test_beat", "test_embedded_cluster", "test_embedded_recovery", "test_worker_command"}
 """Modules of which each test has whatever is slow to start for itself."""

@@ -404,7 +404,7 @@ def test_functions_of_the_notebook_see_what_the_cell_assigns(notebook):
     script = """
 from nbqueue.client import connecting as clients, dispatch
 from nbqueue.client.options import TaskOptions
-from nbqueue.store import functions
+from nbqueue.store.code import functions
 from nbqueue.store.code.cell import Cell
 level = 1
 calls = []

@@ -349,6 +349,7 @@ def test_importing_is_cheap_and_loads_no_views():
     assert out.split("'")[1::2] == [
         "nbqueue",
         "nbqueue.client",
+        "nbqueue.client.onlooking",
         "nbqueue.client.place",
         "nbqueue.joblib",
         "nbqueue.notebook",

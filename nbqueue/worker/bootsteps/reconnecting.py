@@ -52,6 +52,17 @@ class Reconnecting(consumer.Consumer):
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
 
+    def connection_for_write(self, url: Any = None, heartbeat: Any = None) -> Any:
+        """Give the connection that events go by (heartbeats of this worker, too).
+
+        They are news, and none is worth a wait: RabbitMQ need not confirm them, as it does what
+        must arrive. A greenlet that waits for a confirmation holds up all others' events, and the
+        end of the worker with them, and it has happened that none came.
+        """
+        connection = self.app.connection_for_write(url=url, heartbeat=heartbeat)
+        connection.transport_options.pop("confirm_publish", None)
+        return self.ensure_connected(connection)
+
     def _restore_prefetch_count_after_connection_restart(self, *of_promise: Any) -> None:
         """Take as many messages as before again, once what ran meanwhile has ended.
 
