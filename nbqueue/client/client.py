@@ -295,16 +295,23 @@ class Client:
         Raises:
             UsageError: it was closed, or belongs to the process that this one was forked from.
         """
+        if (deaf := self.deaf) is not None:
+            raise deaf
+
+    @property
+    def deaf(self) -> UsageError | None:
+        """Why nothing more is heard of jobs through it, if that is so."""
         if self._closed:
-            raise UsageError(
+            return UsageError(
                 "the client of this job is closed, so nothing more is heard of it; "
                 "nq.job(name) brings it back with the client that is open now"
             )
         if self._pid != os.getpid():
-            raise UsageError(
+            return UsageError(
                 "this job belongs to the process that this one was forked from; nq.job(name) "
                 "brings it back here"
             )
+        return None
 
     def close(self) -> None:
         """Disconnect; jobs that still run go on, and a line says which.
@@ -326,6 +333,8 @@ class Client:
                 f"nq.job({running[0].name!r}) brings one back"
             )
         self.follower.close()
+        for live in list(self.lives.values()):
+            live.unheard()
         self.unheard.close()
         self.publisher.close()
         self.app.close()

@@ -238,14 +238,23 @@ class Live(Sent):
             )
         )
 
+    def unheard(self) -> None:
+        """Complete what waits for it: its client is closed, and the job goes on without."""
+        with self.feeding:
+            self._resolve_all()
+            self._settle()
+
     def _give_up(self, why: NbqueueError) -> None:
         with self.feeding:
             self._gone = why
-            with self.lock:
-                pending = list(self._futures.values())
-            for future in pending:
-                self._resolve(future)
+            self._resolve_all()
             self._end()
+
+    def _resolve_all(self) -> None:
+        with self.lock:
+            pending = list(self._futures.values())
+        for future in pending:
+            self._resolve(future)
 
     def _end(self) -> None:
         """Tell everybody who waits. Last, because whoever wakes wants this thread's GIL."""
@@ -260,10 +269,11 @@ class Live(Sent):
     def _settle(self) -> None:
         """Complete the futures of the whole job, if it is at its end."""
         with self.lock:
-            if not self.finished:
+            if not self._whole or not (self.finished or self.client.closed):
                 return
             futures, self._whole = self._whole, []
-        failed = (self._gone or self.first_exception()) if futures else None
+        deaf = None if self.finished else self.client.deaf
+        failed = self._gone or deaf or self.first_exception()
         for future in futures:
             if failed is not None:
                 future.set_exception(failed)
@@ -294,6 +304,8 @@ class Live(Sent):
                 future._revoke()
             elif self._gone is not None:
                 future.set_exception(self._gone)
+            elif (deaf := self.client.deaf) is not None:
+                future.set_exception(deaf)
             elif code == states.STARTED_CODE and not future.running():
                 future.set_running_or_notify_cancel()
             if future.done():

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -309,6 +310,25 @@ def test_waiting_on_a_closed_client_is_an_error_and_no_hang(cluster, gate, until
 
     with pytest.raises(nq.NbqueueError, match="closed"):
         asyncio.run(asyncio.wait_for(awaited(), 10))
+
+
+def test_whoever_waits_for_items_hears_when_the_client_is_closed(cluster, gate, until):
+    with cluster.connect("other") as other, ThreadPoolExecutor() as threads:
+        job = wait_for.submit(str(gate), 3)
+        until(lambda: job.state == "STARTED")
+        waits = [
+            threads.submit(job[0].result),
+            threads.submit(job[0].exception),
+            threads.submit(nq.wait, [job]),
+            threads.submit(next, nq.as_completed([job])),
+        ]
+        other.close()
+        with pytest.raises(nq.UsageError, match="closed"):
+            waits[0].result(10)
+        assert isinstance(waits[1].result(10), nq.UsageError)
+        assert waits[2].result(10).done == {job}
+        assert waits[3].result(10) is job[0]
+    assert not job.finished
 
 
 def test_closing_is_quiet_when_nothing_runs(cluster, capfd):
