@@ -23,7 +23,7 @@ def cancel(job: Job, terminate: bool, items: int | Iterable[int] | None) -> int:
     """
     live = job._live
     if items is None:
-        running = {record.message_id for record in live.state.running.values()}
+        running = _messages(live)
         count = everything(live)
         if terminate:
             control.terminate(live.client, job.id, running)
@@ -33,6 +33,11 @@ def cancel(job: Job, terminate: bool, items: int | Iterable[int] | None) -> int:
     if terminate:  # also what was cancelled before, and runs on
         control.end(live.client, job.id, wanted)
     return count
+
+
+def end_all(live: Live) -> None:
+    """End what runs of a job that nobody wants the results of."""
+    control.terminate(live.client, live.id, _messages(live))
 
 
 def everything(live: Live) -> int:
@@ -52,6 +57,10 @@ def some(live: Live, items: Iterable[int]) -> int:
         _record(live, Cancelled(at, tuple(runs_of(found)), round_))
         for round_, found in rounds.items()
     )
+
+
+def _messages(live: Live) -> set[str]:
+    return {record.message_id for record in live.state.running.values()}
 
 
 def _record(live: Live, record: Cancelled) -> int:

@@ -271,6 +271,9 @@ class Job(Shown):
     def forget(self) -> None:
         """Delete the job from the store: its log, arguments and results. Cannot be undone.
 
+        Items that wait are not run any more, and those that run are ended, as by
+        ``cancel(terminate=True)``.
+
         >>> job = double.map([1, 2, 3], name="to be forgotten")  # doctest: +CLUSTER
         >>> job.wait(), job.forget()                        # doctest: +CLUSTER
         (True, None)
@@ -284,6 +287,7 @@ class Job(Shown):
         client.sequels.release()
         if not self._live.finished:
             self._live.vanished()
+            cancelling.end_all(self._live)
 
     # -- inside --------------------------------------------------------------------------------
 

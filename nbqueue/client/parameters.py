@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any
 
 from nbqueue.client.dispatch import Row
@@ -32,17 +33,38 @@ class Parameters:
         """Give rows as tuples of arguments that the function takes."""
         sizes: set[int] = set()
         for i, row in enumerate(rows):
-            try:
-                args = tuple(row)
-            except TypeError:
-                raise TypeError(
-                    f"item {i} is {row!r}, but {self.name} needs a tuple of arguments for each "
-                    "item (map takes bare values); nothing was sent"
-                ) from None
+            args = row if type(row) is tuple else self._spread(i, row)
             if len(args) not in sizes:
                 self.check(len(args), f"item {i}: ")
                 sizes.add(len(args))
             yield args
+
+    def _spread(self, i: int, row: Any) -> Row:
+        if isinstance(row, Mapping):
+            return self._by_name(i, row)
+        # What has no order, or is one value to whoever writes it, is spread by mistake.
+        if not isinstance(row, (str, bytes, bytearray, Set)):
+            with suppress(TypeError):
+                return tuple(row)
+        raise TypeError(
+            f"item {i} is {row!r}, but {self.name} needs a tuple of arguments for each item, or a "
+            "dict of them by name (map takes bare values); nothing was sent"
+        )
+
+    def _by_name(self, i: int, row: Mapping[Any, Any]) -> Row:
+        try:
+            if self.signature is None:
+                raise TypeError("nobody can say what its parameters are called")
+            bound = self.signature.bind(**row)
+            bound.apply_defaults()
+            if bound.kwargs:
+                raise TypeError(f"it takes {', '.join(bound.kwargs)} by name only")
+        except TypeError as exc:
+            raise TypeError(
+                f"item {i} is {row!r}, which {self.name}{self.signature or '()'} cannot be given "
+                f"in order: {exc}; nothing was sent"
+            ) from None
+        return bound.args
 
     def check_iterables(self, iterables: Sequence[Any], method: str) -> None:
         """Raise a TypeError unless there are as many iterables as the function takes arguments."""

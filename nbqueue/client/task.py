@@ -154,9 +154,17 @@ class Task(Timed, Generic[P, R]):
     def starmap(self, iterable: Iterable[Iterable[Any]], name: str | None = None) -> Job:
         """Send one item for each tuple of arguments, as ``itertools.starmap`` spreads them.
 
+        A dict gives its arguments by name (scikit-learn's ``ParameterGrid``, the records of a
+        frame).
+
+        Raises:
+            TypeError: something is no such arguments, or the function does not take them.
+
         >>> power = nq.task(pow)                            # doctest: +CLUSTER
         >>> power.starmap([(2, 5), (3, 2)]).result()        # doctest: +CLUSTER
         [32, 9]
+        >>> power.starmap([{"exp": 5, "base": 2}]).result() # doctest: +CLUSTER
+        [32]
         """
         check_iterable(
             iterable, f"{self.name}.starmap()", "it wants a tuple of arguments for each item"

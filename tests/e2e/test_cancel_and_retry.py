@@ -203,6 +203,14 @@ def test_forgotten_jobs_are_gone(folder, gate, until):
     assert running.id not in nq.jobs().index
 
 
+def test_what_runs_of_a_forgotten_job_is_ended(folder, gate, until):
+    endless = touch.map([folder] * 2, range(2), [gate] * 2)
+    until(lambda: endless.counts()["STARTED"] == 2)
+    endless.forget()
+    others = touch.map([folder] * 2, range(2, 4))
+    assert others.result(30) == [2, 3]
+
+
 def test_waiting_for_a_forgotten_job_ends_with_the_reason(folder, gate, until):
     job = touch.submit(folder, 1, gate)
     until(lambda: job.state == "STARTED")
