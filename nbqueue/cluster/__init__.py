@@ -21,7 +21,9 @@ Python environment, not to the kernel that happened to start it.
 | `launch.py`       | how a client starts the supervisor, and what it hands over              |
 | `folder.py`       | the folder: its place, permissions, key, socket, locks and logs         |
 | `state.py`        | ``state.json``, and telling a process from a later one of the same pid  |
-| `redis_server.py` | finding a server binary, its command line, four commands over its socket |
+| `written.py`      | which server wrote the folder's data, and which ones read it            |
+| `binaries.py`     | finding a server binary that reads it                                   |
+| `redis_server.py` | the server's command line, four commands over its socket                |
 
 Only the standard library and `nbqueue.core.errors` are imported here (and redis-py, late, by
 `embedded`): the supervisor has to be up in milliseconds and stay small for days.

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from nbqueue.cluster import launch as launching
 from nbqueue.cluster import state as state_file
+from nbqueue.cluster.binaries import find_server, remember
 from nbqueue.cluster.folder import (
     LOGS,
     FileLock,
@@ -36,7 +37,7 @@ from nbqueue.cluster.folder import (
 )
 from nbqueue.cluster.leftovers import clean
 from nbqueue.cluster.processors import processors
-from nbqueue.cluster.redis_server import CLIENT_NAME, find_server, ping
+from nbqueue.cluster.redis_server import CLIENT_NAME, ping
 from nbqueue.cluster.status import Status, status
 from nbqueue.core.errors import ClusterError, UsageError
 
@@ -233,6 +234,10 @@ def _start(folder: Path, begin: Callable[[], launching.Launch]) -> Path:
             f"file system has no Unix sockets (then set NBQUEUE_HOME to a folder on a local disk)."
             f"\n{_logs(folder, marks)}"
         )
+    try:
+        remember(folder, launch.server)
+    except OSError as error:
+        raise unusable(folder, error) from error
     return socket
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import redis
 
-from nbqueue.cluster import redis_server
+from nbqueue.cluster import binaries
 
 LIMIT_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +60,7 @@ class RedisServer:
         self.folder = servers.folder / f"redis-{self.port}"
         self.folder.mkdir()
         self._command = [
-            redis_server.find_server(self.folder),
+            binaries.find_server(self.folder),
             *("--port", self.port, "--bind", "127.0.0.1", *also, "--dir", self.folder),
             *("--requirepass", password, "--save", "", *options),
         ]

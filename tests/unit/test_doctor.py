@@ -8,6 +8,7 @@ from IPython.core.formatters import DisplayFormatter
 from nbqueue.client.doctor import embedded, jobs, judging
 from nbqueue.client.doctor.findings import Report, bad, doubtful, good
 from nbqueue.client.remote.survey import Queue, Survey, Worker
+from nbqueue.cluster import binaries
 from nbqueue.cluster.status import Status
 from nbqueue.notebook.register import register
 from nbqueue.notebook.views import doctor as views
@@ -217,6 +218,16 @@ def test_a_key_that_others_can_read_and_errors_in_logs(home):
     assert "can be read by others (mode 644)" in told(found, "FAIL")
     assert "worker.log has 1 error in its last" in told(found, "WARN")
     assert "oh no" in told(found, "WARN")
+
+
+def test_a_private_cluster_whose_data_no_server_here_reads_is_not_well(tmp_path, monkeypatch):
+    monkeypatch.setattr(binaries, "_candidates", list)
+    (tmp_path / "appendonlydir").mkdir()
+    base = tmp_path / "appendonlydir" / "appendonly.aof.1.base.rdb"
+    base.write_bytes(b"REDIS0010\xfa\x09redis-ver\x067.0.15\xfa")
+    found = embedded.examine(Status(False, tmp_path))
+    assert worst(found) == "FAIL"
+    assert "was written by Redis 7.0.15" in told(found, "FAIL")
 
 
 # -- what processes say of themselves --------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 from nbqueue.client.doctor import judging
 from nbqueue.client.doctor.findings import Finding, bad, doubtful, good
 from nbqueue.cluster import state as state_file
+from nbqueue.cluster.binaries import find_server
 from nbqueue.cluster.folder import LOGS, FileLock, tail
 from nbqueue.cluster.status import Status
 from nbqueue.core.errors import ClusterError
@@ -45,6 +46,10 @@ def _processes(found: Status) -> Finding:
             CHECK, f"could not be started: {said}", "`nbqueue up` tries again, and says more"
         )
     if not found.running:
+        try:
+            find_server(found.folder)
+        except ClusterError as exc:
+            return bad(CHECK, f"does not run, and cannot be started: {exc}", "as it says")
         waits = f"; {found.active_jobs} unfinished job(s) wait" if found.active_jobs else ""
         return good(CHECK, f"does not run{waits}; the next task or `nbqueue up` starts it")
     if found.phase != "running":
