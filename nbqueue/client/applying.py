@@ -63,7 +63,7 @@ def apply(
         **kwargs: Given to the function.
 
     Raises:
-        UsageError: ``data`` is none of these, or ``axis`` is another.
+        UsageError: ``data`` is none of these, ``function`` is no function, or ``axis`` is another.
         Exception: what the function raises, from the first piece in which it does.
 
     >>> import pandas as pd
@@ -77,6 +77,8 @@ def apply(
     Name: x, dtype: int64
     """
     many = None if pieces is None else check_count(pieces, "pieces")
+    if not callable(function):
+        raise UsageError(_no_function(function))
     given = function if isinstance(function, Task) else task(function)
     work = Work(given, Call(given.body, args, kwargs), many, name)
     if isinstance(data, (DataFrameGroupBy, SeriesGroupBy)):
@@ -92,6 +94,13 @@ def apply(
     if data.empty:
         return how(data, work.call)
     return pd.concat(work.run(how, [data.iloc[a:b] for a, b in work.cuts(len(data))]))
+
+
+def _no_function(given: Any) -> str:
+    text = f"nq.apply takes a function, not {given!r}"
+    if not isinstance(given, str):
+        return text
+    return f"{text}; what pandas has by a name is quick here: frame.groupby(...).agg({given!r})"
 
 
 def _how(data: pd.DataFrame | pd.Series[Any], axis: int | str) -> Callable[..., Any]:

@@ -221,12 +221,18 @@ class Client:
 
         Raises:
             UnknownJob: there is none; the message lists near matches.
+            UsageError: it is no text.
             Expired: its log is gone.
 
         >>> _ = double.map([1, 2], name="a pair")           # doctest: +CLUSTER
         >>> nq.connect().job("a pair").n                    # doctest: +CLUSTER
         2
         """
+        if not isinstance(id_or_name, str):
+            raise UsageError(
+                f"a job is found by its id or its name, a text, not by {id_or_name!r}; nq.jobs() "
+                "lists those there are"
+            )
         with translated(self.store_url):
             self.follower.open_if_taken()
             job_id = self.joblog.find(id_or_name)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from nbqueue.client.futures import Future
 from nbqueue.client.inside import refuse_to_wait
+from nbqueue.client.options import check_timeout
 from nbqueue.core.settings import POLL_S
 from nbqueue.core.splitting import Range, indices, runs_of
 
@@ -52,6 +53,7 @@ def as_completed(live: Live, timeout: float | None) -> Iterator[Future]:
     Raises:
         concurrent.futures.TimeoutError: not all have ended within ``timeout`` seconds.
     """
+    check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     ended = Ended()
     with live.lock:

@@ -22,7 +22,7 @@ from nbqueue.cluster import embedded
 from nbqueue.core.errors import UsageError
 from nbqueue.core.redaction import Url, secret, url
 from nbqueue.store.broker import routing
-from nbqueue.store.broker.broker import REDIS
+from nbqueue.store.broker.broker import REDIS, check_url
 from nbqueue.store.connection.connection import redact, store_url
 from nbqueue.store.signing import Keyring
 from nbqueue.store.wiring import own
@@ -71,8 +71,9 @@ def connect(
             ``nbqueue events``.
 
     Raises:
-        UsageError: no key, a broker other than Redis without ``backend`` (of a project: neither
-            its broker nor its result backend is one), no such app, or no such time.
+        UsageError: no broker URL, no key, a broker other than Redis without ``backend`` (of a
+            project: neither its broker nor its result backend is one), no such app, or no such
+            time.
         BrokerUnreachable: within a few seconds, when broker or store do not answer.
         ClusterError: the embedded cluster could not be started.
 
@@ -90,7 +91,7 @@ def connect(
     settings |= {name: value for name, value in given.items() if value is not None}
     project = None if app is None else project_of(app)
     if project is not None:
-        broker = broker or Url(project.broker_url)
+        broker = Url(project.broker_url) if broker is None else broker
         backend = backend or url(os.environ.get("NBQUEUE_BACKEND") or project.store_url(broker))
         settings = {**project.settings, **settings}
     client = _connected(broker, backend, key, name, settings)
@@ -115,7 +116,8 @@ def _connected(
             folder=home.folder,
             settings={**home.settings, **settings},
         )
-    broker = broker or url(os.environ.get("NBQUEUE_BROKER"))
+    if broker is None:
+        broker = url(os.environ.get("NBQUEUE_BROKER") or None)
     if broker is None:
         return connect_address(embedded.ensure(), name, settings)
     return _remote(broker, backend, key, name, settings)
@@ -182,7 +184,9 @@ def _remote(
     name: str,
     settings: Mapping[str, Any],
 ) -> Client:
-    backend = backend or url(os.environ.get("NBQUEUE_BACKEND"))
+    check_url(broker_url)
+    if backend is None:
+        backend = url(os.environ.get("NBQUEUE_BACKEND") or None)
     if backend is None:
         if not broker_url.startswith(REDIS):
             raise UsageError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbqueue.client import cancelling
 from nbqueue.client.inside import refuse_to_wait
+from nbqueue.client.options import check_timeout
 from nbqueue.client.saying import say
 from nbqueue.client.why import why
 from nbqueue.core import states
@@ -47,6 +48,7 @@ class Future(concurrent.futures.Future[Any]):
         >>> double.submit(21)[0].result(timeout=60)         # doctest: +CLUSTER
         42
         """
+        check_timeout(timeout)
         if not self.done():
             refuse_to_wait(f"item {self.index} of job {self._live.name!r}")
         try:
@@ -70,6 +72,7 @@ class Future(concurrent.futures.Future[Any]):
         >>> nq.task(lambda x: 1 / x).submit(0)[0].exception(timeout=60)  # doctest: +CLUSTER
         ZeroDivisionError('division by zero')
         """
+        check_timeout(timeout)
         found = super().exception(timeout)
         if found is None:
             try:

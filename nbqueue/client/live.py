@@ -19,6 +19,7 @@ from nbqueue.client.completing import Ended
 from nbqueue.client.follower import NOTHING_READ
 from nbqueue.client.futures import Future
 from nbqueue.client.inside import refuse_to_wait
+from nbqueue.client.options import check_timeout
 from nbqueue.client.outcome import Outcomes
 from nbqueue.client.saying import say
 from nbqueue.client.sent import Sent
@@ -95,21 +96,26 @@ class Live(Sent):
     # -- waiting -------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait for the end; say whether it has come."""
-        if not self._over.is_set():
-            refuse_to_wait(f"job {self.name!r}")
-        deadline = None if timeout is None else time.monotonic() + timeout
+        """Wait for the end; say whether it has come, and if interrupted, that the job goes on."""
         try:
-            with self.client.follower.waiting(), patience.none():
-                while not self._over.is_set():
-                    if deadline is not None and time.monotonic() >= deadline:
-                        return self.finished
-                    self.client.check()
-                    if not self.client.follower.attend(_until(deadline)):
-                        self._over.wait(_until(deadline))
+            return self.wait_unsaid(timeout)
         except KeyboardInterrupt:
             say(f"stopped waiting; job {self.name!r} goes on (job.cancel() ends it)")
             raise
+
+    def wait_unsaid(self, timeout: float | None) -> bool:
+        """Wait as `wait` does; what an interrupt does to the job is the caller's to say."""
+        check_timeout(timeout)
+        if not self._over.is_set():
+            refuse_to_wait(f"job {self.name!r}")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self.client.follower.waiting(), patience.none():
+            while not self._over.is_set():
+                if deadline is not None and time.monotonic() >= deadline:
+                    return self.finished
+                self.client.check()
+                if not self.client.follower.attend(_until(deadline)):
+                    self._over.wait(_until(deadline))
         return True
 
     def future(self, i: int) -> Future:

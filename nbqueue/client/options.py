@@ -10,6 +10,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from enum import Enum
 from math import inf
+from numbers import Real
 from typing import Any, Literal
 
 from celery.utils.time import rate
@@ -113,6 +114,8 @@ class TaskOptions:
             value = getattr(new, name)
             if value is not None and type(value) is not kind and not _is(value, kind):
                 raise UsageError(f"{name} must be {words}, not {value!r}")
+        if new.queue == "":
+            raise UsageError("queue must be the name of a queue, not ''; None is the default queue")
         new = _one_beginning(new, options)
         if new.priority is not None and not 0 <= new.priority <= MOST_URGENT:
             raise UsageError(
@@ -236,6 +239,15 @@ def check_seconds(value: Any, name: str) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < inf:
         raise UsageError(f"{name} must be a number of seconds above 0, not {value!r}")
+
+
+def check_timeout(value: Any) -> None:
+    """Raise UsageError unless a value is ``None`` or a number; of seconds to wait, 0 is none."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+        raise UsageError(
+            f"timeout must be a number of seconds, or None to wait for as long as it takes, not "
+            f"{value!r}"
+        )
 
 
 def check_expires(value: Any) -> None:

@@ -18,6 +18,8 @@ class Parameters:
         self.signature = _signature(function)
         self.names = tuple(self.signature.parameters) if self.signature else ()
         self._is_checked = is_checked
+        self.owner = ""
+        """The class in whose body the task stands as if it were a method; empty for most."""
 
     def misfit(self, args: Row, kwargs: dict[str, Any]) -> str | None:
         """Say why the function does not take these arguments; ``None`` when it may."""
@@ -26,7 +28,7 @@ class Parameters:
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as exc:
-            return f"{self.name}{self.signature}: {exc}"
+            return f"{self.name}{self.signature}: {exc}{self._no_method()}"
         return None
 
     def rows(self, rows: Iterable[Iterable[Any]]) -> Iterator[Row]:
@@ -84,8 +86,17 @@ class Parameters:
         except TypeError as exc:
             raise TypeError(
                 f"{where}{self.name}{self.signature} does not take {count} positional "
-                f"argument(s): {exc}; nothing was sent"
+                f"argument(s): {exc}{self._no_method()}; nothing was sent"
             ) from None
+
+    def _no_method(self) -> str:
+        if not self.owner:
+            return ""
+        first = self.names[0]
+        return (
+            f" (a task in a class is no method, so {first!r} is not filled in: give the object, "
+            f"{self.owner}.{self.name}({first}, ...), or decorate a function that takes it)"
+        )
 
 
 def given_args(args: Any, where: str) -> Row:

@@ -225,6 +225,10 @@ class Shown:
         return why.ask(self._live, None if i is None else self._index(i))
 
     def _index(self, i: int) -> int:
+        if not hasattr(i, "__index__"):  # which numpy's integers have
+            raise TypeError(
+                f"items go by their number, from 0, not by {i!r}; job.to_frame() has a row an item"
+            )
         if not -self.n <= i < self.n:
             raise IndexError(f"job {self.name!r} has {self.n} items, there is no item {i}")
         return i % self.n

@@ -11,6 +11,7 @@ client that dies has sent goes on, each part whole, and nobody sends the rest.
 
 from __future__ import annotations
 
+import concurrent.futures
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -136,11 +137,13 @@ def _gathered(rows: Iterator[Any], most: int) -> tuple[list[Any], bool]:
 
 def _results(job: Job, errors: Errors) -> Iterator[Any]:
     """Give the results of a job's items as they come, in order."""
-    job.wait(_SOON_S)
+    job._live.wait_unsaid(_SOON_S)  # `stream` says what an interrupt does
     for i, future in enumerate(job):
         if job.finished and job._live.first_bad() is None:  # all at once is quicker by far
             yield from job.result()[i:]
             return
+        if not future.done():
+            concurrent.futures.wait([future])
         try:
             value = future.result()
         except Exception as exc:

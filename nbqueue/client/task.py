@@ -58,7 +58,14 @@ class Task(Timed, Generic[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here, as if it had never been decorated."""
+        if self._parameters.owner and (misfit := self._parameters.misfit(args, kwargs)):
+            raise TypeError(misfit)
         return self.body(*args, **kwargs)  # type: ignore[no-any-return]  # R, as the user says
+
+    def __set_name__(self, owner: type, _: str) -> None:
+        """Note the class whose method this looks like: a call that leaves out ``self`` says why."""
+        if self._parameters.names[:1] == ("self",) and not self.options.bind:
+            self._parameters.owner = owner.__name__
 
     def __repr__(self) -> str:
         return f"<Task {self.name}{self._parameters.signature or '(...)'}>"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from nbqueue.client.futures import Future
 from nbqueue.client.job import Errors, Job
+from nbqueue.client.options import check_timeout
 from nbqueue.client.saying import said_when_interrupted, waited_for
 from nbqueue.core.errors import UsageError
 
@@ -65,6 +66,7 @@ def wait(
     >>> len(done), len(not_done)                            # doctest: +CLUSTER
     (1, 0)
     """
+    check_timeout(timeout)
     by_future = {_whole(job): job for job in jobs}
     with said_when_interrupted(_going_on(by_future.values())):
         done, not_done = concurrent.futures.wait(by_future, timeout, return_when)
@@ -80,6 +82,7 @@ def as_completed(jobs: Iterable[Job | Future], timeout: float | None = None) -> 
     >>> sorted(f.result() for f in nq.as_completed([double.map([1, 2])]))   # doctest: +CLUSTER
     [2, 4]
     """
+    check_timeout(timeout)
     jobs = list(jobs)
     futures: list[Future] = []
     for job in jobs:

@@ -112,9 +112,13 @@ class QueueMagics(Magics):
 
     def _bind(self, name: str, job: Job, *, pulled: Sequence[str]) -> None:
         """Make a job a variable; say so where that hides something, or is hidden itself."""
+        before = self.shell.user_ns.get(name)
         self.shell.user_ns[name] = job
         if hasattr(builtins, name):
             say(f"{name!r} is the job now; del {name} gives Python's own back")
+        elif not (before is None or isinstance(before, Job) or name in pulled):
+            kind = type(before).__name__
+            say(f"{name!r} is the job now; the {kind} that it was is gone, but for its other names")
         if name in pulled:
             say(
                 f"the cell assigns {name!r}, too: pull() puts that in the job's place, and then "

@@ -372,6 +372,17 @@ def test_what_fails_with_wait_is_shown_once_and_as_if_it_had_failed_here(noteboo
     assert "did not succeed" not in shown  # nothing arrived that could be pulled
 
 
+def test_a_job_that_takes_the_place_of_a_value_says_so_in_one_line(notebook, capsys):
+    notebook.run("import pandas as pd\ndf = pd.DataFrame()")
+    notebook.run("%%enqueue df\ny = 1")
+    (line,) = [s for s in capsys.readouterr().err.splitlines() if s.startswith("nbqueue:")]
+    assert "'df' is the job now; the DataFrame that it was is gone" in line
+    notebook.run("%%enqueue df\ny = 2")  # a job's place
+    notebook.run("%%enqueue fresh\ny = 3")
+    assert "is the job now" not in capsys.readouterr().err
+    assert notebook.names["df"].result(20) == {"y": 2}
+
+
 def test_a_cell_that_assigns_the_name_of_its_job_says_what_becomes_of_it(notebook, capsys):
     notebook.run("%%enqueue same --wait\nsame = 3")
     assert "nq.job('same') gives the job" in capsys.readouterr().err

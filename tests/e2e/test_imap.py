@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+import threading
 
 import pytest
 
@@ -138,3 +139,42 @@ def test_a_slow_iterable_is_sent_as_it_comes(monkeypatch):
 def test_misuse_is_told_at_the_call(call, error):
     with pytest.raises(error):
         call()
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("ended_first", [0, 1])
+def test_who_stops_waiting_for_it_hears_of_the_cancelling_alone(
+    capsys, tmp_path, gate, until, ended_first
+):
+    begun = tmp_path / "begun"
+
+    @nq.task
+    def held(i):
+        import time
+
+        if i >= ended_first:
+            begun.touch()
+            while not gate.exists():
+                time.sleep(0.02)
+        return i
+
+    def stop():
+        until(begun.exists)
+        if ended_first:
+            until(lambda: taken)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    def take():
+        for result in held.imap(range(8)):
+            taken.append(result)
+
+    taken = []
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    with pytest.raises(KeyboardInterrupt):
+        take()
+    stopping.join()
+    assert taken == list(range(ended_first))
+    said = capsys.readouterr().err
+    assert "what was sent ahead is cancelled" in said
+    assert "goes on" not in said

@@ -376,6 +376,30 @@ def test_an_item_is_run_again_here_to_debug_it(tmp_path):
         job.rerun(2)
 
 
+def test_what_is_no_number_of_an_item_is_refused_with_the_value():
+    job = double.map([1, 2])
+    for ask in (lambda: job["a"], lambda: job.rerun("a"), lambda: job.why("a")):
+        with pytest.raises(TypeError, match="items go by their number, from 0, not by 'a'"):
+            ask()
+    assert job[pd.Series([1])[0]].result(20) == 4
+
+
+def test_what_is_no_timeout_is_refused_whether_or_not_there_is_to_wait():
+    job = double.map([1, 2])
+    for _ in range(2):
+        for ask in (
+            job.wait,
+            job.result,
+            job[0].result,
+            job[0].exception,
+            lambda timeout: list(job.as_completed(timeout)),
+            lambda timeout: nq.gather(job, timeout=timeout),
+        ):
+            with pytest.raises(nq.UsageError, match=r"timeout must be a number .* not 'a'"):
+                ask("a")
+        assert job.wait(20)
+
+
 # -- many jobs -----------------------------------------------------------------------------------
 
 

@@ -103,6 +103,12 @@ def test_an_unknown_name_lists_near_matches():
         nq.job("")
 
 
+@pytest.mark.parametrize("given", [None, 0, b"grid"])
+def test_what_is_neither_an_id_nor_a_name_is_refused(given):
+    with pytest.raises(nq.UsageError, match=rf"id or its name, a text, not by {given!r}; nq\.jo"):
+        nq.job(given)
+
+
 def test_a_job_looked_up_here_while_it_runs_does_not_disturb_the_one_at_hand(gate, until):
     job = wait_for.map([str(gate)] * 2, [1, 2], name="same process")
     until(lambda: job.counts()["STARTED"] == 2)

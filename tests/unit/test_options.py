@@ -1,14 +1,17 @@
 """Options of a task, and what is no option."""
 
 import datetime as dt
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import nbqueue as nq
-from nbqueue.client.options import TaskOptions, check_count, rate_per_s
+from nbqueue.client.options import TaskOptions, check_count, check_timeout, rate_per_s
 from nbqueue.core.errors import UsageError
 from nbqueue.store.connection.connection import redact, store_url
+from nbqueue.worker.process import environment
 
 
 @pytest.mark.parametrize("size", [1, 10**9, np.int64(5), np.uint8(3)])
@@ -115,3 +118,86 @@ def test_one_argument_that_is_no_tuple_of_them_says_how_it_is_written():
     for send in (task.apply_async, task.s().apply_async):
         with pytest.raises(TypeError, match=r"not 1: for one, args=\(1,\)"):
             send(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("", "''"),
+        ("127.0.0.1:16399", "'127.0.0.1:16399'"),
+        ("guest:s3cret@host:5672", "'guest:***@host:5672'"),
+        ("http://user:s3cret@127.0.0.1", "'http://user:***@127.0.0.1'"),
+        ("://host", "'://host'"),
+    ],
+)
+def test_what_is_no_brokers_url_is_shown_with_what_one_looks_like(given, shown, monkeypatch):
+    said = f"{re.escape(shown)} is no broker URL: it begins with redis://.*redis://127.0.0.1:6379/0"
+    for connect in (
+        lambda: nq.connect(given),
+        lambda: nq.connect(given, backend="redis://127.0.0.1:1"),
+        lambda: environment.urls(given or "no URL"),
+    ):
+        with pytest.raises(UsageError, match="is no broker URL") as caught:
+            connect()
+        assert "s3cret" not in str(caught.value)
+    with pytest.raises(UsageError, match=said):
+        nq.connect(given)
+    if given:
+        monkeypatch.setenv("NBQUEUE_BROKER", given)
+        with pytest.raises(UsageError, match=said):
+            nq.connect()
+
+
+def test_a_queue_has_a_name():
+    with pytest.raises(UsageError, match="queue must be the name of a queue, not ''"):
+        nq.task(queue="")
+    with pytest.raises(UsageError, match="queue must be the name of a queue, not ''"):
+        nq.task(len).with_options(queue="")
+
+
+@pytest.mark.parametrize("timeout", ["a", [], True, dt.timedelta(seconds=1)])
+def test_what_is_no_timeout_is_refused_with_the_value(timeout):
+    said = re.escape(f"wait for as long as it takes, not {timeout!r}")
+    with pytest.raises(UsageError, match=said):
+        check_timeout(timeout)
+    with pytest.raises(UsageError, match=said):
+        nq.wait([], timeout)
+    with pytest.raises(UsageError, match=said):
+        nq.as_completed([], timeout)
+
+
+@pytest.mark.parametrize("timeout", [None, 0, -1, 2.5, np.int64(3), np.float32(1), float("inf")])
+def test_any_number_is_a_timeout(timeout):
+    check_timeout(timeout)
+
+
+@pytest.mark.parametrize("given", ["sum", None, 5])
+def test_apply_takes_a_function_and_says_what_pandas_has_by_a_name(given):
+    frame = pd.DataFrame({"k": [1, 1], "x": [1, 2]})
+    with pytest.raises(UsageError, match=f"nq.apply takes a function, not {given!r}") as caught:
+        nq.apply(frame.groupby("k"), given)
+    assert ("frame.groupby(...).agg('sum')" in str(caught.value)) is (given == "sum")
+
+
+class Exp:
+    @nq.task
+    def run(self, x):
+        return 2 * x
+
+    @nq.task
+    @staticmethod
+    def apart(x):
+        return 3 * x
+
+
+def test_a_task_that_is_called_as_a_method_says_that_it_is_none():
+    said = r"no method, so 'self' is not filled in: give the object, Exp.run\(self, ...\)"
+    for call in (
+        lambda: Exp().run(2),
+        lambda: Exp().run.submit(2),
+        lambda: Exp().run.map([2]),
+    ):
+        with pytest.raises(TypeError, match=said):
+            call()
+    assert Exp.run(Exp(), 2) == 4
+    assert Exp().apart(2) == 6

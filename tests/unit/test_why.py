@@ -229,7 +229,7 @@ def make_why(**more):
         "state": "FAILURE",
         "kind": "failed",
         "text": "failed: <b>no</b>",
-        "advice": "job.rerun(i)",
+        "advice": "job.rerun(3)",
         "at": 1000.0,
         "events": (Event(1.0, "submitted", "x"), Event(2.0, "failed", "failed: <b>no</b>", "w1")),
         "attempts": 1,
@@ -244,7 +244,7 @@ def make_why(**more):
 def test_an_item_is_told_in_a_sentence_and_a_line_an_event():
     lines = repr(make_why()).splitlines()
     assert lines[0] == "item 3 of job 'grid', fit, FAILURE: failed: <b>no</b>"
-    assert lines[1] == "  → job.rerun(i)"
+    assert lines[1] == "  → job.rerun(3)"
     assert [line.split()[2] for line in lines[4:6]] == ["submitted", "failed"]
     assert lines[-1] == "  two <script>"
 

@@ -133,7 +133,7 @@ def item(live: Live, i: int, seen: looking.Look) -> Why:
         stage = state.stage_of(i)
     if found is None or name in states.NAMES[states.FIRST_DONE_CODE :]:  # it is over by now
         last = told.events[-1] if told.events else Event(0.0, name.lower(), name)
-        found = Verdict(last.kind, last.text, _after(last.kind))
+        found = Verdict(last.kind, last.text, _after(last.kind, i))
     workers = [event.worker for event in told.events if event.worker]
     return Why(
         job=live.name,
@@ -170,9 +170,9 @@ def _now(live: Live, i: int, seen: looking.Look) -> Verdict:
     return found
 
 
-def _after(kind: str) -> str:
+def _after(kind: str, i: int) -> str:
     return {
-        "failed": "job.rerun(i) calls it here, to debug it; job.retry() runs what failed again",
+        "failed": f"job.rerun({i}) calls it here, to debug it; job.retry() runs what failed again",
         "refused": "give workers and notebooks the same $NBQUEUE_KEY; then job.retry()",
     }.get(kind, "")
 

@@ -16,6 +16,7 @@ from celery import Celery
 from nbqueue.core.errors import (
     BrokerUnreachable,
     NbqueueError,
+    UsageError,
 )
 from nbqueue.core.redaction import redact
 from nbqueue.core.settings import CONNECT_TIMEOUT_S
@@ -45,6 +46,9 @@ _CONFIG: dict[str, Any] = {
     "task_default_queue": DEFAULT_QUEUE,
     "task_create_missing_queues": True,
 }
+
+_BROWSERS = ("http", "https")
+"""What a URL begins with that is of a page, or of a broker's page: RabbitMQ's management, say."""
 
 REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
 
@@ -81,6 +85,27 @@ def make_app(
     app.conf.update(settings or {})
     app.conf.broker_transport_options = brokers.options(broker_url, options)
     return app
+
+
+def check_url(url: str) -> None:
+    """See that a text is a broker's URL, as far as its beginning tells.
+
+    Raises:
+        UsageError: nothing stands before ``://``, or what a browser has there.
+
+    >>> check_url("http://127.0.0.1")
+    Traceback (most recent call last):
+    ...
+    nbqueue.core.errors.UsageError: ...
+    """
+    scheme, found, _ = url.partition("://")
+    if scheme and found and scheme.lower() not in _BROWSERS:
+        return
+    shown = redact(url) if found else redact(f"://{url}")[3:]
+    raise UsageError(
+        f"{shown!r} is no broker URL: it begins with redis://, rediss://, amqp:// or another of "
+        "Celery's, as redis://127.0.0.1:6379/0 does"
+    )
 
 
 def plain(url: str) -> str:

@@ -7,6 +7,7 @@ import os
 from nbqueue.core.errors import UsageError
 from nbqueue.core.settings import LEASE_S
 from nbqueue.store.broker import routing
+from nbqueue.store.broker.broker import check_url
 from nbqueue.store.connection.connection import redact, store_url
 from nbqueue.store.signing import Keyring
 from nbqueue.store.wiring import Wiring
@@ -76,6 +77,7 @@ def urls(broker: str | None = None, backend: str | None = None) -> tuple[str, st
     broker_url = broker or os.environ.get("NBQUEUE_BROKER")
     if not broker_url:
         raise NotSaid("which broker? Give --broker redis://… or set $NBQUEUE_BROKER")
+    check_url(broker_url)
     backend_url = backend or os.environ.get("NBQUEUE_BACKEND")
     if not backend_url and not broker_url.startswith(_REDIS):
         raise NotSaid(
