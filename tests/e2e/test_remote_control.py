@@ -183,15 +183,18 @@ def test_pools_grow_and_shrink(two, until):
 def test_an_autoscaled_pool_is_told_its_limits_and_a_pool_restarts(servers, wires, until):
     (servers.folder / "restarts.py").write_text(RESTARTS)
     options = ("--autoscale", "2,1", "--config", "restarts", "-Q", "scaled")
-    servers.worker(wires.broker, wires.key, *options, backend=wires.backend, name="scaled")
+    scaled, _ = servers.worker(
+        wires.broker, wires.key, *options, backend=wires.backend, name="scaled"
+    )
     (name,) = until(lambda: [n for n in nq.control.ping().index if n.startswith("scaled-")])
     assert nq.control.autoscale(4, 3, destination=name)["ok"].tolist() == [True]
     until(lambda: nq.workers().loc[name, "processes"] == 3)
     pid = nq.task(os.getpid, name="pid").with_options(queue="scaled")
     before = pid.submit().result(20)
     assert nq.control.pool_restart(destination=name)["ok"].tolist() == [True]
-    assert before not in {pid.submit().result(20) for _ in range(8)}
+    until(lambda: before not in {pid.submit().result(20) for _ in range(8)})
     nq.control.shutdown(destination=name)
+    assert scaled.wait(60) == 0
     until(lambda: name not in nq.control.ping().query("ok").index)
 
 
