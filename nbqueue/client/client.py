@@ -183,6 +183,23 @@ class Client:
             self._keepalive.close()
             self._keepalive = kept
 
+    def begin_again(self) -> None:
+        """Start this user's private cluster if that was ended: somebody uses this client again.
+
+        Closes this client if the cluster's folder, with its key, is gone: another one is needed.
+
+        Raises:
+            ClusterError: it cannot be started; with the reason.
+        """
+        if self._folder is None or self._keepalive is None or not self._revival.was_ended():
+            return
+        if not (self._folder / "key").exists():
+            self.close()
+            return
+        kept = self._revival.begin_again()
+        self._keepalive.close()
+        self._keepalive = kept
+
     def _patience(self) -> Patience:
         return Patience(_PATIENCE_S, self.outage)
 

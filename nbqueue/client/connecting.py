@@ -144,11 +144,14 @@ def connect_address(
 def default_client() -> Client:
     """Give the default client, connecting to the embedded cluster (or ``$NBQUEUE_BROKER``) first.
 
-    A forked process gets a connection of its own.
+    A forked process gets a connection of its own. A private cluster that was ended is started
+    again.
     """
     with _lock:
         if _default is not None and _default._pid != os.getpid() and not _default._closed:
             _make_default(_default.again())
+        if _default is not None and _default.outage.lasts:
+            _default.begin_again()
         if _default is None or _default._closed:
             connect()
         assert _default is not None

@@ -1,9 +1,10 @@
-"""An embedded cluster whose supervisor was killed is started again by whoever still needs it.
+"""An embedded cluster that is gone is started again by whoever still needs it.
 
 A supervisor that is killed takes its Redis and its worker with it, so that nothing is left behind;
 what was recorded is in Redis's files, and what the worker held comes back. A client that finds its
 store away looks after that, in the follower's thread: a cluster that was ended in order, or is
-being started by somebody, is left alone.
+being started by somebody, is left alone. One that was ended in order (`nbqueue down`) is started by
+the next use of the default client, as the first use does, and only if it is this user's own.
 """
 
 from __future__ import annotations
@@ -46,6 +47,22 @@ class Revival:
         if address is None:
             return None
         say("the private cluster was killed; it was started again, and goes on with its jobs")
+        if address.notice:
+            say(address.notice)
+        return address.keepalive
+
+    def was_ended(self) -> bool:
+        """Say whether it is the cluster that a first use starts, and does not run."""
+        return self._folder == embedded.default_folder() and not embedded.runs(self._folder)
+
+    def begin_again(self) -> Any:
+        """Start it as a first use does; give the connection that keeps it.
+
+        Raises:
+            ClusterError: that cannot be done; with the reason.
+        """
+        address = embedded.ensure(self._folder)
+        say("the private cluster had been ended; it was started again, and goes on with its jobs")
         if address.notice:
             say(address.notice)
         return address.keepalive

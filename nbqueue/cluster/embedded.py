@@ -149,6 +149,14 @@ def attach(
         lock.release()
 
 
+def runs(folder: Path) -> bool:
+    """Whether ``folder`` has a cluster that runs or is being started; one that ends does not."""
+    if not folder.is_dir():
+        return False
+    state = state_file.read(folder)
+    return held(folder) and (state is None or state.phase in ("starting", "running"))
+
+
 def revive(folder: Path) -> Address | None:
     """The cluster of ``folder``, started again as it was, if its supervisor was killed.
 

@@ -165,7 +165,8 @@ def translated(app: Celery, url: str | None = None) -> Iterator[None]:
             raise BrokerUnreachable(
                 f"the broker at {shown} is not to be trusted: {mended}"
             ) from None
+        text = refusals.first_line(exc)
         raise BrokerUnreachable(
-            f"no broker answers at {shown} ({refusals.first_line(exc)}): check that it runs and "
-            "that the URL is right"
+            f"no broker answers at {shown} ({text}): check that it runs and that the URL is right"
+            f"{refusals.ended(text)}"
         ) from None  # (what it came from has the password among its variables)

@@ -48,6 +48,11 @@ class Outage:
         """The same in some words, which go with how long it has been so."""
 
     @property
+    def lasts(self) -> bool:
+        """Whether something failed, and nothing has answered since."""
+        return self._since is not None
+
+    @property
     def lasted_s(self) -> float:
         """How many seconds it has lasted, once it is known; else 0."""
         since = self._since

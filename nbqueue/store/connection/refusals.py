@@ -129,7 +129,17 @@ def _away(exc: BaseException, where: str) -> str:
     check = "check that it runs"
     if where.startswith("rediss://"):
         check += ", that it speaks TLS at this port,"
-    return f"no Redis answers at {where} ({text}): {check} and that the URL is right"
+    return f"no Redis answers at {where} ({text}): {check} and that the URL is right{ended(text)}"
+
+
+def ended(text: str) -> str:
+    """Say what else it may be where a Unix socket is gone, which a private cluster takes along."""
+    if "No such file" not in text:
+        return ""
+    return (
+        "; a private cluster that was ended (`nbqueue down`) is started again by nq.connect() or "
+        "`nbqueue up`, and goes on with its jobs"
+    )
 
 
 def first_line(exc: BaseException) -> str:
