@@ -8,6 +8,7 @@ import nbqueue as nq
 
 FOR_OTHER_ROOMS = {
     "Client.again",
+    "Client.begin_again",
     "Client.block",
     "Client.check",
     "Client.cwd",
