@@ -55,13 +55,15 @@ def find_server(folder: Path) -> str:
 
 
 def remember(folder: Path, server: str) -> None:
-    """Keep in ``folder`` that ``server`` serves it, for the next start.
+    """Keep in ``folder`` that ``server`` serves it, for the next start of this user.
 
     Raises:
         OSError: the folder cannot be written to.
     """
     if _last(folder) != [server]:
-        (folder / "server").write_text(server + "\n", "utf-8")
+        number = os.open(folder / "server", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(server + "\n")
 
 
 def _last(folder: Path) -> list[str]:

@@ -290,7 +290,8 @@ def test_shutdown_does_not_wait_for_what_is_no_longer_heard_of(cluster, gate):
     future = executor.submit(wait_for, str(gate))
     client.close()
     executor.shutdown()
-    assert not future.done()
+    with pytest.raises(nq.UsageError, match="client of this job is closed"):
+        future.result(0)
     gate.touch()
 
 
