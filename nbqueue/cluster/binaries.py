@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from nbqueue.cluster.folder import write_private
 from nbqueue.cluster.written import Version, Written, written
 from nbqueue.core.errors import ClusterError
 
@@ -61,9 +62,7 @@ def remember(folder: Path, server: str) -> None:
         OSError: the folder cannot be written to.
     """
     if _last(folder) != [server]:
-        number = os.open(folder / "server", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(server + "\n")
+        write_private(folder / "server", server + "\n")
 
 
 def _last(folder: Path) -> list[str]:

@@ -140,7 +140,7 @@ def read_key(folder: Path) -> str:
     path = folder / "key"
     try:
         if not path.exists():
-            _write_key(path)
+            write_private(path, os.urandom(32).hex() + "\n", sync=True)
         _check_private(path, folder=False)
         key = path.read_text("ascii", "replace").strip()
     except OSError as error:
@@ -153,17 +153,20 @@ def read_key(folder: Path) -> str:
     return key
 
 
-def _write_key(path: Path) -> None:
-    # Written aside and then named: a full disk or a crash must not leave half a key, which
-    # would be found by everybody who comes later.
-    aside = path.with_name("key.new")
+def write_private(path: Path, text: str, *, sync: bool = False) -> None:
+    """Give a file, which only this user may read, another content, in one step.
+
+    Written aside and then named: a full disk or a crash must not leave half of it, which would be
+    found by everybody who comes later. With ``sync`` it is on the disk before it has its name.
+    """
+    aside = path.with_name(f"{path.name}.new")
     aside.unlink(missing_ok=True)
     number = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(number, os.urandom(32).hex().encode() + b"\n")
-        os.fsync(number)
-    finally:
-        os.close(number)
+    with os.fdopen(number, "w", encoding="utf-8") as file:
+        file.write(text)
+        if sync:
+            file.flush()
+            os.fsync(number)
     aside.rename(path)
 
 

@@ -15,6 +15,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from nbqueue.cluster.folder import write_private
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -106,11 +108,7 @@ class State:
 
 def write(folder: Path, state: State) -> None:
     """Replace ``state.json`` by ``state`` in one step, readable by this user only."""
-    aside = folder / "state.json.new"
-    number = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(number, "w", encoding="utf-8") as file:
-        json.dump(asdict(state), file, indent=1)
-    aside.rename(folder / "state.json")
+    write_private(folder / "state.json", json.dumps(asdict(state), indent=1))
 
 
 def read(folder: Path) -> State | None:
