@@ -31,8 +31,6 @@ from nbqueue.store.connection.connection import impatient, probe, redact, store_
 from nbqueue.store.signing import Keyring
 from nbqueue.store.vitals import RedisFacts
 
-_REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
-
 _SUGGESTION = "start it, or mend the URL; firewalls and passwords are other reasons"
 
 
@@ -153,7 +151,7 @@ def _broker(client: Client, store: RedisFacts | None, found: list[Finding]) -> b
     try:
         with connected(client) as connection:
             pool = getattr(connection.default_channel, "pool", None)
-            if pool is not None and client.broker_url.startswith(_REDIS):
+            if pool is not None and client.broker_url.startswith(brokers.REDIS):
                 facts = vitals.redis_facts(redis.Redis(connection_pool=pool))
                 if store is not None and facts.run_id == store.run_id:
                     found.append(good("broker", "is the same Redis as the store"))

@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery
 
 from nbqueue.core.errors import UsageError
+from nbqueue.store.broker.broker import REDIS
 from nbqueue.store.code.byname import load
 from nbqueue.store.connection.connection import redact
 
@@ -21,7 +22,6 @@ QUEUE = "nbqueue"
 """Where functions of the notebook go."""
 
 _HEEDED = ("timezone", "broker_transport_options", "broker_use_ssl")
-_REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Project:
         """
         results = str(self.app.conf.result_backend or "")
         for url in (results, broker_url):
-            if url.startswith(_REDIS):
+            if url.startswith(REDIS):
                 return url.partition(";")[0]
         raise UsageError(
             f"the project {self} has its broker at {redact(broker_url)} and its results at "

@@ -51,6 +51,7 @@ _BROWSERS = ("http", "https")
 """What a URL begins with that is of a page, or of a broker's page: RabbitMQ's management, say."""
 
 REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
+"""What the URL of a broker begins with that can keep jobs, too."""
 
 _WATCHFUL: dict[str, Any] = {
     # Without them a connection that is dead without a word (a cable, a firewall) is waited on for

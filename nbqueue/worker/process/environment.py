@@ -7,13 +7,11 @@ import os
 from nbqueue.core.errors import UsageError
 from nbqueue.core.settings import LEASE_S
 from nbqueue.store.broker import routing
-from nbqueue.store.broker.broker import check_url
+from nbqueue.store.broker.broker import REDIS, check_url
 from nbqueue.store.connection.connection import redact, store_url
 from nbqueue.store.signing import Keyring
 from nbqueue.store.wiring import Wiring
 from nbqueue.worker.process import memory
-
-_REDIS = ("redis://", "rediss://", "redis+socket://", "unix://")
 
 
 class NotSaid(UsageError):
@@ -79,7 +77,7 @@ def urls(broker: str | None = None, backend: str | None = None) -> tuple[str, st
         raise NotSaid("which broker? Give --broker redis://… or set $NBQUEUE_BROKER")
     check_url(broker_url)
     backend_url = backend or os.environ.get("NBQUEUE_BACKEND")
-    if not backend_url and not broker_url.startswith(_REDIS):
+    if not backend_url and not broker_url.startswith(REDIS):
         raise NotSaid(
             f"the broker {redact(broker_url)} cannot keep jobs: give --backend redis://… too, or "
             "set $NBQUEUE_BACKEND"
