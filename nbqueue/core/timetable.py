@@ -1,7 +1,7 @@
 """Timetables: when a schedule runs next, from when it ran last.
 
 Pure: the clock is an argument, and times are seconds since the epoch. `store.schedules.beat` hands
-a timetable to Celery's beat, and `client.timing` makes one of what a person writes.
+a timetable to Celery's beat, and `client.schedules.timing` makes one of what a person writes.
 
     rule      `Every`   each so many seconds, counted from an anchor: it does not drift
               `Cron`    minutes of the clock on a wall, in a time zone

@@ -1,8 +1,8 @@
 """Which workers live: a list in the store that each keeps itself on.
 
 Celery asks everybody and waits a second for whoever may answer, because nobody knows who there is.
-With this list a client knows whom to wait for (`client.roster`). It is a hint and no more: a worker
-that was killed stays on it until it lapses, and a stranger may have written a name there.
+With this list a client knows whom to wait for (`client.remote.roster`). It is a hint and no more: a
+worker that was killed stays on it until it lapses, and a stranger may have written a name there.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def execute(
 ) -> None:
     """Run one message; returns when all it was responsible for is recorded or passed on.
 
-    ``delivery``: which delivery of the message this is (`store.redelivered`).
+    ``delivery``: which delivery of the message this is (`store.messages.redelivered`).
     ``time_limits``: the soft and the hard one, if they were set while the job waited. ``shown``:
     the message's description (`core.description`), for when the message itself says nothing.
     """

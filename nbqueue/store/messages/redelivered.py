@@ -6,8 +6,8 @@ worker's channel with "PRECONDITION_FAILED", and delivers all that was held on i
 that anybody has died: after a restart of the broker, or in the fifth hour of an item, its worker
 goes on, records what comes of it, and only the acknowledgement is too late.
 
-So a worker of such a broker notes in the store what it is at (`worker.renewing`), by a lease that
-it renews for as long as it lives, and who gets a message again looks there first:
+So a worker of such a broker notes in the store what it is at (`worker.bootsteps.renewing`), by a
+lease that it renews for as long as it lives, and who gets a message again looks there first:
 
     nbq:lease:MESSAGE    string  which delivery of a message is being run; expires unless renewed
     nbq:aside            zset    messages that came again meanwhile, by when to look at them

@@ -1,12 +1,12 @@
 """A thread in a worker's main process that keeps what the worker holds, and finds what others lost.
 
-On Redis a worker holds its messages by leases (`store.holding`). The thread renews them every third
-of the time that they last, whatever the pool is doing: an item of four hours is delivered once.
-Every worker's thread also looks for leases that have ended, and puts back what dead workers held,
-a second or two after that. (RabbitMQ does both by itself. But of a worker that is gone without
-having hung up, because it stands still or is cut off, it hears only that heartbeats are missing,
-and waits for two to three times their interval: up to six minutes with Celery, a little more than a
-lease here.)
+On Redis a worker holds its messages by leases (`store.broker.holding`). The thread renews them
+every third of the time that they last, whatever the pool is doing: an item of four hours is
+delivered once. Every worker's thread also looks for leases that have ended, and puts back what dead
+workers held, a second or two after that. (RabbitMQ does both by itself. But of a worker that is
+gone without having hung up, because it stands still or is cut off, it hears only that heartbeats
+are missing, and waits for two to three times their interval: up to six minutes with Celery, a
+little more than a lease here.)
 
 It does so to the worker's very end, after the pool's: a worker that leaves still runs what it has
 begun. And it begins again with each connection: a lease that ended because nobody reached Redis is

@@ -1,7 +1,7 @@
 """A thread in a worker's main process that says what the worker is at, on a broker without leases.
 
-For whoever gets a message again that is still being run here: see `store.redelivered`. Messages
-that are over within a second cost nothing, and others a share of a command every second.
+For whoever gets a message again that is still being run here: see `store.messages.redelivered`.
+Messages that are over within a second cost nothing, and others a share of a command every second.
 """
 
 from __future__ import annotations
