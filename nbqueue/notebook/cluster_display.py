@@ -45,6 +45,38 @@ def _widget_class() -> Any:
         return None
 
 
+class _Asked:
+    """One look at a cluster, in a thread of its own."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.picture = ClusterPicture()
+        self._thread = threading.Thread(target=self._ask, name="nbqueue-cluster", daemon=True)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was asked for."""
+        return self._thread.ident is not None
+
+    def begin(self) -> None:
+        """Ask for it, once."""
+        if not self.begun:
+            self._thread.start()
+
+    def answered(self, wait_s: float = 0.0) -> bool:
+        """Say whether it is over, for better or worse; wait for that so long at most."""
+        self._thread.join(wait_s)
+        return not self._thread.is_alive()
+
+    def _ask(self) -> None:
+        try:
+            look = looks.look(self._client)
+            found = cluster_picture.seen(self.picture, look.survey, look.rejections)
+        except NbqueueError as exc:
+            found = cluster_picture.missed(self.picture, str(exc))
+        self.picture = found
+
+
 class WidgetDisplay:
     """A display with a widget in it, until nobody looks."""
 
@@ -52,6 +84,8 @@ class WidgetDisplay:
         self._client = client
         self._area = Area()
         self._widget: Any = None
+        self._asked = _Asked(client)
+        """For the page that stays when nobody has ever looked."""
         self._shown_at = 0.0
         self._spare_at = 0.0
         """When the page is to be renewed that front ends keep for when the kernel goes."""
@@ -66,7 +100,7 @@ class WidgetDisplay:
             self._area.put(*bundles.with_widget(static, self._widget))
         if self._widget.attended:
             modes.front_end_seen()
-        if self._over(now):
+        if self._over(now) and self._has_seen():
             self.leave()
             return False
         if self._widget.attended and now >= self._spare_at:
@@ -86,17 +120,28 @@ class WidgetDisplay:
         closed = "the client was closed" if self._client.closed else ""
         at = time.strftime("%H:%M:%S")
         note = f"as of {at}; {closed or 'nq.cluster() shows it live'}"
-        page: Bundle = self._widget.static_bundle(note)
+        page: Bundle = (
+            self._widget.static_bundle(note)
+            if self._widget.known
+            else bundles.cluster(self._client, self._asked.picture, note)
+        )
         self._widget.leave_page(page, self._widget.model_id, due=due)
         return page
 
     def _over(self, now: float) -> bool:
-        widget = self._widget
         if self._client.closed:
             return True
-        if not widget.attended:
-            return now - self._shown_at > (life.ATTACH_S if modes.front_end_expected() else 0.0)
-        return bool(now - max(self._shown_at, widget.seen_at) > UNSEEN_S)
+        # A view may be long in coming: a browser loads the widgets' code when the first is shown.
+        looked_for = self._widget.attended or modes.front_end_expected()
+        unseen_s = now - max(self._shown_at, self._widget.seen_at)
+        return bool(unseen_s > (UNSEEN_S if looked_for else 0.0))
+
+    def _has_seen(self) -> bool:
+        """Say whether there is something to leave; if not, see to it."""
+        if self._widget.known or self._client.closed:
+            return True
+        self._asked.begin()
+        return self._asked.answered()
 
 
 class PageDisplay:
@@ -105,19 +150,17 @@ class PageDisplay:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._area = Area()
-        self._picture = ClusterPicture()
-        self._asking = threading.Thread(target=self._ask, name="nbqueue-cluster", daemon=True)
+        self._asked = _Asked(client)
 
     def step(self) -> bool:
         """Bring it up to date; ``False`` when it is complete."""
-        if self._asking.ident is None:
-            self._asking.start()
+        if not self._asked.begun:
+            self._asked.begin()
             self._put()
             return True
         # The end of the cell waits for the answer: later nobody would record it.
         held = threading.current_thread() is threading.main_thread()
-        self._asking.join(_ASKED_S if held else 0.0)
-        if self._asking.is_alive() and not held:
+        if not self._asked.answered(_ASKED_S if held else 0.0) and not held:
             return True
         self._put()
         return False
@@ -126,12 +169,4 @@ class PageDisplay:
         """Stay as it is."""
 
     def _put(self) -> None:
-        self._area.put(bundles.cluster(self._client, self._picture))
-
-    def _ask(self) -> None:
-        try:
-            look = looks.look(self._client)
-            found = cluster_picture.seen(self._picture, look.survey, look.rejections)
-        except NbqueueError as exc:
-            found = cluster_picture.missed(self._picture, str(exc))
-        self._picture = found
+        self._area.put(bundles.cluster(self._client, self._asked.picture))

@@ -1,6 +1,6 @@
 """The cluster widget: workers, what they run, queues; and buttons to grow, shrink and stop.
 
-    static/cluster ──"I am visible", every few seconds──► the looking thread
+    static/cluster ──"I am shown", once; "I am visible", every few seconds──► the looking thread
     the looking thread ──looks.look, every 2 s──► cluster_picture ──one message──► static/cluster
     static/cluster ──a button──► a thread of its own ──► control.resize, control.stop
 
@@ -96,6 +96,8 @@ class ClusterWidget(Lasting, anywidget.AnyWidget):
         if not isinstance(message, Mapping) or self._closed:
             return
         self.attended = True
+        if message.get("kind") == "shown":
+            return
         self.seen_at = time.monotonic()
         if message.get("kind") in _DOES:
             self.touched_at = time.monotonic()

@@ -22,8 +22,24 @@ def widget():
     made.close()
 
 
+class Clock:
+    """In the stead of `time`, moved by hand."""
+
+    strftime = staticmethod(time.strftime)
+
+    def __init__(self):
+        self.now = time.monotonic()
+
+    def monotonic(self):
+        return self.now
+
+
 def hear(widget, **message):
     widget._heard(widget, message, [])
+
+
+def stepped_to_its_end(display, until):
+    until(lambda: not display.step())
 
 
 def shown(widget):
@@ -106,14 +122,46 @@ def test_a_display_that_nobody_sees_becomes_a_plain_table(until, monkeypatch):
     widget.close()
 
 
-def test_a_display_that_no_front_end_shows_is_plain_at_once(monkeypatch):
+def test_a_display_that_no_front_end_shows_is_plain_at_once(until, monkeypatch):
     put = []
+    nq.task(lambda: 1).submit().result(20)  # the worker is up
     monkeypatch.setattr(cluster_display.Area, "put", lambda self, *data: put.append(data[0]))
     monkeypatch.setattr(cluster_display.modes, "front_end_expected", lambda: False)
     display = cluster_display.WidgetDisplay(nq.cluster())
-    assert display.step()
-    assert not display.step()
+    stepped_to_its_end(display, until)
     assert set(put[-1]) == {"text/plain", "text/html"}
+    assert "1 worker" in put[-1]["text/html"]
+
+
+def test_a_view_that_is_long_in_coming_or_out_of_sight_finds_its_widget(monkeypatch):
+    put = []
+    monkeypatch.setattr(cluster_display.Area, "put", lambda self, *data: put.append(data[0]))
+    monkeypatch.setattr(cluster_display.modes, "front_end_expected", lambda: True)
+    clock = Clock()
+    monkeypatch.setattr(cluster_display, "time", clock)
+    display = cluster_display.WidgetDisplay(nq.cluster())
+    assert display.step()
+    clock.now += 0.9 * cluster_display.UNSEEN_S
+    assert display.step()
+    hear(display._widget, kind="shown")
+    assert display.step()
+    assert len(put) == 1
+    assert display._widget._thread is None  # nobody sees it, so nobody is asked
+    display._widget.close()
+
+
+def test_what_nobody_has_ever_seen_leaves_a_page_with_the_workers_in_it(until, monkeypatch):
+    put = []
+    nq.task(lambda: 1).submit().result(20)  # the worker is up
+    monkeypatch.setattr(cluster_display.Area, "put", lambda self, *data: put.append(data[0]))
+    display = cluster_display.WidgetDisplay(nq.cluster())
+    assert display.step()
+    hear(display._widget, kind="shown")
+    monkeypatch.setattr(cluster_display, "UNSEEN_S", 0.0)
+    stepped_to_its_end(display, until)
+    assert "nq.cluster() shows it live" in put[-1]["text/html"]
+    assert "1 worker" in put[-1]["text/html"]
+    display._widget.close()
 
 
 def test_a_notebook_that_is_only_recorded_has_the_table(cluster):

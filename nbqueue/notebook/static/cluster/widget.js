@@ -19,7 +19,7 @@
  *   closed: boolean, said: string, failed: boolean, busy: string}} Picture
  */
 
-/** A view says that it is visible this often; the kernel forgets it after 12 s. */
+/** A view says that it is visible this often; the kernel takes it for hidden after 12 s. */
 const SPEAK_MS = 5000;
 
 function render({ model, el, signal }) {
@@ -36,6 +36,7 @@ function render({ model, el, signal }) {
     speak();
   });
   sight.observe(view.root);
+  model.send({ kind: "shown" }); // it is there, also where one has to scroll to it
   const unwatch = watchKernel(model, { dead: () => view.lose(true), away: () => view.lose(true), back: () => view.lose(false) });
   document.addEventListener("visibilitychange", speak);
   const speaking = setInterval(speak, SPEAK_MS);
