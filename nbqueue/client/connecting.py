@@ -29,6 +29,8 @@ from nbqueue.store.wiring import own
 
 _lock = threading.RLock()
 _default: Client | None = None
+_failed: tuple[str, Exception] | None = None
+"""What `connect` was last told to connect to in vain, and why; while there is no default client."""
 
 
 def connect(
@@ -81,22 +83,62 @@ def connect(
     <Client 'default': connected, redis+socket://...>
     """
     broker, backend, key = url(broker), url(backend), secret(key)
-    settings = routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG"))
-    given = {
-        "task_routes": task_routes,
-        "task_queues": task_queues,
-        "result_expires": result_expires,
-        "task_send_sent_event": task_send_sent_event or None,
-    }
-    settings |= {name: value for name, value in given.items() if value is not None}
-    project = None if app is None else project_of(app)
-    if project is not None:
-        broker = Url(project.broker_url) if broker is None else broker
-        backend = backend or url(os.environ.get("NBQUEUE_BACKEND") or project.store_url(broker))
-        settings = {**project.settings, **settings}
-    client = _connected(broker, backend, key, name, settings)
-    client.project = project
+    try:
+        client = _opened(
+            broker,
+            app,
+            backend,
+            key,
+            name,
+            _settings(
+                config,
+                {
+                    "task_routes": task_routes,
+                    "task_queues": task_queues,
+                    "result_expires": result_expires,
+                    "task_send_sent_event": task_send_sent_event or None,
+                },
+            ),
+        )
+    except Exception as exc:
+        _note_failure(broker, app, exc)
+        raise
     return _make_default(client)
+
+
+def _settings(config: Any, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings = routing.settings_of(config or os.environ.get("NBQUEUE_CONFIG"))
+    return {**settings, **{name: value for name, value in given.items() if value is not None}}
+
+
+def _opened(
+    broker: str | None,
+    app: Celery | str | None,
+    backend: str | None,
+    key: str | None,
+    name: str,
+    settings: Mapping[str, Any],
+) -> Client:
+    """Give a client of what `connect` was told, which has reached its broker and store."""
+    if app is None:
+        return _connected(broker, backend, key, name, settings)
+    project = project_of(app)
+    broker = Url(project.broker_url) if broker is None else broker
+    backend = backend or url(os.environ.get("NBQUEUE_BACKEND") or project.store_url(broker))
+    client = _connected(broker, backend, key, name, {**project.settings, **settings})
+    client.project = project
+    return client
+
+
+def _note_failure(broker: str | None, app: Celery | str | None, exc: Exception) -> None:
+    """Remember that a call would not reach what was asked for; an open default client stays."""
+    global _failed
+    if opened() is not None:
+        return
+    if broker is not None:
+        _failed = redact(broker), exc
+    elif app is not None:
+        _failed = f"the project {app!r}", exc
 
 
 def _connected(
@@ -146,8 +188,19 @@ def default_client() -> Client:
 
     A forked process gets a connection of its own. A private cluster that was ended is started
     again.
+
+    Raises:
+        UsageError: the last `connect` to somewhere else has failed: what is called now is not meant
+            for any other cluster.
     """
     with _lock:
+        if _failed is not None:
+            where, exc = _failed
+            raise UsageError(
+                f"not connected: nq.connect to {where} has failed ({type(exc).__name__}), and no "
+                "other cluster is taken in its stead; call nq.connect(...) again, or nq.connect() "
+                "for a private cluster on this machine"
+            ) from exc
         if _default is not None and _default._pid != os.getpid() and not _default._closed:
             _make_default(_default.again())
         if _default is not None and _default.outage.lasts:
@@ -202,10 +255,10 @@ def _remote(
 
 
 def _make_default(client: Client) -> Client:
-    global _default
+    global _default, _failed
     client.on_close = _forget
     with _lock:
-        _default = client
+        _default, _failed = client, None
     return client
 
 

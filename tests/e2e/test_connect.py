@@ -8,6 +8,7 @@ import traceback
 import pytest
 
 import nbqueue as nq
+from nbqueue.client import connecting
 from nbqueue.store import signing
 
 KEY = "k" * 32
@@ -39,6 +40,11 @@ def deaf():
         server.bind(("127.0.0.1", 0))
         server.listen()
         yield server.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def _no_failure_is_remembered(monkeypatch):
+    monkeypatch.setattr(connecting, "_failed", None)
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +127,22 @@ def test_a_failed_connection_leaves_the_default_alone(local_cluster):
         with pytest.raises(nq.BrokerUnreachable):
             nq.connect("redis://127.0.0.1:1/0", key=KEY)
         assert nq.task(lambda: "still here").submit().result(20) == "still here"
+
+
+def test_after_a_failed_connection_no_other_cluster_is_taken_in_its_stead(
+    url, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("NBQUEUE_HOME", str(tmp_path))
+    refused(nq.BrokerUnreachable, f"redis://:{PASSWORD}@127.0.0.1:1/0")
+    for call in (nq.task(lambda: 1).submit, nq.jobs, nq.cluster):
+        with pytest.raises(nq.UsageError, match=r"nq.connect to redis://:\*\*\*@127.0.0.1:1/0"):
+            call()
+    assert not any(tmp_path.iterdir())  # nothing was started
+    refused(nq.UsageError, app="no_such_project")
+    with pytest.raises(nq.UsageError, match="'no_such_project' has failed"):
+        nq.jobs()
+    with nq.connect(url, key=KEY):
+        assert len(nq.jobs()) == 0
 
 
 def test_nothing_secret_is_shown_of_a_client(url):
