@@ -10,15 +10,15 @@ from __future__ import annotations
 import concurrent.futures
 from typing import TYPE_CHECKING, Any
 
-from nbqueue.client import cancelling
+from nbqueue.client import cancelling, why
 from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.options import check_timeout
 from nbqueue.client.saying import say
-from nbqueue.client.why import why
 from nbqueue.core import states
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
+    from nbqueue.client.why.why import JobWhy, Why
 
 
 class Future(concurrent.futures.Future[Any]):
@@ -92,7 +92,7 @@ class Future(concurrent.futures.Future[Any]):
             return False
         return self.cancelled() or cancelling.some(self._live, [self.index]) == 1
 
-    def why(self) -> why.Why | why.JobWhy:
+    def why(self) -> Why | JobWhy:
         """Say why the item is as it is, as ``job.why(i)`` does.
 
         >>> double.submit(21)[0].why().item                 # doctest: +CLUSTER

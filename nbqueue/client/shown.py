@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from nbqueue.client import frame, loglines
+from nbqueue.client import frame, loglines, why
 from nbqueue.client.canvas import jobgraph
 from nbqueue.client.live import Live
 from nbqueue.client.live_frame import LiveFrame
-from nbqueue.client.why import why
 from nbqueue.core import states
 from nbqueue.core.outputs import settle
 

@@ -7,6 +7,7 @@ slows down slows down for everybody. Each peer runs alone, in a fresh process.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import sys
 from collections.abc import Callable, Collection
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tests.benchmarks.catalogue import BY_KEY, PEERS, Entry
 from tests.benchmarks.metrics import LOADS, SCENARIOS, TARGETS, Samples
-from tests.benchmarks.processes import MeasurementError, Runner
+from tests.benchmarks.processes import ROOT, MeasurementError, Runner
 from tests.benchmarks.report import LABELS, render
 from tests.benchmarks.snippets import METRIC_OF, RUNS_A_ROUND, SNIPPETS
 
@@ -23,6 +24,8 @@ def main() -> int:
     options = _parser().parse_args()
     wanted = [entry for entry in PEERS if entry.key in options.peers]
     absent = [entry.key for entry in wanted if not entry.installed]
+    # As pip does with the peers: a checkout would compile its modules while it is measured.
+    compileall.compile_dir(ROOT / "nbqueue", quiet=1)
     bench = Bench(options, [entry for entry in wanted if entry.installed])
     try:
         for number in range(options.repeat):
