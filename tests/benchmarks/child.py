@@ -38,7 +38,7 @@ def _measure(scenario: str, entry: Entry, peer: Peer, *, quick: bool) -> dict[st
     if scenario == "throughput":
         return throughput.measure(peer, entry.noops // share)
     if scenario == "one_call":
-        return one_call.measure(peer, 200 // share)
+        return one_call.measure(peer, 500 // share)
     if scenario == "balance":
         return balance.measure(peer, peer.workers)
     if scenario == "canvas":

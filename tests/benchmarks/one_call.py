@@ -5,7 +5,7 @@ from statistics import median
 
 from tests.benchmarks.peer import Peer
 
-WARM_UP = 20
+WARM_UP = 100
 
 
 def measure(peer: Peer, calls: int) -> dict[str, float]:
