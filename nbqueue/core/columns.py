@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 from math import inf
+from operator import add
 from typing import NamedTuple, TypeVar
 
 from nbqueue.core import states
@@ -99,8 +100,10 @@ class Columns:
     """Why items were revoked, where a reason was given."""
     _reason_of: bytearray = field(default_factory=bytearray, repr=False)
     """Index into ``reasons``, plus one; empty while nobody has given a reason."""
-    _latest_end: float = field(default=-inf, repr=False)
-    """When the last item so far ended."""
+    _latest_end: float = field(default=-inf, repr=False, compare=False)
+    """When the last item so far ended, but for those of ``_ends``."""
+    _ends: list[tuple[Outcomes, int, int]] = field(default_factory=list, repr=False, compare=False)
+    """Parts of batches that have not been looked at for that: it is asked once a job."""
     _worker_at: dict[str, int] = field(default_factory=dict, repr=False)
     """Positions in ``workers``."""
 
@@ -154,6 +157,11 @@ class Columns:
         """When the job ended, in seconds since the epoch by the store's clock; ``None`` before."""
         if not self.finished:
             return None
+        for batch, a, b in self._ends:
+            ends = map(add, batch.started[a:b], batch.run_s[a:b])
+            # (Where nobody knows when items ran, times are NaN, which is greater than nothing.)
+            self._latest_end = max(self._latest_end, batch.base, batch.base + max(ends))
+        self._ends.clear()
         return max(self._latest_end, self.submitted[-1])  # nothing ran: empty, or all rejected
 
     @property

@@ -17,7 +17,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from operator import add
 from typing import Any
 
 from nbqueue.core import states
@@ -127,9 +126,7 @@ class JobState(Columns):
         self.batch_of[start:stop] = array("I", [batch]) * k
         self.place[start:stop] = array("I", range(place, end))
         self.attempts[start:stop] = self.attempts[start:stop].translate(_ONE_MORE)
-        ends = map(add, record.started[place:end], record.run_s[place:end])
-        # (Where nobody knows when items ran, their times are NaN, which is greater than nothing.)
-        self._latest_end = max(self._latest_end, base, base + max(ends))
+        self._ends.append((record, place, end))
         for a, b in record.cached:
             a, b = max(a, start), min(b, stop)
             if a < b:

@@ -29,7 +29,7 @@ from nbqueue.worker import current
 from nbqueue.worker.bootsteps.leaving import is_end_of_process
 from nbqueue.worker.calling import asking, interrupts, surroundings
 from nbqueue.worker.calling.callee import callee, handed_in
-from nbqueue.worker.calling.calls import Calls
+from nbqueue.worker.calling.calls import Calls, Unreadable
 from nbqueue.worker.capturing import capture
 from nbqueue.worker.messages import admission, deaths, ending
 from nbqueue.worker.process.workplace import Workplace
@@ -201,7 +201,7 @@ class Execution:
         self.passed_on = True
 
     def _loop(self, function: Callable[..., Any], budget_s: float) -> None:
-        clock = time.perf_counter
+        clock, quick_s = time.perf_counter, surroundings.QUICK_S
         run, calls = self._run, self._calls
         deadline = clock() + budget_s
         item = run.first()
@@ -212,18 +212,18 @@ class Execution:
                 continue
             if not calls.start <= item < calls.stop:
                 calls.load(item)
-            if calls.call is None:
-                item = run.failed(item, clock(), clock(), calls.error)
-                continue
             begun = clock()
             try:
-                args, kwargs = calls.call(item - calls.start)
-                value = function(*args, **kwargs)
+                if calls.rows is not None:
+                    value = function(*calls.rows[item - calls.start])
+                else:
+                    args, kwargs = calls.call(item - calls.start)
+                    value = function(*args, **kwargs)
                 if type(value) not in _NUMBERS:
                     value = handed_in(value, self._place.blobs)
                     deadline = self._due_with(value, deadline)
                 ended = clock()
-                if ended - begun > surroundings.QUICK_S:
+                if ended - begun > quick_s:
                     surroundings.bring_in()
                     ended = clock()
             except BaseException as exc:  # also SystemExit: a task's exit is not the worker's
@@ -267,6 +267,8 @@ class Execution:
     def _fell(self, item: int, begun: float, exc: BaseException) -> int:
         """Hand in that an item has raised, and take the next one."""
         ended = time.perf_counter()
+        if isinstance(exc, Unreadable):
+            return self._run.failed(item, begun, ended, exc.error)
         self._give_back_at_the_end(item, exc)
         if is_end_of_process(exc):  # as Celery calls it; the process goes on with its other items
             exc = Terminated(

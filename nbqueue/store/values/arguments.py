@@ -45,12 +45,20 @@ class Block:
     def __len__(self) -> int:
         return len(self.columns[0] if self.columns is not None else self._rows or ())
 
+    @property
+    def rows(self) -> list[tuple[Any, ...]] | None:
+        """What its items are called with, Refs as they are; ``None`` if not by position alone."""
+        if self.columns is None:
+            return None
+        if self._rows is None:  # not before: a frame needs columns only
+            self._rows = list(zip(*self.columns, strict=True))
+        return self._rows
+
     def call(self, place: int) -> Call:
         """Give what one item is called with, Refs as they are."""
-        if self.columns is not None:
-            if self._rows is None:  # not before: a frame needs columns only
-                self._rows = list(zip(*self.columns, strict=True))
-            return self._rows[place], {}
+        rows = self.rows
+        if rows is not None:
+            return rows[place], {}
         args, kwargs = (self._rows or ())[place]
         return tuple(args), dict(kwargs)
 

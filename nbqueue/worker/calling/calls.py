@@ -1,13 +1,15 @@
 """What the items of a message are called with, read a block at a time.
 
 ``start ≤ item < stop`` holds for the block in hand; for any other item, `Calls.load` is due. Then
-``call`` gives an item's arguments by its place in the block; when the block cannot be read it is
-``None``, and ``error`` says why.
+``call`` gives an item's arguments by its place in the block, or raises `Unreadable`. When all are
+called by position, and nothing has to be looked up, ``rows`` has the arguments themselves: a tenth
+of what a tiny item takes is saved by that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import redis
 
@@ -21,6 +23,14 @@ from nbqueue.worker.process.workplace import Workplace
 from nbqueue.worker.reporting.failures import describe
 
 
+class Unreadable(Exception):
+    """The arguments of an item cannot be read; ``error`` is what becomes of it."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Calls:
     """The arguments of one message's items."""
 
@@ -28,12 +38,15 @@ class Calls:
         self._place = place
         self._message = message
         self.start = self.stop = 0
-        self.call: Callable[[int], Call] | None = None
-        self.error = Error("", "", "")
+        self.call: Callable[[int], Call] = _nothing
+        self.rows: list[tuple[Any, ...]] | None = None
 
     def of(self, item: int) -> Call:
         """Give what an item of the block in hand is called with."""
-        return ((), {}) if self.call is None else self.call(item - self.start)
+        try:
+            return self.call(item - self.start)
+        except Unreadable:
+            return (), {}
 
     def load(self, item: int) -> None:
         """Read the block that an item is in; of one that cannot be read the items fail.
@@ -48,21 +61,25 @@ class Calls:
         number = (item - origin) // size
         self.start = origin + number * size
         self.stop = self.start + size
-        self.call = None
+        self.rows = None
         blobs = self._place.blobs
         try:
             block = self._read(first + number)
-            self.call = self._retried(block.opened if block.has_refs else block.call)
+            plain = block.opened if block.has_refs else block.call
+            self.call = self._retried(plain)
+            if self.call is plain and not block.has_refs:
+                self.rows = block.rows
         except redis.RedisError:
+            self.stop = self.start  # no block is in hand
             raise
         except NbqueueError as exc:
-            self.error = describe(exc, blobs)
+            self.call = _failing(describe(exc, blobs))
         except Exception as exc:  # unpickling runs code of any package: anything may come out
             text = (
                 f"the arguments of item {item} cannot be loaded by this worker: "
                 f"{type(exc).__name__}: {exc} (is the package they come from installed there?)"
             )
-            self.error = describe(FunctionNotLoadable(text), blobs)
+            self.call = _failing(describe(FunctionNotLoadable(text), blobs))
 
     def _read(self, number: int) -> Block:
         message, place = self._message, self._place
@@ -81,3 +98,14 @@ class Calls:
             return arguments.read(found, self._place.blobs).opened(0) if found else call(place)
 
         return changed
+
+
+def _nothing(_place: int) -> Call:
+    return (), {}
+
+
+def _failing(error: Error) -> Callable[[int], Call]:
+    def call(_place: int) -> Call:
+        raise Unreadable(error)
+
+    return call
