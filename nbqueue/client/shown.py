@@ -123,7 +123,8 @@ class Shown:
         results that are dicts, named tuples or dataclasses, a column for each of their fields;
         ``error`` (text, missing when none; of an item in RETRY, why); ``started`` (UTC);
         ``queue_s``, ``run_s`` (seconds); ``worker`` (category); ``attempts`` (how often it was
-        run, retries included; a run whose worker died counts if it had lasted a tenth of a second);
+        run, retries included; one that was cancelled, or whose worker died, if it had lasted a tenth
+        of a second);
         ``memory_mb`` (peak of the worker process); with ``cache=True``, ``cached`` (whether the
         result came from there). A parameter with the name of one of these columns gets ``_arg``
         appended, a field ``_result``.

@@ -185,6 +185,8 @@ class JobState(Columns):
         for a, b in revoked:
             self._set_states(a, b, bytes([states.REVOKED_CODE]) * (b - a))
             self.done[a:b] = b"\x01" * (b - a)
+            for i in [i for i in self.running if a <= i < b]:
+                self._died(i)
             self._stopped(a, b)
         if record.reason or self._reason_of:
             self._give_reason(revoked, record.reason)

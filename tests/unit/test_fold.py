@@ -197,6 +197,13 @@ def test_a_run_that_died_with_its_worker_counts_if_it_was_noted():
     assert fold([first, second, given_up]).attempts[0] == 2
 
 
+def test_a_run_that_was_cancelled_counts():
+    begun = Started(1, "w1", "m", 3, 1000.0)
+    state = fold([begun, Cancelled(1001.0, ((2, 5),))])
+    assert list(state.attempts[2:5]) == [0, 1, 0]
+    assert state.started[3] == 1000.0
+
+
 def again(*items, retries=1, round=1, at=1100.0):
     error = Error("OSError", "not yet", "tb")
     return Retrying(round, "w1", tuple((i, retries, at, 0) for i in items), (error,))
