@@ -42,7 +42,8 @@ def put(value: Any) -> Ref:
 
     Equal values have one place there. What is over 1 MB in an argument or a captured variable goes
     there by itself; ``put`` is for smaller ones that are used often, and for keeping a large one
-    at hand without hashing it for each job.
+    at hand without hashing it for each job. It is kept for eight days after its last use, and for
+    as long as a job that is not over, or a schedule, needs it.
 
     A task never sees a Ref. One that is an argument is opened when its item is called: each item
     has a copy of its own, ``job.to_frame()`` shows the Ref, and one that has expired fails its item

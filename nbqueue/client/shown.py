@@ -123,11 +123,10 @@ class Shown:
         results that are dicts, named tuples or dataclasses, a column for each of their fields;
         ``error`` (text, missing when none; of an item in RETRY, why); ``started`` (UTC);
         ``queue_s``, ``run_s`` (seconds); ``worker`` (category); ``attempts`` (how often it was
-        run, retries included; one that was cancelled, or whose worker died, if it had lasted a tenth
-        of a second);
-        ``memory_mb`` (peak of the worker process); with ``cache=True``, ``cached`` (whether the
-        result came from there). A parameter with the name of one of these columns gets ``_arg``
-        appended, a field ``_result``.
+        run, retries included; a run that was cancelled, or whose worker died, counts if it had
+        lasted a tenth of a second); ``memory_mb`` (peak of the worker process); with
+        ``cache=True``, ``cached`` (whether the result came from there). A parameter with the name
+        of one of these columns gets ``_arg`` appended, a field ``_result``.
 
         A cell (``%%enqueue``) has a column for each name that it brings back, and ``value`` for its
         last expression, where that is no such name and ends in no semicolon, and its value can be

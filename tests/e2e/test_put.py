@@ -1,10 +1,15 @@
 """`nq.put`: a value is sent once, and tasks get the value."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
 import nbqueue as nq
 from nbqueue.client import connecting as clients
+from nbqueue.cluster import embedded
+from nbqueue.store import keys
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -113,3 +118,18 @@ def test_a_ref_of_another_cluster_travels_to_this_one(local_cluster):
         assert clients.default_client() is not here
         assert total.submit(ref).result(30) == 6
         assert total.map([ref]).result(30) == [6]
+
+
+def test_a_value_that_nobody_has_used_for_long_is_deleted(local_cluster, until):
+    with local_cluster(workers=1) as made, made.connect() as client:
+        used, unused = nq.put(np.zeros(200_000)), nq.put(np.ones(200_000))
+        assert total.submit(used).result(20) == 0.0
+        files = {name: made.folder / "blobs" / name for name in (used.address, unused.address)}
+        os.utime(files[unused.address], (1.0, 1.0))
+        # A new worker is the first to look after what is stored, as after some hours.
+        client.joblog._store.delete(keys.KEPT)
+        os.kill(embedded.status(made.folder).worker_pid, signal.SIGTERM)
+        until(lambda: not files[unused.address].exists())
+        assert total.submit(used).result(20) == 0.0
+        with pytest.raises(nq.Expired, match="send the value again"):
+            total.submit(unused).result(20)

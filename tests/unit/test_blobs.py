@@ -49,6 +49,38 @@ def test_bytes_travel_through_the_store_to_another_machine(make_remote, store, m
     assert other.get(address) == BIG  # kept on this machine
 
 
+def test_files_that_nobody_has_used_for_long_are_swept(here, tmp_path):
+    old, read, sent, renewed = (here.put(bytes([k]) * 100) for k in range(4))
+    half = tmp_path / f"{'5' * 64}.123.456"
+    not_ours = tmp_path / "README"
+    for path in (half, not_ours):
+        path.write_bytes(b"x")
+    for path in tmp_path.iterdir():
+        os.utime(path, (1.0, 1.0))
+    held = here.get(read)
+    here.put(bytes([2]) * 100)
+    assert here.renew(renewed) == bytes([3]) * 100
+    assert here.renew("0" * 64) is None
+    assert here.sweep() == 2
+    assert {path.name for path in tmp_path.iterdir()} == {read, sent, renewed, "README"}
+    assert held == bytes([1]) * 100
+    with pytest.raises(Expired, match="send the value again"):
+        here.get(old)
+
+
+def test_a_file_that_cannot_be_deleted_is_told_of(here, tmp_path, monkeypatch, caplog):
+    path = tmp_path / here.put(BIG)
+    os.utime(path, (1.0, 1.0))
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(type(path), "replace", refuse)
+    assert here.sweep() == 0
+    assert "cannot be deleted" in caplog.text
+    assert path.exists()
+
+
 def test_bytes_that_are_gone_are_expired(make_remote):
     with pytest.raises(Expired, match="send the value again"):
         make_remote().get("0" * 64)

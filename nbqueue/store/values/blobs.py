@@ -4,17 +4,24 @@
     remote   a list of chunks in Redis, for workers elsewhere   (not used by the embedded cluster,
              whose client and workers share the folder)
 
+A file that nobody has used for as long as blobs are kept is deleted (`sweep`), as Redis does with a
+list; a machine fetches it again if it was a copy. What jobs need that run for longer is renewed
+(`keeping`).
+
 ``put`` of the same bytes twice sends them once. ``get`` maps the file copy-on-write: an array in
 it costs no memory until it is changed, and a change is seen by whoever made it and nobody else.
 """
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import platform
+import re
 import tempfile
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from pathlib import Path
@@ -27,6 +34,8 @@ from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys
 from nbqueue.store.signing import Keyring
 
+log = logging.getLogger("nbqueue.store")
+
 _CHUNK = 8 * 1024 * 1024
 _TTL_S = RESULT_EXPIRES_S + KEEP_EXTRA_S
 _KEPT = 16
@@ -34,6 +43,9 @@ _KEPT = 16
 _MAPPED = 256
 """Most mappings at a time: each holds a file descriptor, of which a process often has 1,024. What
 comes on top is read into memory."""
+
+_OURS = re.compile(r"[0-9a-f]{64}(\.\d+\.\d+)?")
+"""Names of files here, and of what becomes one or has stayed behind half written."""
 
 Buffer = bytes | memoryview
 
@@ -79,6 +91,11 @@ class Blobs:
         """Where this process has its files."""
         return self._folder
 
+    @property
+    def are_copies(self) -> bool:
+        """Whether files may go: what is in them is in the store, too."""
+        return self._remote
+
     def put(self, value: Buffer) -> str:
         """Store bytes and give their address; nothing is sent when they are there already."""
         address = self._keyring.address(value, "blob")
@@ -103,6 +120,39 @@ class Blobs:
                 self._trim(_KEPT)
             self._verified.move_to_end(address)
             return self._private(self._verified[address])
+
+    def renew(self, address: str) -> bytes | None:
+        """Keep a blob for its time from now on; give its beginning, if it is there."""
+        if self._remote:
+            key = keys.blob(address)
+            found = self._store.expire(key, _TTL_S)
+            return cast("bytes | None", self._store.lindex(key, 0)) if found else None
+        file = self._open(address)
+        return None if file is None else os.pread(file.fd, _CHUNK, 0)
+
+    def sweep(self) -> int:
+        """Delete files that were not used for as long as blobs are kept; give how many those were.
+
+        Files that jobs need must have been renewed before; copies of what is in the store need not.
+        """
+        return sum(self._swept(path) for path in self._folder.iterdir())
+
+    def _swept(self, path: Path) -> bool:
+        before = time.time() - _TTL_S
+        aside = path.with_name(f"{path.name[:64]}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            if not _OURS.fullmatch(path.name) or path.stat().st_mtime >= before:
+                return False
+            path.replace(aside)  # who puts it from now on finds none, and writes it
+            if aside.stat().st_mtime >= before:  # and who did just now has it back
+                aside.replace(path)
+                return False
+            aside.unlink()
+        except OSError as exc:
+            if not isinstance(exc, FileNotFoundError):  # else another process has done it
+                log.warning("%s was not used for long and cannot be deleted: %s", path, exc)
+            return False
+        return True
 
     def release(self, keep: int = 8) -> None:
         """Let go of all but the latest files (mappings in use stay until they are not)."""
@@ -162,9 +212,7 @@ class Blobs:
         path = self._path(address)
         part = path.with_name(f"{address}.{os.getpid()}.{threading.get_ident()}")
         try:
-            # A size that is wrong is a file that a crash of the machine left behind.
-            if path.exists() and path.stat().st_size == len(value):
-                os.utime(path)
+            if _is_there(path, len(value)):
                 return
             # The name appears only when the bytes are whole: readers never see half a blob.
             part.touch(mode=0o600)  # before there is anything in it that others could read
@@ -202,6 +250,16 @@ class Blobs:
                 f"{_TTL_S // 86400} days after their last use): send the value again"
             )
         return b"".join(chunks)
+
+
+def _is_there(path: Path, size: int) -> bool:
+    """Say whether a file is there, and keep it for its time from now on."""
+    try:
+        os.utime(path)
+        # A size that is wrong is a file that a crash of the machine left behind.
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
 
 
 def private_folder(path: Path) -> Path:

@@ -4,7 +4,8 @@ A job's own keys do not expire while it runs. Functions and blobs belong to nobo
 after they were last sent; a job that has been there for longer than a day has its own renewed, some
 times a day, by one of the workers. Which those are is read off what is stored: an address is 64 hex
 digits, in the log, in argument blocks, in functions and at the head of blobs, so nothing need be
-unpickled or trusted for it. Another text that looks like one is the address of nothing.
+unpickled or trusted for it. Another text that looks like one is the address of nothing. Of
+a schedule, what it needs is copied in the store; files it needs are renewed here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import redis
 
 from nbqueue.core.settings import KEEP_EXTRA_S, RESULT_EXPIRES_S
 from nbqueue.store import keys
+from nbqueue.store.values.blobs import Blobs
 
 _TTL_S = RESULT_EXPIRES_S + KEEP_EXTRA_S
 
@@ -31,21 +33,35 @@ _AT_ONCE = 200
 _ADDRESS = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
-def keep(store: redis.Redis, now: float) -> int:
-    """Renew what jobs need that have been there for long; say how many functions and blobs.
-
-    Nothing is done if some worker did it less than `EVERY_S` ago.
+def is_due(store: redis.Redis) -> bool:
+    """Say whether nobody did it less than `EVERY_S` ago; whoever is told so, does it.
 
     Raises:
         redis.RedisError: the store is away.
     """
-    if not store.set(keys.KEPT, 1, nx=True, ex=EVERY_S):
-        return 0
+    return bool(store.set(keys.KEPT, 1, nx=True, ex=EVERY_S))
+
+
+def keep(store: redis.Redis, blobs: Blobs, now: float) -> int:
+    """Renew what schedules need, and jobs that have been there for long; say how much that was.
+
+    Raises:
+        redis.RedisError: the store is away.
+    """
     old = cast("list[bytes]", store.zrangebyscore(keys.ACTIVE, "-inf", now - _OLD_S))
-    return sum(_keep(store, job_id.decode(errors="replace")) for job_id in old)
+    kept = sum(_keep(store, blobs, job_id.decode(errors="replace")) for job_id in old)
+    return kept + _keep_schedules(store, blobs)
 
 
-def _keep(store: redis.Redis, job_id: str) -> int:
+def _keep_schedules(store: redis.Redis, blobs: Blobs) -> int:
+    kept = 0
+    for name in cast("set[bytes]", store.smembers(keys.SCHEDULES)):
+        sources = cast("bytes | None", store.hget(keys.schedule(name.decode()), "kept")) or b""
+        kept += sum(blobs.renew(a.decode()) is not None for a in addresses(sources))
+    return kept
+
+
+def _keep(store: redis.Redis, blobs: Blobs, job_id: str) -> int:
     seen: set[bytes] = set()
     kept = 0
     for text in _texts(store, job_id):
@@ -55,7 +71,7 @@ def _keep(store: redis.Redis, job_id: str) -> int:
             if address in seen:
                 continue
             seen.add(address)
-            held = _renewed(store, address.decode())
+            held = _renewed(store, blobs, address.decode())
             if held is not None:
                 kept += 1
                 found += addresses(held)
@@ -88,12 +104,9 @@ def _texts(store: redis.Redis, job_id: str) -> Iterator[bytes]:
     yield from cast("list[bytes]", store.hvals(keys.plan(job_id)))
 
 
-def _renewed(store: redis.Redis, address: str) -> bytes | None:
+def _renewed(store: redis.Redis, blobs: Blobs, address: str) -> bytes | None:
     """Give what is at an address, of a blob the beginning, after it was renewed."""
     key = keys.function(address)
     if store.expire(key, _TTL_S):
         return cast("bytes | None", store.get(key))
-    key = keys.blob(address)
-    if store.expire(key, _TTL_S):
-        return cast("bytes | None", store.lindex(key, 0))
-    return None
+    return blobs.renew(address)

@@ -6,8 +6,9 @@ earlier one is kept, so it costs a command every few seconds when there is nothi
 renews the slots that this worker's messages hold (`store.messages.turns`): from here, because an
 item may hold up every thread of the process that runs it. And it looks at the jobs and the stages
 of workflows that were to begin when a process died that was to send them
-(`store.messages.sequels`), renews what long jobs need (`store.values.keeping`), and takes jobs that
-have expired out of the lists (`store.log.pruning`).
+(`store.messages.sequels`), renews what long jobs need (`store.values.keeping`), deletes large
+values that nobody needs (`store.values.blobs`), and takes jobs that have expired out of the lists
+(`store.log.pruning`).
 """
 
 from __future__ import annotations
@@ -109,7 +110,11 @@ class ReleasingThread(threading.Thread):
         place.tally.set_rates(bool(place.store.exists(keys.RATES)))
         if time.monotonic() - self._kept > _KEEP_S:
             self._kept = time.monotonic()
-            keeping.keep(place.store, place.now())
+            due = keeping.is_due(place.store)
+            if due:
+                keeping.keep(place.store, place.blobs, place.now())
+            if due or place.blobs.are_copies:
+                place.blobs.sweep()
         self._pruner = self._pruner or Pruner(place.store)
         self._pruner.prune()
         self._looked_after = time.monotonic()
