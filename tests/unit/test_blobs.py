@@ -68,6 +68,25 @@ def test_files_that_nobody_has_used_for_long_are_swept(here, tmp_path):
         here.get(old)
 
 
+def test_what_a_process_keeps_open_and_uses_is_not_swept(here, tmp_path, monkeypatch):
+    address = here.put(BIG)
+    here.get(address)
+    os.utime(tmp_path / address, (1.0, 1.0))
+    monkeypatch.setattr("nbqueue.store.values.blobs._USE_S", 0.0)
+    here.get(address)
+    assert here.sweep() == 0
+
+
+def test_what_is_used_from_a_copy_is_kept_in_the_store_too(make_remote, store, monkeypatch):
+    one = make_remote()
+    address = one.put(BIG)
+    one.get(address)
+    store.expire(keys.blob(address), 60)
+    monkeypatch.setattr("nbqueue.store.values.blobs._USE_S", 0.0)
+    one.get(address)
+    assert store.ttl(keys.blob(address)) > 60
+
+
 def test_a_file_that_cannot_be_deleted_is_told_of(here, tmp_path, monkeypatch, caplog):
     path = tmp_path / here.put(BIG)
     os.utime(path, (1.0, 1.0))

@@ -24,6 +24,8 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import cast
 
@@ -40,6 +42,8 @@ _CHUNK = 8 * 1024 * 1024
 _TTL_S = RESULT_EXPIRES_S + KEEP_EXTRA_S
 _KEPT = 16
 """Verified files kept open. Fewer: large blobs are hashed again; more: file descriptors."""
+_USE_S = 3600.0
+"""That a blob is used is written down this often. Less often, and it goes sooner than is said."""
 _MAPPED = 256
 """Most mappings at a time: each holds a file descriptor, of which a process often has 1,024. What
 comes on top is read into memory."""
@@ -56,7 +60,17 @@ class _File:
     def __init__(self, path: Path) -> None:
         self.fd = os.open(path, os.O_RDONLY)
         self.size = os.fstat(self.fd).st_size
+        self._used_at = -inf
+        self.use()
+
+    def use(self) -> bool:
+        """Count it as used now, which is written down once an hour; say whether it was."""
+        now = time.monotonic()
+        if now - self._used_at < _USE_S:
+            return False
+        self._used_at = now
         os.utime(self.fd)
+        return True
 
     def __del__(self) -> None:
         if hasattr(self, "fd"):
@@ -119,7 +133,12 @@ class Blobs:
                 self._verified[address] = self._fetch(address)
                 self._trim(_KEPT)
             self._verified.move_to_end(address)
-            return self._private(self._verified[address])
+            file = self._verified[address]
+            if file.use() and self._remote:
+                # Should the store be away, there is the copy; and it is used for more than an hour.
+                with suppress(redis.RedisError):
+                    self._store.expire(keys.blob(address), _TTL_S)
+            return self._private(file)
 
     def renew(self, address: str) -> bytes | None:
         """Keep a blob for its time from now on; give its beginning, if it is there."""
