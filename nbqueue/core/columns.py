@@ -102,8 +102,8 @@ class Columns:
     """Index into ``reasons``, plus one; empty while nobody has given a reason."""
     _latest_end: float = field(default=-inf, repr=False, compare=False)
     """When the last item so far ended, but for those of ``_ends``."""
-    _ends: list[tuple[Outcomes, int, int]] = field(default_factory=list, repr=False, compare=False)
-    """Parts of batches that have not been looked at for that: it is asked once a job."""
+    _ends: list[tuple[float, int, int]] = field(default_factory=list, repr=False, compare=False)
+    """Base and range of batches that have not been looked at for that: it is asked once a job."""
     _worker_at: dict[str, int] = field(default_factory=dict, repr=False)
     """Positions in ``workers``."""
 
@@ -157,11 +157,7 @@ class Columns:
         """When the job ended, in seconds since the epoch by the store's clock; ``None`` before."""
         if not self.finished:
             return None
-        for batch, a, b in self._ends:
-            ends = map(add, batch.started[a:b], batch.run_s[a:b])
-            # (Where nobody knows when items ran, times are NaN, which is greater than nothing.)
-            self._latest_end = max(self._latest_end, batch.base, batch.base + max(ends))
-        self._ends.clear()
+        self._settle_ends()
         return max(self._latest_end, self.submitted[-1])  # nothing ran: empty, or all rejected
 
     @property
@@ -212,6 +208,13 @@ class Columns:
         for code in range(len(states.NAMES)):
             self.counts[code] += new.count(code) - old.count(code)
         self.states[start:stop] = new
+
+    def _settle_ends(self) -> None:
+        unseen, self._ends = self._ends, []
+        for base, a, b in unseen:
+            ends = map(add, self.started[a:b], self.run_s[a:b])
+            # (Where nobody knows when items ran, times are NaN, which is greater than nothing.)
+            self._latest_end = max(self._latest_end, base, max(ends))
 
     def _stopped(self, start: int, stop: int) -> None:
         """Have the items of a range run no longer."""

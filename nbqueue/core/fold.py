@@ -121,12 +121,12 @@ class JobState(Columns):
         base = record.base
         self.started[start:stop] = array("d", [base + s for s in record.started[place:end]])
         self.run_s[start:stop] = record.run_s[place:end]
+        self._ends.append((base, start, stop))
         self.memory_mb[start:stop] = array("f", [record.memory_mb]) * k
         self.worker[start:stop] = array("H", [worker]) * k
         self.batch_of[start:stop] = array("I", [batch]) * k
         self.place[start:stop] = array("I", range(place, end))
         self.attempts[start:stop] = self.attempts[start:stop].translate(_ONE_MORE)
-        self._ends.append((record, place, end))
         for a, b in record.cached:
             a, b = max(a, start), min(b, stop)
             if a < b:
@@ -210,6 +210,7 @@ class JobState(Columns):
         self.task, self.function = record.task, record.function
         self.submitted.append(record.at)
         self.cancelled_at = None
+        self._settle_ends()  # before times are forgotten
         for start, stop in record.runs:
             k = stop - start
             self._set_states(start, stop, bytes(k))

@@ -89,8 +89,11 @@ def worker_is_cut_off(job):
 
 def is_alive(pid):
     """Whether a process runs; one that has ended may still be on the list (Z)."""
-    stat = pathlib.Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # the second: it ended as it was read
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def _said(capfd, words):

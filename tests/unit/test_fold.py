@@ -197,6 +197,20 @@ def test_a_run_that_died_with_its_worker_counts_if_it_was_noted():
     assert fold([first, second, given_up]).attempts[0] == 2
 
 
+def test_the_end_is_that_of_the_last_item_also_of_one_that_is_run_again():
+    late, early = make_outcomes([(0, 6)], at=2000.0), make_outcomes([(6, N)], at=1000.0)
+    end = fold([late, early]).ended_at
+    assert end == pytest.approx(2000.0 + late.started[-1] + late.run_s[-1], abs=1e-3)
+    again = Retried(2, ((0, 6),), 1500.0, "t", "f")
+    rerun = make_outcomes([(0, 6)], at=1600.0, round=2)
+    state = fold([late, early])
+    assert state.ended_at == end
+    for record in (again, rerun):
+        state.apply(record)
+    assert (state.n_done, state.current_round) == (N, 2)
+    assert state.ended_at == fold([late, early, again, rerun]).ended_at == end
+
+
 def test_a_run_that_was_cancelled_counts():
     begun = Started(1, "w1", "m", 3, 1000.0)
     state = fold([begun, Cancelled(1001.0, ((2, 5),))])
