@@ -23,7 +23,7 @@ from nbqueue.client.job import Job
 from nbqueue.client.live import Live
 from nbqueue.client.options import TaskOptions, headers_text, rate_per_s
 from nbqueue.client.saying import say
-from nbqueue.core.errors import InfrastructureError
+from nbqueue.core.errors import Expired, InfrastructureError
 from nbqueue.core.records import JobSpec, Limits
 from nbqueue.core.settings import BLOCK_BYTES, BLOCK_ITEMS, INLINE_BYTES
 from nbqueue.store.broker.message import Message
@@ -83,12 +83,13 @@ def submit_rows(
     *,
     bare: bool = False,
     blobs: BlobStore | None = None,
+    job_id: str = "",
 ) -> Job:
     """Send one item a row of positional arguments, or an argument without a tuple around it.
 
     ``blobs`` is where large values go, if not to the client's own.
     """
-    job_id = new_id()
+    job_id = job_id or new_id()
     upload = Upload(client, job_id, sub.params, blobs=blobs)
     try:
         with unsent.nothing_sent():
@@ -145,6 +146,17 @@ def discard(client: Client, job_id: str) -> None:
     """Drop the blocks of a job that is not going to be; those that stay expire."""
     with suppress(InfrastructureError), patience.none():
         client.arguments.discard(job_id)
+
+
+def withdraw(client: Client, job_id: str) -> None:
+    """Have a job that may have been sent come to nothing, and leave nothing of it."""
+    with suppress(InfrastructureError, Expired):
+        if client.joblog.refuse(job_id):
+            discard(client, job_id)
+        else:
+            job = client.job(job_id)
+            job.cancel()
+            job.forget()
 
 
 def make_spec(

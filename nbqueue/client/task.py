@@ -236,8 +236,13 @@ class Task(Timed, Generic[P, R]):
         def send(rows: list[Any]) -> streaming.Part:
             large = streaming.Measured(client.blobs)
             sub = self.submission(f"{base}.{next(numbers)}")
-            job = dispatch.submit_rows(client, sub, rows, bare=bare, blobs=large)
-            return streaming.Part(job, large.bytes + sum(map(len, job._live.blocks.values())))
+            job_id = dispatch.new_id()
+            try:
+                job = dispatch.submit_rows(client, sub, rows, bare=bare, blobs=large, job_id=job_id)
+                return streaming.Part(job, large.bytes + sum(map(len, job._live.blocks.values())))
+            except KeyboardInterrupt:  # it may have been sent just before
+                dispatch.withdraw(client, job_id)
+                raise
 
         rows = iter(iterables[0]) if bare else zip(*iterables, strict=False)
         return streaming.stream(rows, send, buffersize, errors)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import nbqueue as nq
+from nbqueue.client import dispatch
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -139,6 +140,19 @@ def test_a_slow_iterable_is_sent_as_it_comes(monkeypatch):
 def test_misuse_is_told_at_the_call(call, error):
     with pytest.raises(error):
         call()
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("is_open", [False, True])
+def test_who_stops_it_just_as_a_part_was_sent_leaves_nothing(monkeypatch, is_open):
+    def stopped(open_job, _spec):
+        if is_open:
+            open_job()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dispatch.unsent, "opened", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        next(double.imap(range(8)))
 
 
 @pytest.mark.usefixtures("nothing_left")
