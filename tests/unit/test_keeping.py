@@ -65,11 +65,14 @@ def test_a_young_job_and_an_ended_one_need_nothing(store, joblog, blobs, ttl):
     assert ttl(FUNCTION) <= 60
 
 
-def test_it_is_done_by_one_worker_now_and_then(store):
+def test_it_is_done_by_one_worker_now_and_then(store, joblog, blobs, ttl):
+    _job(store, joblog, "0" * 16, NOW - 7 * DAY_S)
     assert keeping.is_due(store)
+    assert keeping.keep(store, blobs, NOW) == 4
     assert not keeping.is_due(store)
     store.delete(keys.KEPT)
     assert keeping.is_due(store)
+    assert keeping.keep(store, blobs, NOW) == 4
 
 
 def test_files_of_an_old_job_and_of_a_schedule_are_kept_and_others_are_swept(
