@@ -83,23 +83,14 @@ def connect(
     <Client 'default': connected, redis+socket://...>
     """
     broker, backend, key = url(broker), url(backend), secret(key)
+    given = {
+        "task_routes": task_routes,
+        "task_queues": task_queues,
+        "result_expires": result_expires,
+        "task_send_sent_event": task_send_sent_event or None,
+    }
     try:
-        client = _opened(
-            broker,
-            app,
-            backend,
-            key,
-            name,
-            _settings(
-                config,
-                {
-                    "task_routes": task_routes,
-                    "task_queues": task_queues,
-                    "result_expires": result_expires,
-                    "task_send_sent_event": task_send_sent_event or None,
-                },
-            ),
-        )
+        client = _opened(broker, app, backend, key, name, _settings(config, given))
     except Exception as exc:
         _note_failure(broker, app, exc)
         raise
