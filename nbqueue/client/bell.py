@@ -45,7 +45,8 @@ class Bell:
     """A subscription to the channels on which job logs announce that they have grown."""
 
     def __init__(self, store: redis.Redis, channel: str) -> None:
-        self._pubsub = store.pubsub()
+        # (redis-py's own handler of what is pushed writes all of it into a log that nobody reads.)
+        self._pubsub = store.pubsub(push_handler_func=_as_it_came)
         self._channel = channel
         self._turn = threading.Lock()
         self._leave_alone_until = 0.0
@@ -66,7 +67,7 @@ class Bell:
         Raises:
             redis.RedisError: the store is away; rings may have been lost.
         """
-        with _deferred_interrupts():
+        with _DeferredInterrupts():
             if not self._turn.acquire(blocking=False):
                 return False
             try:
@@ -129,6 +130,10 @@ class Bell:
         return said[2] if said is not None and said[0] == b"message" else None
 
 
+def _as_it_came(pushed: Any) -> Any:
+    return pushed
+
+
 def _ring(said: bytes) -> Ring | None:
     """Take apart what was said; ``None`` when it is no ring: anybody may have said it."""
     head, _, rest = said.partition(b"\n")
@@ -140,18 +145,26 @@ def _ring(said: bytes) -> Ring | None:
         return None
 
 
-@contextmanager
-def _deferred_interrupts() -> Iterator[None]:
-    """Hold back SIGINT until the end of the block (it only ever interrupts the main thread)."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    caught: list[tuple[int, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if caught:
-            before(*caught[0])
+class _DeferredInterrupts:
+    """Holds back SIGINT until the end of the block (it only ever interrupts the main thread)."""
+
+    def __init__(self) -> None:
+        self._before: Any = None
+        self._caught: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGINT, self._catch)
+            if callable(before):
+                self._before = before
+            else:
+                signal.signal(signal.SIGINT, before)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            if self._caught:
+                self._before(*self._caught[0])
+
+    def _catch(self, number: int, frame: Any) -> None:
+        self._caught.append((number, frame))

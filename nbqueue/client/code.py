@@ -111,12 +111,10 @@ def _same(a: Fingerprint, b: Fingerprint) -> bool:
 
 def _walk(value: Any, found: list[Any], seen: set[int], depth: int) -> bool:
     found.append(value)  # each time, or two names that trade their values would go unnoticed
-    if id(value) in seen:
+    kind: type = type(value)
+    if kind in _IMMUTABLE or value is _ABSENT or id(value) in seen:
         return True
     seen.add(id(value))
-    kind: type = type(value)
-    if kind in _IMMUTABLE or value is _ABSENT:
-        return True
     if kind is types.BuiltinFunctionType:  # of a module, or the method of some object
         return value.__self__ is None or isinstance(value.__self__, types.ModuleType)
     if isinstance(value, types.ModuleType):

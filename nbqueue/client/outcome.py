@@ -34,6 +34,9 @@ _HELD_BYTES = 32_000_000
 """Pickled results of a job up to this size stay in this process. More: a client of many jobs grows;
 less: results are read from the store twice."""
 
+_FEW = 8
+"""A batch of so few items stays as it came: what would be left of it is hardly smaller."""
+
 _NONE = array("f")
 
 
@@ -59,9 +62,10 @@ class Outcomes:
             self._elsewhere[number] = entry_id
             held = b""
         self._held_bytes += len(held)
-        self._state.batches[number] = replace(
-            batch, states=b"", started=_NONE, run_s=_NONE, results=held
-        )
+        if held is not batch.results or batch.n > _FEW:
+            self._state.batches[number] = replace(
+                batch, states=b"", started=_NONE, run_s=_NONE, results=held
+            )
 
     def _column(self, batch: int) -> Column:
         column = self._columns.pop(batch, None)

@@ -50,7 +50,7 @@ _REFUSED = {
 }
 """What bytes were meant to be, by the first word of their context; else a log record."""
 _SMALL = 100_000
-"""Below this, one call to OpenSSL with the bytes copied is quicker than three without."""
+"""Below this, one call to OpenSSL with the bytes copied is quicker than two without."""
 _HINT = (
     "make one with `nbqueue keygen` and give the same one to clients and workers as $NBQUEUE_KEY"
 )
@@ -65,7 +65,8 @@ class Keyring:
     """The keys of a process: signs with the first, accepts any (so that keys can be rotated)."""
 
     def __init__(self, keys: str) -> None:
-        self._keys = _parsed(keys)
+        # Made ready once: to have OpenSSL look up the algorithm costs more than a signature.
+        self._macs = [hmac.new(key, digestmod="sha256") for key in _parsed(keys)]
         self.on_refusal: Callable[[str], None] = _tell_nobody
         """Told what it was (`message`, `log record`, ...) that was not signed with these keys."""
 
@@ -78,7 +79,7 @@ class Keyring:
         return cls(keys)
 
     def __repr__(self) -> str:
-        return f"<Keyring of {len(self._keys)}>"
+        return f"<Keyring of {len(self._macs)}>"
 
     def __reduce__(self) -> NoReturn:
         # A function that captures one would carry it to the store, in the clear.
@@ -86,12 +87,12 @@ class Keyring:
 
     def sign(self, context: str, body: bytes) -> bytes:
         """Sign bytes for one place."""
-        return _digest(self._keys[0], context, body)
+        return _digest(self._macs[0], context, body)
 
     def verify(self, context: str, body: bytes, signature: bytes) -> bool:
         """Say whether one of the keys made this signature for this place."""
         return any(
-            hmac.compare_digest(_digest(key, context, body), signature) for key in self._keys
+            hmac.compare_digest(_digest(mac, context, body), signature) for mac in self._macs
         )
 
     def seal(self, context: str, body: bytes) -> bytes:
@@ -115,7 +116,7 @@ class Keyring:
 
     def address(self, body: bytes | memoryview, of: Kind) -> str:
         """Name bytes by their own signature, in hexadecimal."""
-        return _digest(self._keys[0], None, body, of).hex()
+        return _digest(self._macs[0], None, body, of).hex()
 
     def check(self, address: str, body: bytes | memoryview, of: Kind, to_do: str) -> None:
         """See that bytes are what an address names; ``to_do`` says how they may be had anew.
@@ -134,8 +135,8 @@ class Keyring:
         """Say whether bytes are what an address names."""
         named = address.encode(errors="replace")
         return any(
-            hmac.compare_digest(_digest(key, None, body, of).hex().encode(), named)
-            for key in self._keys
+            hmac.compare_digest(_digest(mac, None, body, of).hex().encode(), named)
+            for mac in self._macs
         )
 
 
@@ -166,7 +167,9 @@ def _tell_nobody(what: str) -> None:
     """Count nothing."""
 
 
-def _digest(key: bytes, context: str | None, body: bytes | memoryview, of: Kind = "blob") -> bytes:
+def _digest(
+    mac: hmac.HMAC, context: str | None, body: bytes | memoryview, of: Kind = "blob"
+) -> bytes:
     """Sign bytes for a place; without a context, for none: as an address of their kind."""
     if context is None:
         prefix = _ADDRESS[of]
@@ -174,8 +177,10 @@ def _digest(key: bytes, context: str | None, body: bytes | memoryview, of: Kind 
         # The length says where the context ends, whatever it and the body contain.
         place = context.encode()
         prefix = len(place).to_bytes(4, "little") + place
+    mac = mac.copy()
     if len(body) < _SMALL:
-        return hmac.digest(key, prefix + body, "sha256")
-    mac = hmac.new(key, prefix, "sha256")
-    mac.update(body)  # without a copy
+        mac.update(prefix + body)
+    else:
+        mac.update(prefix)
+        mac.update(body)
     return mac.digest()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from base64 import b64decode, b64encode
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class Mould:
         body = self._before + words.envelope.encode() + self._after
         found = {
             "body": b64encode(body).decode(),
-            "tag": uuid(),
+            "tag": secrets.token_hex(16),
             "id": words.task_id,
             "shadow": json.dumps(words.shadow)[1:-1],
             "argsrepr": json.dumps(words.argsrepr)[1:-1],

@@ -22,6 +22,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
 import redis
@@ -112,9 +113,14 @@ class Loaded:
                 del sys.modules[name]
         _shipped.update(self.modules)
         sys.modules.update(self.modules)
-        for filename, text in self.sources.items():
-            lines = text.splitlines(keepends=True)
-            linecache.cache[filename] = (len(text), None, lines, filename)
+        linecache.cache.update(self._lines)
+
+    @cached_property
+    def _lines(self) -> dict[str, tuple[int, None, list[str], str]]:
+        return {
+            filename: (len(text), None, text.splitlines(keepends=True), filename)
+            for filename, text in self.sources.items()
+        }
 
 
 _shipped: dict[str, types.ModuleType] = {}
