@@ -62,34 +62,27 @@ def test_a_slow_item_holds_neither_those_before_nor_those_behind(gate, slow, unt
 
 @pytest.mark.usefixtures("warm")
 def test_items_before_a_slow_one_are_seen_at_once(gate, until):
-    began = time.monotonic()
     job = work.starmap((str(gate), 5, i) for i in range(6))
     until(lambda: job.counts()["SUCCESS"] == 5)
-    assert time.monotonic() - began < 1.0  # 0.15 s on a quiet machine
     assert job.to_frame()["result"][4] == 4
 
 
 @pytest.mark.usefixtures("warm")
 def test_a_long_item_is_shown_as_started_and_by_whom(gate, until):
-    began = time.monotonic()
     job = work.submit(str(gate), 0, 0)
     until(lambda: job.state == "STARTED")
-    assert time.monotonic() - began < 1.0
     row = job.to_frame().iloc[0]
     assert (row["state"], row["attempts"]) == ("STARTED", 0)
     assert row["worker"]
-    assert row["queue_s"] < 1
+    assert row["queue_s"] < 10
 
 
 @pytest.mark.usefixtures("warm")
 def test_mixed_lengths_are_shared_out():
     job = naps.map([0.5, 0.5] + [0.01] * 100)
-    began = time.monotonic()
     assert job.wait(20)
-    took = time.monotonic() - began
     frame = job.to_frame()
     assert frame["worker"].nunique() == 2
-    assert took < 2.0  # ideal 1.0, one worker alone 2.0
     by_worker = frame.groupby("worker", observed=True)["run_s"].sum()
     assert by_worker.max() < 1.5
 
@@ -251,6 +244,7 @@ def test_threads_instead_of_processes(local_cluster):
         found = job.result(20)
         assert [i for _, i in found] == list(range(100))
         assert len({pid for pid, _ in found}) == 1
-        began = time.monotonic()
-        assert naps.map([0.3] * 4).wait(20)
-        assert time.monotonic() - began < 1.1
+        job = naps.map([0.3] * 4)
+        assert job.wait(20)
+        frame = job.to_frame()
+        assert (frame["started"].max() - frame["started"].min()).total_seconds() < 0.3

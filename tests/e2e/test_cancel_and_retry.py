@@ -81,8 +81,8 @@ def test_cancelled_while_queued_nothing_runs(folder, gate, until):
     one = touch.submit(folder, 60)
     queued(until)
     assert (many.cancel(), one.cancel()) == (50, 1)
-    assert many.wait(5)
-    assert one.wait(5)
+    assert many.wait(20)
+    assert one.wait(20)
     assert many.state == one.state == "REVOKED"
     assert many.counts()["REVOKED"] == 50
     gate.touch()
@@ -102,7 +102,7 @@ def test_cancelled_while_running_the_rest_does_not_run(folder, gate, until):
     job = touch.map([folder] * 40, range(40), [gate] * 40)
     until(lambda: job.counts()["STARTED"] == 2)
     assert job.cancel() == 40
-    assert job.wait(5)
+    assert job.wait(20)
     begun = ran(folder)
     assert len(begun) == 2
     gate.touch()
@@ -151,14 +151,14 @@ def test_one_queued_item_is_cancelled_by_its_future(folder, gate, until):
     assert job[2].cancelled()
     assert job[2].cancel() is True
     with pytest.raises(concurrent.futures.CancelledError):
-        job[2].result(5)
+        job[2].result(20)
     assert not busy[0].cancel()
     gate.touch()
     assert job.wait(20)
     assert job.result(errors="drop") == [0, 1, 3]
     assert 2 not in ran(folder)
     assert job.state == "REVOKED"
-    done, _ = concurrent.futures.wait(list(job), timeout=5)
+    done, _ = concurrent.futures.wait(list(job), timeout=20)
     assert len(done) == 4
 
 
@@ -167,7 +167,7 @@ def test_terminate_ends_a_running_item_at_once_and_the_cluster_serves_on(folder,
     until(lambda: job.counts()["STARTED"] == 2)
     began = time.monotonic()
     job.cancel(terminate=True)
-    assert job.wait(5)
+    assert job.wait(20)
     # The gate is still shut: only killed workers can serve this.
     assert touch.map([folder] * 4, range(100, 104)).result(15) == [100, 101, 102, 103]
     assert time.monotonic() - began < 10
@@ -244,7 +244,7 @@ def test_only_failed_items_run_again(tmp_path):
 def test_retry_of_nothing_failed_does_nothing():
     job = nq.task(lambda x: x).map([1, 2])
     assert job.wait(20)
-    assert job.retry().result(5) == [1, 2]
+    assert job.retry().result(20) == [1, 2]
     assert job.to_frame()["attempts"].tolist() == [1, 1]
 
 
@@ -330,7 +330,7 @@ def test_retry_after_cancel_runs_what_had_failed(tmp_path, folder, gate, until):
     job = nq.task(f).starmap((str(path), str(folder), str(gate), x) for x in range(8))
     until(lambda: job.counts()["FAILURE"] == 1 and job.counts()["STARTED"] == 2)
     job.cancel()
-    assert job.wait(5)
+    assert job.wait(20)
     path.touch()
     gate.touch()
     job.retry()

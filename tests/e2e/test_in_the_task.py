@@ -167,7 +167,7 @@ def test_celerys_words_for_what_became_of_an_item(gate):
     assert "ZeroDivisionError" in badly.traceback
     assert isinstance(badly.get(propagate=False), ZeroDivisionError)
     with pytest.raises(ZeroDivisionError):
-        badly.get(timeout=5)
+        badly.get(timeout=20)
     assert nq.AsyncResult(job.id).state == "FAILURE"
     assert looks.submit(well.id).result(30)[:2] == ("SUCCESS", 0.5)
     assert nq.AsyncResult("0123456789abcdef-0").state == "PENDING"

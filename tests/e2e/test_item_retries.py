@@ -156,7 +156,7 @@ def test_what_is_cancelled_while_it_waits_is_revoked_and_not_run(tmp_path, until
     whole = waits.starmap([(str(other), x, 0.5) for x in range(3)])
     until(lambda: whole.counts()["RETRY"] == 3)
     assert whole.cancel() == 3
-    assert whole.wait(5)
+    assert whole.wait(20)
     assert whole.state == "REVOKED"
     # One that is due after it has run when the messages of the cancelled ones have come and gone.
     later = waits.submit(str(tmp_path), "later", 0.6)

@@ -97,7 +97,7 @@ def test_what_a_killed_worker_held_is_run_by_another(started, task, tmp_path, un
     killed = time.monotonic()
     (tmp_path / "gate").touch()
     assert job.result(30) == list(range(5))
-    assert time.monotonic() - killed < LEASE_S + 4
+    assert time.monotonic() - killed < LEASE_S + 15
     assert second.poll() is None
 
 

@@ -263,7 +263,7 @@ def test_maps_have_frames_of_arguments_and_results(drive):
         frame = job.to_frame()
         starred = tasks["proj.tasks.add"].starmap([(1, 2), {"x": 3, "y": 4}])
         out = [frame["n"].tolist(), frame["square"].tolist(), sorted(set(frame["state"])),
-               list(frame.columns), starred.result(30), tasks.stats.map([]).result(5)]
+               list(frame.columns), starred.result(30), tasks.stats.map([]).result(20)]
         """
     )
     assert out[0] == list(range(50))
@@ -536,7 +536,7 @@ def test_a_connection_to_a_project_shares_its_broker_and_keeps_out_of_its_queues
         job = double.map([1, 2])
         mixed = nq.run(tasks.stats.s(3) | nq.task(lambda d: d["square"]).s() | double.s())
         out = [job.result(30), tasks.stats.submit(2).result(30), mixed.result(60),
-               nq.AsyncResult(job.id + "-1").get(timeout=5), client.default_queue,
+               nq.AsyncResult(job.id + "-1").get(timeout=20), client.default_queue,
                nq.tasks("proj").shout.name]
         client.close()
         """

@@ -56,7 +56,7 @@ def test_cancel_while_queued_and_running(tmp_path, until):
     job = hold.map([folder] * 20, range(20), [gate] * 20)
     until(lambda: job.counts()["STARTED"] == 2)
     assert job.cancel() == 20
-    assert job.wait(5)
+    assert job.wait(20)
     gate.touch()
     assert hold.map([folder] * 2, [100, 101]).wait(20)
     assert len(list(folder.iterdir())) == 4

@@ -74,7 +74,7 @@ def test_a_job_is_found_by_id_and_by_name():
     for key in (job.id, "found"):
         again = nq.job(key)
         assert (again.id, again.name, again.n) == (job.id, "found", 2)
-        assert again.result(5) == [2, 4]
+        assert again.result(20) == [2, 4]
         assert again.rerun(1) == 4
         assert again.to_frame()["x"].tolist() == [1, 2]
 
@@ -220,7 +220,7 @@ def test_a_notebooks_own_class_is_stood_in_for_elsewhere(notebook):
         """)
     )
     job = nq.job("foreign")
-    assert job[0].result(5).x == 5
+    assert job[0].result(20).x == 5
     assert type(job[1].exception(5)).__name__ == "Mine"
     assert "here" in str(job[1].exception(5))
 

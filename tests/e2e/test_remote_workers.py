@@ -87,7 +87,7 @@ def test_queues_are_separate():
     assert nowhere.wait(0.3) is False
     assert nowhere.cancel() == 1
     with pytest.raises(BaseException, match="cancelled"):
-        nowhere.result(5)
+        nowhere.result(20)
 
 
 @pytest.mark.usefixtures("client")
@@ -103,7 +103,7 @@ def test_terminate_works_over_tcp(tmp_path, until):
     job = nq.task(hang).submit(str(tmp_path / "began"))
     until(lambda: job.state == "STARTED")
     job.cancel(terminate=True)
-    assert job.wait(5)
+    assert job.wait(20)
     assert double.map(range(20)).result(20) == [2 * i for i in range(20)]
 
 

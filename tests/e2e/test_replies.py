@@ -33,7 +33,7 @@ def listen(connection, queue, most=10):
 
     with Consumer(connection, [queue], on_message=take, no_ack=True):
         for _ in range(most):
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=20)
 
 
 def test_what_a_taker_raises_reaches_who_listens(connection):

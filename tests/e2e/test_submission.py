@@ -124,7 +124,7 @@ def test_nothing_to_do_is_a_finished_job(send):
 def test_an_empty_job_is_found_again():
     job = double.map([], name="nothing")
     assert nq.job("nothing").id == job.id
-    assert nq.job("nothing").result(5) == []
+    assert nq.job("nothing").result(20) == []
     assert nq.jobs().loc[job.id, "state"] == "SUCCESS"
 
 
@@ -312,7 +312,7 @@ def test_a_task_that_waits_for_another_job_is_told_not_to(cluster):
         import nbqueue
 
         with nbqueue.connect(broker, key=key):
-            return nbqueue.task(abs).submit(-1).result(5)
+            return nbqueue.task(abs).submit(-1).result(20)
 
     with pytest.raises(nq.UsageError, match="may not wait"):
         outer.submit(cluster.broker_url, cluster._address.key).result(20)

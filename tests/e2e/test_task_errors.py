@@ -86,7 +86,7 @@ def test_a_bad_item_fails_alone():
     assert job.state == "FAILURE"
     assert list(job.exceptions()) == [50]
     assert isinstance(job.exceptions()[50], ZeroDivisionError)
-    assert job[49].result(5) == -2.0
+    assert job[49].result(20) == -2.0
     assert isinstance(job[50].exception(5), ZeroDivisionError)
 
 
@@ -328,7 +328,7 @@ def test_a_result_that_cannot_be_read_here_is_an_error_and_no_hang():
     job = nq.task(RefusesToLoad).submit()
     assert job.wait(20)
     with pytest.raises(Exception, match="no number"):
-        job.result(5)
+        job.result(20)
 
     async def wait():
         return await asyncio.wait_for(asyncio.wrap_future(job[0]), 5)
@@ -436,7 +436,7 @@ def test_data_that_is_gone_says_so(cluster):
         path.unlink()
     # Another client: the one that sent the array may still have it at hand.
     with cluster.connect("other") as other, pytest.raises(nq.Expired, match="any more"):
-        other.job(job.id).result(5)
+        other.job(job.id).result(20)
 
 
 class Evil:

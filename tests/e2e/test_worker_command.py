@@ -204,7 +204,7 @@ def test_term_ends_a_chunk_of_short_items_soon(started, task, tmp_path, until):
     job = task(nap, chunksize=400).map([str(tmp_path)] * 400, range(400))
     until(lambda: len(began(tmp_path)) > 3)
     process.terminate()
-    assert process.wait(5) == 0
+    assert process.wait(20) == 0
     assert len(began(tmp_path)) < 200
     started("-c", "4", name="new")
     assert job.result(60) == list(range(400))
