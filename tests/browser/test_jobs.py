@@ -128,7 +128,7 @@ def test_cancel_is_answered_while_a_cell_blocks_in_result(front, setup):
     page.await_cell(2)
     assert page.outputs(2)[0]["ename"] == "CancelledError"
     page.wait_text(1, "cancelled")
-    assert waited_s <= 0.5
+    assert waited_s < 5  # 0.1 s on a quiet machine; without an answer, never
     assert says_nothing_of_errors(page)
 
 
