@@ -96,17 +96,40 @@ class Measured:
         return self._blobs.get(address)
 
 
+class Source:
+    """What is mapped over, and the error that ended it, which is raised in its place."""
+
+    def __init__(self, rows: Iterator[Any]) -> None:
+        self._rows = rows
+        self.more = True
+        """Whether there may be more."""
+        self.error: Exception | None = None
+
+    def read(self, most: int) -> list[Any]:
+        """Give elements, as many as come within a moment."""
+        found: list[Any] = []
+        until = time.monotonic() + _GATHER_S
+        try:
+            for row in self._rows:
+                found.append(row)
+                if len(found) >= most or time.monotonic() > until:
+                    return found
+        except Exception as exc:  # after the results of what came before it (an interrupt: at once)
+            self.error = exc
+        self.more = False
+        return found
+
+
 Send = Callable[[list[Any]], Part]
 
 
 def stream(rows: Iterator[Any], send: Send, buffersize: int, errors: Errors) -> Iterator[Any]:
     """Give the results of items, in order, sending parts as far ahead as there is room."""
-    ahead, parts, more = Ahead(buffersize), deque[Part](), True
+    ahead, parts, source = Ahead(buffersize), deque[Part](), Source(rows)
     try:
-        while more or parts:
-            while more and (room := ahead.room()) and not (parts and parts[0].job.finished):
-                chunk, more = _gathered(rows, room)
-                if chunk:
+        while source.more or parts:
+            while source.more and (room := ahead.room()) and not (parts and parts[0].job.finished):
+                if chunk := source.read(room):
                     parts.append(send(chunk))
                     ahead.sent(len(chunk), parts[-1].bytes)
             if parts:
@@ -114,6 +137,8 @@ def stream(rows: Iterator[Any], send: Send, buffersize: int, errors: Errors) -> 
                 job, size_bytes = parts.popleft()
                 ahead.taken(job.n, size_bytes)
                 job.forget()
+        if source.error is not None:
+            raise source.error
     except KeyboardInterrupt:
         say("stopped; what was sent ahead is cancelled")
         raise
@@ -122,17 +147,6 @@ def stream(rows: Iterator[Any], send: Send, buffersize: int, errors: Errors) -> 
             with suppress(InfrastructureError, Expired):
                 job.cancel()
                 job.forget()
-
-
-def _gathered(rows: Iterator[Any], most: int) -> tuple[list[Any], bool]:
-    """Give elements, as many as come within a moment, and whether there may be more."""
-    found: list[Any] = []
-    until = time.monotonic() + _GATHER_S
-    for row in rows:
-        found.append(row)
-        if len(found) >= most or time.monotonic() > until:
-            return found, True
-    return found, False
 
 
 def _results(job: Job, errors: Errors) -> Iterator[Any]:

@@ -205,8 +205,9 @@ class Task(Timed, Generic[P, R]):
         The iterables are read as results are taken, at most ``buffersize`` items and 64 MB of
         arguments ahead of them; what was taken is forgotten. So memory is bounded here and in the
         store, and items begin before all are read. It is sent in parts, which are jobs of their
-        own, and there is no job of the whole: for a widget, a frame, retries, or to find it again
-        after this process has ended, `map`. Closing the iterator cancels what was sent ahead.
+        own, and there is no job of the whole: for a widget, a frame, retries, or to find it again,
+        `map`. An error of an iterable is raised after the results of what it gave before. Closing
+        the iterator cancels what was sent ahead.
 
         Args:
             *iterables: One for each parameter.

@@ -95,14 +95,26 @@ def test_errors_are_returned_or_dropped():
     assert [type(value) for value in found] == [float, ZeroDivisionError, float] * 50
 
 
-@pytest.mark.usefixtures("nothing_left")
-def test_an_iterable_that_raises_gives_its_error_and_cancels_what_was_sent():
-    def broken():
-        yield from range(100)
-        raise LookupError("no more")
+def broken(n):
+    yield from range(n)
+    raise LookupError("no more")
 
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("n", [0, 2, 100])
+def test_an_iterable_that_raises_gives_what_came_before_and_then_its_error(n):
+    taken = []
     with pytest.raises(LookupError, match="no more"):
-        list(double.imap(broken()))
+        taken.extend(double.imap(broken(n)))
+    assert taken == [2 * i for i in range(n)]
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_who_closes_it_before_the_error_of_an_iterable_cancels_what_was_sent():
+    results = double.imap(broken(100))
+    assert next(results) == 0
+    results.close()
+    assert list(results) == []
 
 
 @pytest.mark.usefixtures("nothing_left")
