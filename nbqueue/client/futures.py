@@ -48,11 +48,8 @@ class Future(concurrent.futures.Future[Any]):
         >>> double.submit(21)[0].result(timeout=60)         # doctest: +CLUSTER
         42
         """
-        check_timeout(timeout)
-        if not self.done():
-            refuse_to_wait(f"item {self.index} of job {self._live.name!r}")
         try:
-            super().result(timeout)
+            return self._result_unsaid(timeout)
         except KeyboardInterrupt:
             if not self.done():  # else it is the item's own
                 say(
@@ -60,6 +57,13 @@ class Future(concurrent.futures.Future[Any]):
                     "(job.cancel() ends it)"
                 )
             raise
+
+    def _result_unsaid(self, timeout: float | None) -> Any:
+        """Give what `result` does; what an interrupt does to the item is the caller's to say."""
+        check_timeout(timeout)
+        if not self.done():
+            refuse_to_wait(f"item {self.index} of job {self._live.name!r}")
+        super().result(timeout)
         return self._live.value(self.index)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:

@@ -33,6 +33,16 @@ def said_when_interrupted(what: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def said_when_cancelled(what: str) -> Iterator[None]:
+    """Say that ``what`` is cancelled if the block, whose end sees to that, is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped; {what} is cancelled")
+        raise
+
+
 def waited_for(futures: Iterable[T], what: str) -> Iterator[T]:
     """Give what an iterator that waits gives, and say that ``what`` goes on if it is interrupted.
 

@@ -5,6 +5,7 @@ import concurrent.futures
 import functools
 import os
 import pathlib
+import signal
 import threading
 import time
 
@@ -74,6 +75,39 @@ def test_map_raises_where_the_item_stands_and_cancels_the_rest(executor, gate):
     assert job.counts()["FAILURE"] == 1
     assert job.counts()["REVOKED"] == 5
     gate.touch()
+
+
+@pytest.mark.parametrize(
+    ("more", "cancelled"),
+    [("", "what has not ended of job '{}' is cancelled"), (", buffersize=2", "what was sent")],
+)
+def test_who_stops_waiting_for_a_map_hears_that_it_is_cancelled(
+    notebook, until, gate, more, cancelled
+):
+    before = set(nq.jobs().index)
+    waiter = notebook.start(
+        f"""
+import pathlib, time
+
+def wait_for(path):
+    while not pathlib.Path(path).exists():
+        time.sleep(0.01)
+
+with nq.Executor() as executor:
+    results = executor.map(wait_for, [{str(gate)!r}] * 4{more})
+    print("sent", flush=True)
+    list(results)
+"""
+    )
+    assert waiter.stdout.readline() == "sent\n"
+    sent = set(nq.jobs().index) - before
+    until(lambda: any(nq.job(job_id).counts()["STARTED"] for job_id in sent))
+    waiter.send_signal(signal.SIGINT)
+    _, err = waiter.communicate(timeout=30)
+    jobs = [nq.job(job_id) for job_id in sent]
+    assert {job.state for job in jobs} == {"REVOKED"}
+    assert f"stopped; {cancelled.format(jobs[0].name)}" in err
+    assert "goes on" not in err
 
 
 def test_map_stops_waiting_when_its_time_is_over(executor, gate):
