@@ -21,6 +21,7 @@ from nbqueue.client import onlooking
 from nbqueue.client.job import Job
 from nbqueue.client.options import TaskOptions
 from nbqueue.client.reaching import processes, put
+from nbqueue.client.saying import say
 from nbqueue.client.task import Task, name_of
 from nbqueue.store.code.callables import run_batch
 from nbqueue.store.values.refs import Ref
@@ -160,9 +161,11 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """End everything: a task has raised, or joblib's time was over, and nobody wants more."""
         self._gathered = None
-        for job in self._jobs:
-            if not job.finished:
-                job.cancel(terminate=True)
+        unfinished = [job for job in self._jobs if not job.finished]
+        if unfinished and isinstance(sys.exc_info()[1], KeyboardInterrupt):  # joblib handles it now
+            say(f"stopped; {_named(unfinished)} is cancelled, also what runs")
+        for job in unfinished:
+            job.cancel(terminate=True)
 
     def stop_call(self) -> None:
         """End a call of `Parallel`."""
@@ -205,6 +208,10 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # j
             return False
         import_module("IPython.display").display(job)
         return True
+
+
+def _named(jobs: list[Job]) -> str:
+    return f"job {jobs[0].name!r}" if len(jobs) == 1 else f"the rest of {len(jobs):,} jobs"
 
 
 def _size(value: Any) -> int:

@@ -156,13 +156,14 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_ends_the_tasks_too(notebook, tmp_path, until):
+def test_ctrl_c_ends_the_tasks_too_and_says_so(notebook, tmp_path, until):
     begun = tmp_path / "begun"
     process = notebook.start(INTERRUPTED.replace("sys.argv[1]", repr(str(begun))))
     until(lambda: pathlib.Path(f"{begun}0").exists())
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert out == "interrupted\n", err
+    assert "stopped; job 'interrupted' is cancelled" in err
     job = nq.job("interrupted")
     assert job.wait(30)
     assert job.counts()["REVOKED"] == 4
