@@ -8,13 +8,14 @@ arrive.
 from __future__ import annotations
 
 import concurrent.futures
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbqueue.client import cancelling, why
 from nbqueue.client.inside import refuse_to_wait
 from nbqueue.client.options import check_timeout
 from nbqueue.client.saying import say
 from nbqueue.core import states
+from nbqueue.store.values.packing import Stays
 
 if TYPE_CHECKING:
     from nbqueue.client.live import Live
@@ -110,6 +111,12 @@ class Future(concurrent.futures.Future[Any]):
             self.set_running_or_notify_cancel()
         elif not self.done():  # it was running
             self.set_exception(concurrent.futures.CancelledError())
+
+    def __reduce__(self) -> NoReturn:
+        raise Stays(
+            "a future stays with the client that follows it: pass what it gave (job.result(), or "
+            "future.result()), or go on from its job (job | task.s())"
+        )
 
     def __repr__(self) -> str:
         state = states.NAMES[self._live.state.states[self.index]]

@@ -23,6 +23,7 @@ from nbqueue.client.futures import Future
 from nbqueue.client.saying import waited_for
 from nbqueue.client.shown import Shown
 from nbqueue.core.errors import UsageError
+from nbqueue.store.values.packing import Stays
 
 if TYPE_CHECKING:
     from nbqueue.client.task import AnyTask
@@ -60,9 +61,9 @@ class Job(Shown):
         return f"<Job {self.name!r}: {self.state}, {items}{shown}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a Job stays with the client that follows it; use what it gave (job.result()), or let "
-            "the new job begin after it (--after)"
+        raise Stays(
+            "a job stays with the client that follows it: pass what it gave (job.result()), or go "
+            "on from it (job | task.s(), of a cell --after)"
         )
 
     # -- waiting -------------------------------------------------------------------------------

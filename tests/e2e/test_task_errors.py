@@ -360,6 +360,25 @@ def test_a_variable_that_cannot_travel_is_named():
         nq.task(f).submit()
 
 
+@pytest.mark.parametrize(
+    "held", [lambda job: job, lambda job: job[0], lambda job: [job], lambda job: {"of": job[0]}]
+)
+def test_a_job_or_a_future_that_is_passed_or_captured_says_what_to_pass_instead(held):
+    identity = nq.task(lambda x: x)
+    value = held(identity.submit(1))
+    captures = nq.task(lambda: value)
+    for send in (lambda: identity.submit(value), lambda: identity.map([value]), captures.submit):
+        with pytest.raises(
+            nq.NotPicklable, match=r"(x=|'value': ).*stays with the client"
+        ) as caught:
+            send()
+        said = str(caught.value)
+        assert "job.result()" in said
+        assert "job | task.s()" in said
+        assert "seed" not in said
+        assert "_thread" not in said
+
+
 def test_an_open_file_that_is_captured_is_named():
     with Path("/dev/null").open("w") as log, pytest.raises(nq.NotPicklable, match="'log'"):
         nq.task(lambda: log.write("x")).submit()

@@ -40,7 +40,7 @@ from nbqueue.store.code.behaviour import Behaviour
 from nbqueue.store.code.cell import Cell
 from nbqueue.store.signing import Keyring
 from nbqueue.store.values import localmodules
-from nbqueue.store.values.packing import BlobStore, pack, unpack
+from nbqueue.store.values.packing import BlobStore, Stays, pack, unpack
 
 T = TypeVar("T")
 Kind = Literal["function", "cell", "expression"]
@@ -288,16 +288,21 @@ def _named(
     if found is None:
         return NotPicklable(f"{_name(function)}: {exc}")
     trail, reason = found
+    said = (
+        f"{_name(function)} uses the variable {' of '.join(map(repr, reversed(trail)))}: {reason}"
+    )
+    if isinstance(reason.__cause__, Stays):
+        return NotPicklable(said)
     where = "in the cell" if isinstance(function, Cell) else "inside the function"
     return NotPicklable(
-        f"{_name(function)} uses the variable {' of '.join(map(repr, reversed(trail)))}: {reason}. "
-        f"Make it {where} instead, or pass what it is made from (a path, a URL, a list, a seed)"
+        f"{said}. Make it {where} instead, or pass what it is made from (a path, a URL, a list, a "
+        "seed)"
     )
 
 
 def _culprit(
     captured: dict[str, Any], blobs: BlobStore, seen: set[int]
-) -> tuple[list[str], str] | None:
+) -> tuple[list[str], NotPicklable] | None:
     """Give the way to a value that cannot be pickled, and why it cannot."""
     for name, value in captured.items():
         if id(value) in seen:
@@ -306,7 +311,7 @@ def _culprit(
         try:
             pack(value, blobs)
         except NotPicklable as exc:
-            trail, reason = _culprit(_captured(value), blobs, seen) or ([], str(exc))
+            trail, reason = _culprit(_captured(value), blobs, seen) or ([], exc)
             return [name, *trail], reason
     return None
 

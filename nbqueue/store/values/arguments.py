@@ -23,12 +23,14 @@ from nbqueue.core.errors import Expired, NotPicklable
 from nbqueue.core.settings import BLOB_BYTES
 from nbqueue.store import keys
 from nbqueue.store.signing import Keyring
-from nbqueue.store.values.packing import BlobStore, all_atoms, pack, unpack
+from nbqueue.store.values.packing import BlobStore, Stays, all_atoms, pack, unpack
 from nbqueue.store.values.refs import Pointer, Ref
 
 _PROBATION_S = 24 * 3600
 """Blocks of a job that was never accepted (a client that died while it sent) go after this. Longer
 than such a job can wait in its queue until a worker opens it, if its client died in between."""
+
+_ADVICE = "Pass what it is made from instead (a path, a URL, a seed), and make it inside the task"
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -246,11 +248,9 @@ def _named(
                 pack(value, blobs)
             except NotPicklable as reason:
                 name = names[column] if column < len(names) else f"argument {column}"
-                return NotPicklable(
-                    f"item {first + place}: {name}={_brief(value)}: {reason}. Nothing was sent. "
-                    "Pass what it is made from instead (a path, a URL, a seed), and make it inside "
-                    "the task"
-                )
+                said = f"item {first + place}: {name}={_brief(value)}: {reason}. Nothing was sent"
+                advised = isinstance(reason.__cause__, Stays)
+                return NotPicklable(said if advised else f"{said}. {_ADVICE}")
     return NotPicklable(f"{exc}. Nothing was sent")
 
 

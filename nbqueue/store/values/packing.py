@@ -67,6 +67,10 @@ class Stored:
         raise NotImplementedError
 
 
+class Stays(TypeError):
+    """Something is of use only where it is: its ``__reduce__`` says so, and what to do instead."""
+
+
 def all_atoms(values: Iterable[Any]) -> bool:
     """Say whether plain pickle will do for all of these."""
     return ATOMS.issuperset(map(type, values))
@@ -88,6 +92,8 @@ def pack(
             packed = _dump(value, blobs, on_function, find_large=True)
     except (NbqueueError, redis.RedisError):
         raise  # a blob that cannot be stored is not the value's fault
+    except Stays as exc:
+        raise NotPicklable(_reason(exc)) from exc
     except Exception as exc:  # pickling runs __reduce__ of any class: anything may come out
         raise NotPicklable(f"{_short(value)} cannot be pickled: {_reason(exc)}") from exc
     return packed
