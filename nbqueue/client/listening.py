@@ -163,7 +163,11 @@ def on(
     """
     wrong = [kind for kind in kinds if kind not in KINDS]
     if wrong or not kinds:
-        raise UsageError(f"nq.on takes {', '.join(map(repr, KINDS))}, not {wrong or 'nothing'}")
+        hint = ": pass a function as call=, or decorate it: @nq.on('success')"
+        raise UsageError(
+            f"nq.on takes {', '.join(map(repr, KINDS))}, not {wrong or 'nothing'}"
+            f"{hint if any(map(callable, wrong)) else ''}"
+        )
     named = _name(task, Task, "task", lambda t: t.name)
     of = _name(job, Job, "job", lambda j: j.id)
     if call is None:
@@ -243,11 +247,16 @@ class _Hub:
                     if inspect.isawaitable(given):
                         asyncio.run(_awaited(given))
             except Exception:
-                log.exception("%r raised on %s of job %r", subscription, event.kind, event.job.name)
+                log.exception("%r raised on %s of %s", subscription, event.kind, _whose(event))
 
 
 _hub = _Hub()
 atexit.register(_hub.drain)
+
+
+def _whose(event: Event) -> str:
+    job = f"job {event.job.name!r}"
+    return job if event.item is None else f"item {event.item} of {job}"
 
 
 async def _awaited(given: Awaitable[Any]) -> None:

@@ -160,6 +160,16 @@ def test_a_function_that_raises_is_logged_and_breaks_nothing(caplog):
     assert len(heard) == 2
     assert "in the callback" in caplog.text
     assert "bad" in caplog.text
+    job = heard[0].job.name
+    said = [record.getMessage() for record in caplog.records]
+    assert [f"on success of item {i} of job {job!r}" in said[i] for i in (0, 1)] == [True, True]
+
+
+def test_a_function_that_raises_of_a_whole_job_is_logged_without_an_item(caplog):
+    with nq.on("finished", call=lambda event: 1 / 0), caplog.at_level(logging.ERROR):
+        job = odd.map([1])
+        job.wait()
+    assert f"raised on finished of job {job.name!r}" in caplog.text
 
 
 def test_nothing_is_told_after_off_and_off_twice_is_fine():
@@ -228,3 +238,9 @@ def test_anothers_job_is_told_from_when_it_is_found(notebook, tmp_path, until):
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(nq.UsageError):
         wrong()
+
+
+@pytest.mark.parametrize("kinds", [(), ("success",)])
+def test_who_gives_the_function_among_the_kinds_hears_where_it_goes(kinds):
+    with pytest.raises(nq.UsageError, match=r"not \[<function .*call=.*@nq\.on\('success'\)"):
+        nq.on(*kinds, lambda event: None)
