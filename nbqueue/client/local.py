@@ -36,7 +36,7 @@ class LocalCluster:
         max_memory_per_child: With how many KiB of resident memory, likewise, between two messages.
 
     Raises:
-        UsageError: a number that is less than 1.
+        UsageError: a number that is none, or less than 1.
         ClusterError: it could not be started; the message says what to install.
 
     >>> with nq.LocalCluster(workers=1) as cluster:         # doctest: +CLUSTER
@@ -58,6 +58,8 @@ class LocalCluster:
         options = _options(
             max_tasks_per_child=max_tasks_per_child, max_memory_per_child=max_memory_per_child
         )
+        workers = None if workers is None else check_count(workers, "workers")
+        threads = None if threads is None else check_count(threads, "threads")
         self.name = name
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if name is None:
@@ -105,8 +107,7 @@ class LocalCluster:
         """
         if self._threads is not None:
             raise UsageError("a cluster of threads cannot be scaled; make one with more threads")
-        if n < 1:
-            raise UsageError(f"a cluster has at least 1 worker, not {n}")
+        n = check_count(n, "n")
         client = self._clients[-1] if self._clients else self.connect()
         control.resize(client, self._worker(client), n)
 

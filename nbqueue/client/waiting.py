@@ -67,7 +67,7 @@ def wait(
     (1, 0)
     """
     check_timeout(timeout)
-    by_future = {_whole(job): job for job in jobs}
+    by_future = {_whole(job): job for job in _listed(jobs, "nq.wait")}
     with said_when_interrupted(_going_on(by_future.values())):
         done, not_done = concurrent.futures.wait(by_future, timeout, return_when)
     return DoneAndNotDone({by_future[f] for f in done}, {by_future[f] for f in not_done})
@@ -83,7 +83,7 @@ def as_completed(jobs: Iterable[Job | Future], timeout: float | None = None) -> 
     [2, 4]
     """
     check_timeout(timeout)
-    jobs = list(jobs)
+    jobs = _listed(jobs, "nq.as_completed")
     futures: list[Future] = []
     for job in jobs:
         futures.extend(job if isinstance(job, Job) else [job])
@@ -93,11 +93,18 @@ def as_completed(jobs: Iterable[Job | Future], timeout: float | None = None) -> 
 
 def _several(jobs: tuple[Any, ...]) -> Iterable[Job | Future]:
     if len(jobs) == 1 and not isinstance(jobs[0], (Job, Future)) and isinstance(jobs[0], Iterable):
-        jobs = tuple(jobs[0])
-    for job in jobs:
-        if not isinstance(job, (Job, Future)):
-            raise UsageError(f"nq.gather takes jobs and futures, not {job!r}")
-    return jobs
+        return _listed(jobs[0], "nq.gather")
+    return _listed(jobs, "nq.gather")
+
+
+def _listed(jobs: Any, where: str) -> list[Job | Future]:
+    """Give jobs and futures as a list, if they are that."""
+    several = isinstance(jobs, Iterable) and not isinstance(jobs, str)
+    found = list(jobs) if several else [jobs]
+    for job in found:
+        if not (several and isinstance(job, (Job, Future))):
+            raise UsageError(f"{where} takes jobs and futures, not {job!r}")
+    return found
 
 
 def _failure(future: Future, timeout: float | None) -> BaseException | None:

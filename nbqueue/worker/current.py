@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from celery._state import get_current_task, pop_current_task, push_current_task
 from celery.app.task import Context
 
+from nbqueue.core.errors import UsageError
 from nbqueue.core.records import Progressed
 from nbqueue.store.broker.message import Message
 from nbqueue.store.code.behaviour import PlainTask
@@ -288,6 +289,16 @@ def wanted_again() -> Again | None:
     return again
 
 
+def _amount(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"nq.progress takes numbers, not {name}={value!r}; anything else goes beside them by "
+            "a name of its own (step='fit')"
+        ) from None
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
@@ -300,15 +311,17 @@ def progress(done: float, total: float | None = None, **info: Any) -> None:
         total: How much there is to do in the same unit; ``None`` when that is not known.
         **info: Anything JSON-able to show beside it (``loss=0.31``); the rest is shown as text.
 
+    Raises:
+        UsageError: in a task, ``done`` or ``total`` is no number (it is a ValueError too).
+
     >>> progress(3, 10, loss=0.31)      # outside of a worker: nothing happens
     """
     found = _found()
     if found is None:
         return
     shown = {key: _plain(value) for key, value in info.items()}
-    found.reporter.progress(
-        Progressed(found.run.current, float(done), None if total is None else float(total), shown)
-    )
+    at, of = _amount(done, "done"), None if total is None else _amount(total, "total")
+    found.reporter.progress(Progressed(found.run.current, at, of, shown))
 
 
 def track(

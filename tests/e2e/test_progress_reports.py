@@ -122,6 +122,13 @@ def test_several_items_report_side_by_side(gate, until):
     assert isinstance(frame["odd"][0], str)
 
 
+@pytest.mark.parametrize(("amounts", "said"), [(("x", 3), "done='x'"), ((1, "all"), "total='all'")])
+def test_progress_that_is_no_number_is_refused_with_the_value(amounts, said):
+    job = nq.task(lambda: nq.progress(*amounts)).submit()
+    with pytest.raises(nq.UsageError, match=f"nq.progress takes numbers, not {said}"):
+        job.result(20)
+
+
 def test_progress_without_a_total(gate, until):
     def f(gate):
         nq.progress(7)

@@ -166,6 +166,21 @@ def test_what_is_no_timeout_is_refused_with_the_value(timeout):
         nq.as_completed([], timeout)
 
 
+@pytest.mark.parametrize("wait", [nq.wait, nq.as_completed, nq.gather])
+@pytest.mark.parametrize(("jobs", "given"), [(5, 5), ("job", "job"), ([5], 5), (["job"], "job")])
+def test_what_is_no_job_is_not_waited_for(wait, jobs, given):
+    said = re.escape(f"nq.{wait.__name__} takes jobs and futures, not {given!r}")
+    with pytest.raises(UsageError, match=said):
+        wait(jobs)
+
+
+@pytest.mark.parametrize("wrong", ["x", 1.5, True, 0, -1])
+@pytest.mark.parametrize("what", ["workers", "threads"])
+def test_a_cluster_has_a_whole_number_of_workers(what, wrong):
+    with pytest.raises(UsageError, match=rf"{what} must be .*, not {wrong!r}"):
+        nq.LocalCluster(**{what: wrong})
+
+
 @pytest.mark.parametrize("timeout", [None, 0, -1, 2.5, np.int64(3), np.float32(1), float("inf")])
 def test_any_number_is_a_timeout(timeout):
     check_timeout(timeout)
