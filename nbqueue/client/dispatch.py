@@ -288,7 +288,7 @@ class Upload:
             self._speaks_at = inf
             say(
                 f"{self.n:,} items were read so far, and none runs before all were (what is "
-                "stopped here leaves nothing behind; imap() runs them as they come)"
+                "stopped here leaves nothing behind; a task's imap() runs them as they come)"
             )
 
     def _pack(self, rows: Sequence[Any]) -> bytes:

@@ -23,6 +23,7 @@ from nbqueue.core.errors import UsageError
 from nbqueue.notebook.analysis import Analysis
 from nbqueue.notebook.parsing import Enqueue, Sweep
 from nbqueue.store.code.cell import VALUE, Cell
+from nbqueue.store.values import bounds
 
 _EVERYWHERE = frozenset(
     {*dir(builtins), "get_ipython", "display", "exit", "quit", "In", "Out", "__file__"}
@@ -122,19 +123,30 @@ def rows(sweeps: Sequence[Sweep], names: dict[str, Any]) -> Iterator[tuple[Any, 
 
     Raises:
         UsageError: an expression fails or cannot be gone through.
+        JobTooLarge: it is known that they are more than a job may have.
     """
-    values = [_values(sweep, names) for sweep in sweeps]
-    if len(values) == 1:
-        return values[0]  # as it comes: it may be millions
-    return (tuple(itertools.chain(*parts)) for parts in itertools.product(*values))
+    values = [_value(sweep, names) for sweep in sweeps]
+    bounds.Bounds().check_product(*values)
+    found = [_gone_through(value, sweep) for value, sweep in zip(values, sweeps, strict=True)]
+    if len(found) == 1:
+        return found[0]  # as it comes: it may be millions
+    each = map(bounds.within, found)  # `product` reads all of each before it gives anything
+    return (tuple(itertools.chain(*parts)) for parts in itertools.product(*each))
 
 
-def _values(sweep: Sweep, names: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    what = f"--for {','.join(sweep.names)}={sweep.expression}"
+def _what(sweep: Sweep) -> str:
+    return f"--for {','.join(sweep.names)}={sweep.expression}"
+
+
+def _value(sweep: Sweep, names: dict[str, Any]) -> Any:
     try:
-        value = eval(sweep.expression, names)  # noqa: S307 - as the notebook's own cells are run
+        return eval(sweep.expression, names)  # noqa: S307 - as the notebook's own cells are run
     except Exception as exc:
-        raise UsageError(f"{what}: {type(exc).__name__}: {exc}") from exc
+        raise UsageError(f"{_what(sweep)}: {type(exc).__name__}: {exc}") from exc
+
+
+def _gone_through(value: Any, sweep: Sweep) -> Iterator[tuple[Any, ...]]:
+    what = _what(sweep)
     try:
         return _tuples(iter(value), sweep, what)
     except TypeError:

@@ -485,6 +485,15 @@ def test_pulling_what_is_no_cell_says_what_to_do(notebook):
         ("%%enqueue --in nope\nx", "--in: there is no 'nope' in this notebook"),
         ("%%enqueue job # why\nx = 1", "unrecognized arguments: # why; comments go below the"),
         ("%%enqueue --out a b\na = 1", "--out: the cell neither assigns nor reads 'b'"),
+        ("%%enqueue --for x=range(10**12)\nx", "1,000,000,000,000 items, and a job may have"),
+        (
+            "%%enqueue --for x=range(10**6) --for y=range(10**6)\nx",
+            "1,000,000 × 1,000,000 combinations are 1,000,000,000,000 items",
+        ),
+        (
+            "%%enqueue --for x=range(2) --for \"y=__import__('itertools').count()\"\nx",
+            "count(0) never ends, and a job may have 20,000,000 items",
+        ),
         ("%%enqueue --after nope\nx = 1", "no job with id or name 'nope'"),
         ("%%enqueue 3x\nx = 1", "NAME takes names of variables"),
         ("%%enqueue --bogus\nx = 1", "unrecognized arguments: --bogus"),

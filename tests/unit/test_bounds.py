@@ -57,6 +57,30 @@ def test_what_may_end_in_time_is_read(iterables):
 
 
 @pytest.mark.usefixtures("limits")
+@pytest.mark.parametrize(
+    ("iterables", "said"),
+    [
+        ([range(10**12)], "has 1,000,000,000,000 items"),
+        ([[], range(10**12)], "has 1,000,000,000,000 items"),  # all of each is read
+        ([iter([1]), itertools.count()], "never ends"),
+        ([range(100), [0] * 11], "100 × 11 combinations are 1,100 items"),
+    ],
+)
+def test_combinations_that_are_known_to_be_too_many_are_refused_unread(iterables, said):
+    with pytest.raises(JobTooLarge, match=r"1,000.*nothing was sent.*NBQUEUE_MAX_ITEMS") as exc:
+        Bounds().check_product(*iterables)
+    assert said in str(exc.value)
+
+
+@pytest.mark.usefixtures("limits")
+@pytest.mark.parametrize(
+    "iterables", [[], [range(1000)], [range(100), [0] * 10], [range(1000), iter([1, 2])]]
+)
+def test_combinations_that_may_be_few_enough_are_read(iterables):
+    Bounds().check_product(*iterables)
+
+
+@pytest.mark.usefixtures("limits")
 def test_items_are_counted_as_they_are_read():
     bounds = Bounds()
     bounds.add(600, 10)

@@ -13,7 +13,7 @@ import os
 import reprlib
 from collections.abc import Iterable, Iterator
 from itertools import count, repeat
-from math import inf
+from math import inf, prod
 from typing import Any, TypeVar, cast
 
 from nbqueue.core.errors import JobTooLarge, UsageError
@@ -27,8 +27,8 @@ T = TypeVar("T")
 _SIZED = frozenset({list, tuple, dict, set, frozenset, str, bytes, bytearray})
 
 _ADVICE = (
-    "imap() runs what does not fit into one job, also what does not end, in bounded memory; for a "
-    "larger job, set"
+    "A task's imap() runs what does not fit into one job, also what does not end, in bounded "
+    "memory; for a larger job, set"
 )
 
 
@@ -57,6 +57,23 @@ class Bounds:
             f"{what}, and a job may have {self._most_items:,} items; nothing was sent. {_ADVICE} "
             f"${ITEMS}"
         )
+
+    def check_product(self, *iterables: Any) -> None:
+        """Refuse iterables whose combinations are known to be too many, before they are read.
+
+        Raises:
+            JobTooLarge: they are, or one of them alone gives more than a job may have.
+        """
+        for iterable in iterables:
+            self.check_ahead(iterable)
+        sizes = [_size(iterable) for iterable in iterables]
+        known = [size for size in sizes if size is not None]
+        if len(known) == len(sizes) and prod(known) > self._most_items:
+            raise JobTooLarge(
+                f"{' × '.join(f'{size:,}' for size in known)} combinations are {prod(known):,} "
+                f"items, and a job may have {self._most_items:,}; nothing was sent. {_ADVICE} "
+                f"${ITEMS}"
+            )
 
     def add(self, items: int, packed_bytes: int) -> None:
         """Count arguments that are about to be stored.
