@@ -8,6 +8,7 @@ for and done; what can be looked at is in `shown`.
 from __future__ import annotations
 
 import concurrent.futures
+import sys
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
@@ -20,7 +21,7 @@ from nbqueue.client import (
 )
 from nbqueue.client.canvas import gathering
 from nbqueue.client.futures import Future
-from nbqueue.client.saying import waited_for
+from nbqueue.client.saying import say, waited_for
 from nbqueue.client.shown import Shown
 from nbqueue.core.errors import UsageError
 from nbqueue.store.values.packing import Stays
@@ -253,7 +254,8 @@ class Job(Shown):
         """Call the task with the arguments of item ``i`` here, in this process, to debug it.
 
         Gives what it returns and raises what it raises, with a local traceback; the job does not
-        change. ``%debug`` works on what it raises.
+        change. ``%debug`` works on what it raises. An item that ended its process on a worker may
+        end this one too; a line says so first.
 
         Raises:
             UsageError: the job runs a cell, which is its notebook's to run; the message says how.
@@ -265,6 +267,9 @@ class Job(Shown):
         live, i = self._live, self._index(i)
         args, kwargs = live.call(i, opened=True)
         pulling.check_is_task(live, i, args)
+        if (error := live.state.error(i)) is not None and error.is_death:
+            say(f"item {i} ended the process that ran it, and may end or block this one too")
+            sys.stderr.flush()  # it may be the last word of this process
         if live.state.stages:
             return gathering.function_of(live, i)(*gathering.lead_of(live, i), *args, **kwargs)
         return live.function()(*args, **kwargs)

@@ -151,6 +151,11 @@ class Error:
         """Name of the exception's class, without its module."""
         return self.type.rpartition(".")[2]
 
+    @property
+    def is_death(self) -> bool:
+        """Whether the process that ran the item ended because of it, by itself or killed."""
+        return self.kind in ("WorkerLost", "TimeLimitExceeded")
+
 
 @dataclass(frozen=True)
 class Started:

@@ -309,7 +309,8 @@ class Execution:
     def _lost(self, item: int) -> Error:
         found = deaths.noted(self._place, self._message.spec.id, self._message.round, item)
         what = deaths.told(found, _MOST_DEATHS)
-        text = f"{what}. Other items were not affected; job.rerun({item}) has it happen here"
+        again = f"job.rerun({item}) has it happen here, and may end this process too"
+        text = f"{what}. Other items were not affected; {again}"
         return describe(WorkerLost(text), self._place.blobs)
 
 

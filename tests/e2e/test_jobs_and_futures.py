@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 import time
 from collections import namedtuple
@@ -382,6 +383,23 @@ def test_an_item_is_run_again_here_to_debug_it(tmp_path):
     assert job.counts()["FAILURE"] == 1
     with pytest.raises(IndexError):
         job.rerun(2)
+
+
+def test_before_an_item_that_ended_its_process_is_run_here_a_line_says_so(capsys):
+    here = os.getpid()
+
+    @nq.task(name="deadly")
+    def deadly(x):
+        if x and os.getpid() != here:
+            os._exit(3)
+        return "alive"
+
+    job = deadly.map([0, 1])
+    assert job.wait(60)
+    assert job.rerun(0) == "alive"
+    assert "may end" not in capsys.readouterr().err
+    assert job.rerun(1) == "alive"
+    assert "item 1 ended the process that ran it, and may end or" in capsys.readouterr().err
 
 
 def test_what_is_no_number_of_an_item_is_refused_with_the_value():

@@ -190,7 +190,10 @@ def test_an_item_that_kills_its_process_tells_of_it(until):
     assert "WorkerLost" in found.text
     assert found.deaths >= 2
     assert {"lost", "begun"} <= {event.kind for event in found.events}
-    assert "job.rerun(0)" in found.advice
+    assert "job.rerun(0) calls it here and may end or block this process too" in found.advice
+    assert f"nq.job({job.name!r}).rerun(0) in a Python of its own" in found.advice
+    with pytest.raises(nq.WorkerLost, match=r"job\.rerun\(0\) .* may end this process too"):
+        job.result()
     assert "here I go" in found.output
     frame = found.to_frame()
     assert frame.columns.tolist() == ["at", "event", "text", "worker"]

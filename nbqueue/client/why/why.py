@@ -128,12 +128,13 @@ def item(live: Live, i: int, seen: looking.Look) -> Why:
     with live.lock:
         state = live.state
         name = states.NAMES[state.states[i]]
-        reported, attempts = state.progress.get(i), state.attempts[i]
+        reported, attempts, error = state.progress.get(i), state.attempts[i], state.error(i)
         said = [output.output for output in state.outputs.get(i, ())]
         stage = state.stage_of(i)
     if found is None or name in states.NAMES[states.FIRST_DONE_CODE :]:  # it is over by now
         last = told.events[-1] if told.events else Event(0.0, name.lower(), name)
-        found = Verdict(last.kind, last.text, _after(last.kind, i))
+        advice = _after_death(live, i) if error and error.is_death else _after(last.kind, i)
+        found = Verdict(last.kind, last.text, advice)
     workers = [event.worker for event in told.events if event.worker]
     return Why(
         job=live.name,
@@ -175,6 +176,14 @@ def _after(kind: str, i: int) -> str:
         "failed": f"job.rerun({i}) calls it here, to debug it; job.retry() runs what failed again",
         "refused": "give workers and notebooks the same $NBQUEUE_KEY; then job.retry()",
     }.get(kind, "")
+
+
+def _after_death(live: Live, i: int) -> str:
+    return (
+        f"job.rerun({i}) calls it here and may end or block this process too: call "
+        f"nq.job({live.name!r}).rerun({i}) in a Python of its own; "
+        "job.retry() runs what failed again"
+    )
 
 
 def _entries(live: Live) -> Iterator[tuple[float, Record]]:
