@@ -88,7 +88,8 @@ def cancel(options: argparse.Namespace) -> int:
     with client_of(options) as client:
         for job in [client.job(name) for name in options.jobs]:
             count = job.cancel(terminate=options.terminate)
-            print(f"{job.name}: {_items(count)} cancelled" if count else f"{job.name}: was over")
+            over = "was over; what still ran of it is ended" if options.terminate else "was over"
+            print(f"{job.name}: {_items(count)} cancelled" if count else f"{job.name}: {over}")
     return 0
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nbqueue.client.remote import control
+from nbqueue.client.saying import say
+from nbqueue.core import states
 from nbqueue.core.errors import UsageError
 from nbqueue.core.records import Cancelled
 from nbqueue.core.splitting import runs_of
@@ -17,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def cancel(job: Job, terminate: bool, items: int | Iterable[int] | None) -> int:
-    """Cancel a job, or some of its items; give how many items that were.
+    """Cancel a job, or some of its items, for a person; give how many items that were.
 
     It is recorded first: what ends without being recorded as cancelled would be run again.
     """
     live = job._live
-    if items is None:
-        running = _messages(live)
-        count = everything(live)
-        if terminate:
-            control.terminate(live.client, job.id, running)
-        return count
-    wanted = {job._index(i) for i in _numbers(items)}
-    count = some(live, wanted)
-    if terminate:  # also what was cancelled before, and runs on
+    wanted = None if items is None else {job._index(i) for i in _numbers(items)}
+    running, messages = list(live.state.running), _messages(live)
+    count = everything(live) if wanted is None else some(live, wanted)
+    if not terminate:
+        revoked = (live.state.states[i] == states.REVOKED_CODE for i in running)
+        _say_what_runs_on(live, sum(revoked))
+    elif wanted is None:
+        control.terminate(live.client, job.id, messages)
+    else:  # also what was cancelled before, and runs on
         control.end(live.client, job.id, wanted)
     return count
 
@@ -57,6 +59,16 @@ def some(live: Live, items: Iterable[int]) -> int:
         _record(live, Cancelled(at, tuple(runs_of(found)), round_))
         for round_, found in rounds.items()
     )
+
+
+def _say_what_runs_on(live: Live, count: int) -> None:
+    if count:
+        runs = "1 item" if count == 1 else f"{count:,} items"
+        does, it = ("runs to its", "it") if count == 1 else ("run to their", "them")
+        say(
+            f"{runs} of job {live.name!r} {does} end; cancelling with terminate=True "
+            f"(--terminate) ends {it}"
+        )
 
 
 def _messages(live: Live) -> set[str]:

@@ -17,7 +17,7 @@ from itertools import chain, islice
 from math import inf
 from typing import Any
 
-from nbqueue.client import addressing, behaving, unsent
+from nbqueue.client import addressing, behaving, cancelling, unsent
 from nbqueue.client.client import Client
 from nbqueue.client.job import Job
 from nbqueue.client.live import Live
@@ -155,7 +155,7 @@ def withdraw(client: Client, job_id: str) -> None:
             discard(client, job_id)
         else:
             job = client.job(job_id)
-            job.cancel()
+            cancelling.everything(job._live)
             job.forget()
 
 

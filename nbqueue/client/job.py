@@ -205,12 +205,14 @@ class Job(Shown):
         """Cancel all items that have not ended, or some of those; give how many they were.
 
         They are recorded as cancelled when this returns. Items that are running now run to their
-        end, but what becomes of them is not recorded; with ``terminate=True`` they end at once: the
-        process that runs one is killed (and replaced), and the other items of its message run. In
-        a pool of threads an exception ends the item, when it next runs Python code.
+        end, which a line says, but what becomes of them is not recorded; with ``terminate=True``
+        they end at once: the process that runs one is killed (and replaced), and the other items of
+        its message run. In a pool of threads an exception ends the item, when it next runs Python
+        code.
 
         Args:
-            terminate: Also end what is running.
+            terminate: Also end what is running, and what was cancelled before and runs on (which is
+                not counted again).
             items: The number of an item, or several; all if not given.
 
         Raises:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from nbqueue.client import cancelling
 from nbqueue.client.job import Job
 from nbqueue.client.saying import said_when_cancelled
 
@@ -31,7 +32,7 @@ def results_of(sent: deque[Job], jobs: Iterator[Job], deadline: float | None) ->
                 yield from _results(sent.popleft(), deadline)
     finally:
         for job in sent:
-            job.cancel()
+            cancelling.everything(job._live)
 
 
 def _results(job: Job, deadline: float | None) -> Iterator[Any]:
@@ -41,4 +42,4 @@ def _results(job: Job, deadline: float | None) -> Iterator[Any]:
             yield future._result_unsaid(left)
     finally:
         if not job.finished:
-            job.cancel()
+            cancelling.everything(job._live)

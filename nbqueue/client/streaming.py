@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from nbqueue.client import cancelling
 from nbqueue.client.job import Errors, Job
 from nbqueue.client.saying import say
 from nbqueue.core.errors import Expired, InfrastructureError
@@ -145,7 +146,7 @@ def stream(rows: Iterator[Any], send: Send, buffersize: int, errors: Errors) -> 
     finally:
         for job, _ in parts:
             with suppress(InfrastructureError, Expired):
-                job.cancel()
+                cancelling.everything(job._live)
                 job.forget()
 
 

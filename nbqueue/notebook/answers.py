@@ -1,7 +1,7 @@
 """What a job's widget is asked for, and what its buttons do.
 
     {"kind": "rows" …} ──Answers.give──► an answer and its buffers
-    {"kind": "cancel"} ──BUTTONS──► Job.cancel ──► words that say what has come of it
+    {"kind": "cancel"} ──BUTTONS──► cancelling ──► words that say what has come of it
 
 All of it may need the store, and answers the user's own ``repr``: it runs in threads for that,
 which the widget has. Nothing here knows the widget.
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nbqueue.client import cancelling
 from nbqueue.client.job import Job
 from nbqueue.core import states
 from nbqueue.notebook import timeline
@@ -66,8 +67,10 @@ KINDS = frozenset(_KINDS)
 
 
 def _cancel(job: Job) -> str:
-    count = job.cancel()
-    return f"cancelled {_items(count)}" if count else "nothing was left to cancel"
+    running = job.counts()[states.STARTED]
+    count = cancelling.everything(job._live)
+    on = "; what runs goes on to its end" if running else ""
+    return f"cancelled {_items(count)}{on}" if count else "nothing was left to cancel"
 
 
 def _retry(job: Job) -> str:

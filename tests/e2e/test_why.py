@@ -77,6 +77,20 @@ def test_who_stands_in_a_queue_is_told_its_place_and_what_the_workers_do(gate, u
     assert behind.why().text == "all 1 items succeeded"
 
 
+def test_who_waits_for_what_is_cancelled_and_runs_on_is_told_how_to_end_it(gate, until, capsys):
+    never = wait_for.map([gate], name="never")
+    shown(until, lambda: never.why(0), "runs on only", "begun")
+    waits = double.submit(2)
+    assert never.cancel() == 1
+    assert "1 item of job 'never' runs to its end; cancelling with terminate=True" in (
+        capsys.readouterr().err
+    )
+    end = f"nq.job({never.id!r}).cancel(terminate=True)"
+    assert f"never is cancelled and runs on: {end} ends it" in waits.why().advice
+    assert nq.job(never.id).cancel(terminate=True) == 0
+    assert waits.result(20) == 4
+
+
 def test_another_kernel_that_did_not_submit_it_is_told_the_same(gate, until, url):
     blocking = wait_for.map([gate], name="blocking")
     waits = double.map([1, 2], name="waits")

@@ -57,6 +57,16 @@ def test_behind_others_in_a_queue_whose_workers_are_busy():
     )
 
 
+@pytest.mark.parametrize("where", ["queue", "taken"])
+def test_behind_what_is_cancelled_and_runs_on_it_says_how_to_end_that(where):
+    never = (running("never", job_id=f"{k}c" * 8, message_id=f"m{k}") for k in range(2))
+    spot = Spot(where, 0, 10, "celery")
+    found = verdict(facts(worker(*never), spots=(spot,), cancelled=frozenset({"1c" * 8})))
+    assert found.advice == (
+        "never is cancelled and runs on: nq.job('1c1c1c1c1c1c1c1c').cancel(terminate=True) ends it"
+    )
+
+
 def test_first_in_a_queue_with_a_free_process():
     kind, text = said(worker(running()), spots=(queued(),))
     assert (kind, text) == ("queue", "waits in queue 'celery', first, and is about to be taken")

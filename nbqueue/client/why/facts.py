@@ -45,6 +45,8 @@ class Facts:
     """Where it may be, because not all was looked through."""
     others: tuple[Other, ...] = ()
     """What must succeed before it, and has not."""
+    cancelled: frozenset[str] = frozenset()
+    """Ids of jobs that are cancelled, of which workers still run something."""
     step: str = ""
     """Of a workflow: the task of its step."""
     projects: bool = False

@@ -91,6 +91,7 @@ def facts(live: Live, i: int, seen: Look) -> Facts:
         kept=tuple(spot for spot in kept if spot.sure),
         unsure=tuple(unsure),
         others=_steps(live, stage) if stage is not None else _jobs(store, spec),
+        cancelled=_cancelled(store, seen.survey),
         step=stage.spec.task if stage is not None else "",
         projects=not spec.function and (stage is None or stage.kind != "spreads"),
         limits=peeking.limits(store, spec.task, now),
@@ -115,6 +116,14 @@ def _spots(live: Live, queue: str, i: int, seen: Look) -> tuple[Spot, ...] | Non
         seen.trouble = str(exc)
         return ()
     return None if found is None else tuple(found)
+
+
+def _cancelled(store: redis.Redis, survey: Survey | None) -> frozenset[str]:
+    """Give the jobs that are over because they were cancelled, and of which workers run some."""
+    workers = survey.workers if survey else ()
+    ids = {running.job_id for worker in workers for running in worker.running if running.job_id}
+    known = [job for job_id in ids if (job := summary(store, job_id)) is not None]
+    return frozenset(job.id for job in known if job.revoked and not job.left)
 
 
 def _jobs(store: redis.Redis, spec: JobSpec) -> tuple[Other, ...]:

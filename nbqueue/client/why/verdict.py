@@ -172,8 +172,23 @@ def _in_queue(facts: Facts, queue: str, listeners: Sequence[Worker], place: str)
     return Verdict(
         "queue",
         f"waits in queue {queue!r}{place}; {busy(listeners)}",
-        "it begins when one of them is done; more processes begin it sooner "
+        _ending(facts, listeners)
+        or "it begins when one of them is done; more processes begin it sooner "
         "(nbqueue worker, or nq.control.pool_grow)",
+    )
+
+
+def _ending(facts: Facts, busy: Sequence[Worker]) -> str:
+    """Say how to end what workers run though it is cancelled: by id, a name may be another's."""
+    found = {
+        running.job_id: running.job
+        for worker in busy
+        for running in worker.running
+        if running.job_id in facts.cancelled
+    }
+    return "; ".join(
+        f"{name} is cancelled and runs on: nq.job({job_id!r}).cancel(terminate=True) ends it"
+        for job_id, name in list(found.items())[:NAMED]
     )
 
 
@@ -239,7 +254,8 @@ def _taken(facts: Facts) -> Verdict | None:
     listeners = facts.consumers()
     full = [worker for worker in listeners if worker.n_running >= worker.processes]
     if full:
-        return Verdict("hand", f"was taken by a worker that is busy; {busy(full)}")
+        text = f"was taken by a worker that is busy; {busy(full)}"
+        return Verdict("hand", text, _ending(facts, full))
     if facts.survey and (facts.survey.silent or not listeners):
         silent = facts.survey.silent
         who = f"{some(silent)} did not answer" if silent else "no worker answers"
