@@ -62,6 +62,9 @@ class History:
     _at: Started | None = field(default=None, repr=False)
     """The attempt that is under way, as far as it is known."""
     _round: int = field(default=1, repr=False)
+    _attempts: int = field(default=0, repr=False)
+    _retries: int = field(default=0, repr=False)
+    """Of this round."""
 
     def take(self, at: float, record: Record) -> None:
         """Take the next record of the log, which came to the store at a time."""
@@ -81,7 +84,7 @@ class History:
             case Cancelled():
                 self._cancelled(record)
             case Retried() if _within(record.runs, self.item):
-                self._round, self._at = record.round, None
+                self._round, self._at, self._retries = record.round, None, 0
                 self._add(record.at, "again", f"job.retry(): round {record.round}")
             case Rejected() if _within(record.runs, self.item):
                 text = f"refused: its message cannot be trusted ({record.reason})"
@@ -106,8 +109,8 @@ class History:
         self._attempt(record.at, record.worker)
 
     def _attempt(self, at: float, worker: str) -> None:
-        before = sum(event.kind == "begun" for event in self.events)
-        self._add(at, "begun", f"attempt {before + 1}", worker)
+        self._attempts += 1
+        self._add(at, "begun", f"attempt {self._attempts}", worker)
 
     def _gone(self, at: float, text: str) -> None:
         assert self._at is not None
@@ -120,7 +123,9 @@ class History:
                 wait = f"in {span(eta - at)}" if eta > at else "at once"
                 text = f"{record.errors[why].brief}; retry {retries} {wait}"
                 self._add(at, "retrying", text, record.worker)
-                self._at = None
+                if self._at is None and retries > self._retries:  # (not read twice)
+                    self._attempts += 1  # too short for its beginning to be noted
+                self._at, self._retries = None, max(retries, self._retries)
 
     def _ended(self, record: Outcomes) -> None:
         place = _place(record.runs, self.item)
@@ -144,6 +149,7 @@ class History:
 
     def _outcome(self, at: float, record: Outcomes, place: int, after: str) -> None:
         tries = dict(record.retries).get(self.item, 0)
+        self._attempts += tries
         again = f", retried {tries} time{'s' if tries > 1 else ''} on the spot" if tries else ""
         error = record.error(self.item)
         if record.states[place] == states.FAILURE_CODE:

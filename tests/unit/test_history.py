@@ -88,11 +88,25 @@ def test_a_retry_says_why_and_when():
     assert texts == ["ValueError: not yet; retry 1 in 10 s", "ValueError: not yet; retry 2 at once"]
 
 
+def test_attempts_are_counted_whose_beginning_was_not_noted():
+    why = Error("ValueError", "not yet", "")
+    first = Retrying(1, "w1", ((3, 1, 1001.0, 0),), (why,))
+    second = Retrying(1, "w1", ((3, 2, 1002.0, 0),), (why,))
+    third = make_outcomes([(3, 4)], failed=[3])
+    assert told(first, second, third).events[-2].text == "attempt 3"
+    assert told(first, first, second, third).events[-2].text == "attempt 3"  # read twice
+    assert told(begun(at=1000.5), first, second, third).events[-2].text == "attempt 3"
+    again = (Retried(2, ((3, 4),), 1010.0, "fit", "f" * 64), make_outcomes([(3, 4)], round=2))
+    assert told(first, second, third, *again).events[-2].text == "attempt 4"
+
+
 def test_retries_on_the_spot_are_counted():
-    batch = make_outcomes([(3, 4)])
+    batch = make_outcomes([(3, 4)], failed=[3])
     fields = {**batch.__dict__, "retries": ((3, 2),)}
-    found = told(Outcomes(**fields))
-    assert found.events[-1].text == "succeeded after 0.25 s, retried 2 times on the spot"
+    again = (Retried(2, ((3, 4),), 1010.0, "fit", "f" * 64), make_outcomes([(3, 4)], round=2))
+    found = told(Outcomes(**fields), *again)
+    assert "failed after 0.25 s, retried 2 times on the spot" in found.events[1].text
+    assert found.events[-2].text == "attempt 4"
 
 
 def test_what_comes_from_the_cache_says_so():
