@@ -220,6 +220,20 @@ def test_a_key_that_others_can_read_and_errors_in_logs(home):
     assert "oh no" in told(found, "WARN")
 
 
+def test_an_item_that_ends_its_process_is_no_error_of_the_cluster(home):
+    exited = "[x: ERROR/MainProcess] Process 'ForkPoolWorker-1' pid:7 exited with 'exitcode 42'\n"
+    lost = (
+        "x ERROR celery.worker.request: Task handler raised error: "
+        "WorkerLostError('Worker exited prematurely: exitcode 42 Job: 0.')\nTraceback: ...\n"
+    )
+    (home / "worker.log").write_text(2 * exited + 2 * lost)
+    assert "worker.log" not in told(embedded.examine(Status(False, home)), "WARN")
+    idle = exited.replace("pid:7", "pid:8")
+    (home / "worker.log").write_text(exited + lost + idle)  # the last one ran no item
+    found = embedded.examine(Status(False, home))
+    assert "worker.log has 1 error in its last" in told(found, "WARN")
+
+
 def test_a_private_cluster_whose_data_no_server_here_reads_is_not_well(tmp_path, monkeypatch):
     monkeypatch.setattr(binaries, "_candidates", list)
     (tmp_path / "appendonlydir").mkdir()

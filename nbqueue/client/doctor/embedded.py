@@ -22,6 +22,8 @@ _LOCK_S = 1.0
 
 _LINES = 60
 _ERROR = re.compile(r"\b(ERROR|CRITICAL)\b")
+_EXITED = re.compile(r"Process '\S+' pid:\d+ exited with ")
+_ITEM_LOST = "Task handler raised error: WorkerLostError("
 _CHARACTERS = 200
 
 
@@ -112,13 +114,24 @@ def _key(folder: Path) -> list[Finding]:
 def _logs(folder: Path) -> list[Finding]:
     found = []
     for name in LOGS:
-        lines = [s for s in tail(folder / name, lines=_LINES).splitlines() if _ERROR.search(s)]
+        lines = _errors(tail(folder / name, lines=_LINES).splitlines())
         if lines:
             last = lines[-1].strip()[:_CHARACTERS]
             many = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
             text = f"{name} has {many} in its last {_LINES} lines; the latest: {last}"
             found.append(doubtful(CHECK, text, f"see {folder / name}"))
     return found
+
+
+def _errors(lines: list[str]) -> list[str]:
+    """Give the lines that are errors, but for those of items that ended their own process.
+
+    Each such end is two: that a process exited, and that an item was lost with it.
+    """
+    errors = [line for line in lines if _ERROR.search(line)]
+    of_items = [line for line in errors if _ITEM_LOST in line]
+    of_items += [line for line in errors if _EXITED.search(line)][: len(of_items)]
+    return [line for line in errors if line not in of_items]
 
 
 def _disk(folder: Path) -> list[Finding]:
