@@ -79,7 +79,14 @@ class Live(Sent):
         return self._gone is not None or self.state.finished
 
     def waits_for(self) -> str:
-        """Say why no item has begun, as far as that is known without asking anybody."""
+        """Say why no item has begun, as far as that is known without asking anybody.
+
+        Of a job that nothing more is to come of, say that.
+        """
+        if isinstance(self._gone, Expired):
+            return "no longer in the store"
+        if self._gone is not None:
+            return "how it ended cannot be read here"
         if self.client.outage.text:
             return self.client.outage.text
         eta = self.state.spec.route.eta

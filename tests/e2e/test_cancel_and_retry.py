@@ -198,6 +198,7 @@ def test_forgotten_jobs_are_gone(folder, gate, until):
     running = touch.map([folder] * 6, range(6), [gate] * 6)
     until(lambda: running.counts()["STARTED"] == 2)
     running.forget()
+    assert repr(running).endswith("(PENDING 4, STARTED 2); no longer in the store>")
     gate.touch()
     assert touch.submit(folder, 50).result(20) == 50
     assert running.id not in nq.jobs().index
