@@ -101,6 +101,7 @@ def test_a_name_that_is_mistyped_is_answered_with_near_ones(jobs):
         said = jobs(*words, status=1)
         assert said.startswith("nbqueue: no job with id or name 'mispelt'")
         assert "'misspelt'" in said
+    assert "`nbqueue jobs`, lists all" in jobs("nothing like that", status=1)
 
 
 def test_several_are_cancelled_or_none_if_a_name_is_wrong(jobs, gate):

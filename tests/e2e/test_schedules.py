@@ -102,8 +102,9 @@ def test_the_cell_of_a_time_that_has_come_can_be_run_again(until):
     until(lambda: ended(schedule))
     again = tick.at(when)
     assert len(again.history()) == 1
-    with pytest.raises(nq.UsageError, match="still to come"):
+    with pytest.raises(nq.UsageError, match="still to come") as refused:
         tick.at(when, name="other")
+    assert refused.value.__context__ is None  # that there is none of the name is no news
 
 
 def test_no_more_runs_than_wanted_and_the_cell_again_starts_anew(until):

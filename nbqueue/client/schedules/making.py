@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -76,12 +77,10 @@ def times(client: Client, make_rule: MakeRule, terms: Terms) -> tuple[Timetable,
 def add(client: Client, wanted: Definition) -> Schedule:
     """Put a schedule in the place of any of its name."""
     name, task = wanted.name, wanted.spec.task
-    try:
+    old: Definition | None = None
+    with suppress(UnknownSchedule):
         old = client.schedules.load(name)
-    except UnknownSchedule:
-        client.schedules.add(wanted, None)
-    else:
-        client.schedules.add(wanted, old)
-        if old.spec.task != task:
-            say(f"schedule {name!r} runs {task} now, and no longer {old.spec.task}")
+    client.schedules.add(wanted, old)
+    if old is not None and old.spec.task != task:
+        say(f"schedule {name!r} runs {task} now, and no longer {old.spec.task}")
     return schedule.find(client, name)

@@ -58,7 +58,8 @@ def find(store: redis.Redis, id_or_name: str) -> str:
         return found.decode()
     names = [name.decode() for name in cast("list[bytes]", store.hkeys(keys.NAMES))]
     near = difflib.get_close_matches(id_or_name, names, n=3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "nq.jobs() lists all"
+    lists = "nq.jobs(), in a terminal `nbqueue jobs`, lists all"
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else lists
     raise UnknownJob(f"no job with id or name {id_or_name!r}: {hint}")
 
 
