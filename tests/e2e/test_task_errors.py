@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import json
+import os
 import socket
 import sqlite3
 import subprocess
@@ -434,6 +435,22 @@ def test_arguments_that_a_worker_cannot_read_fail_with_the_reason():
     assert job.wait(20)
     assert all(isinstance(e, nq.FunctionNotLoadable) for e in job.exceptions().values())
     assert "no number" in str(job.exceptions()[0])
+
+
+def test_arguments_that_need_what_was_installed_after_the_worker_started_say_so(
+    local_cluster, tmp_path, monkeypatch
+):
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
+    with local_cluster(workers=1) as made:
+        made.connect()
+        assert inverse.submit(2).result(60) == 1  # the worker has started
+        (site / "pyarrow").mkdir()
+        exc = caught(nq.task(lambda x: 1).submit(RefusesToLoad()))
+    assert isinstance(exc, nq.FunctionNotLoadable)
+    assert "no number" in str(exc)
+    assert "installed where this worker runs after it started" in str(exc)
 
 
 def test_a_function_whose_loading_raises_anything_fails_with_the_reason():

@@ -563,6 +563,48 @@ def test_whatever_else_prevents_loading_says_so(blobs):
         load(dump(lambda: exits, blobs), blobs)
 
 
+@pytest.fixture
+def site(monkeypatch, tmp_path):
+    """The one folder of installed packages; nothing was put into it since this process began."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    os.utime(folder, (0, 0))
+    monkeypatch.setattr(sys, "path", [str(folder)])
+    return folder
+
+
+def test_packages_that_were_installed_after_the_worker_started_are_told(site, blobs):
+    class Old:
+        def __init__(self, text):
+            self.text = text
+
+        def __reduce__(self):
+            return _lacks, (self.text,)
+
+    old = Old("pyarrow>=16.0.0 is required")
+    stored = dump(lambda: old, blobs)
+    with pytest.raises(FunctionNotLoadable, match=r"\(are the same package versions installed"):
+        load(stored, blobs)
+    (site / "pyarrow").mkdir()
+    with pytest.raises(FunctionNotLoadable, match=r"pyarrow.*\(packages were installed .*restart"):
+        load(stored, blobs)
+
+
+def test_a_package_that_is_still_missing_after_another_was_installed_is_named(site, blobs):
+    class New:
+        def __reduce__(self):
+            return __import__, ("surely_missing",)
+
+    new = New()
+    (site / "another").mkdir()
+    with pytest.raises(FunctionNotLoadable, match=r"pip install surely_missing.*nbqueue down"):
+        load(dump(lambda: new, blobs), blobs)
+
+
+def _lacks(text):
+    raise ImportError(text)
+
+
 def test_a_blob_that_was_changed_or_is_gone_is_said_to_be(blobs):
     data = np.zeros(200_000)
     stored = dump(lambda: data, blobs)

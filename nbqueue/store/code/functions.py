@@ -39,7 +39,7 @@ from nbqueue.store import keys
 from nbqueue.store.code.behaviour import Behaviour
 from nbqueue.store.code.cell import Cell
 from nbqueue.store.signing import Keyring
-from nbqueue.store.values import localmodules
+from nbqueue.store.values import installed, localmodules
 from nbqueue.store.values.packing import BlobStore, Stays, pack, unpack
 
 T = TypeVar("T")
@@ -149,12 +149,12 @@ def load(stored: bytes, blobs: BlobStore) -> Loaded:
         raise FunctionNotLoadable(
             f"{name!r} needs the package {exc.name!r}, which is not installed where this worker "
             f"runs ({sys.executable}): install it there "
-            f"(pip install {(exc.name or '').split('.')[0]}) and retry the job"
+            f"(pip install {(exc.name or '').split('.')[0]}) and retry the job" + installed.hint()
         ) from exc
     except (Exception, SystemExit) as exc:  # unpickling runs anybody's code: anything may come out
         raise FunctionNotLoadable(
-            f"{name!r} cannot be loaded by this worker: {type(exc).__name__}: {exc} (are the same "
-            "package versions installed there?)"
+            f"{name!r} cannot be loaded by this worker: {type(exc).__name__}: {exc}"
+            + installed.hint("are the same package versions installed there?")
         ) from exc
     return Loaded(function, modules, head["sources"])
 

@@ -17,7 +17,7 @@ from nbqueue.core.errors import FunctionNotLoadable, NbqueueError
 from nbqueue.core.plan import block_number
 from nbqueue.core.records import Error
 from nbqueue.store.broker.message import Message
-from nbqueue.store.values import arguments
+from nbqueue.store.values import arguments, installed
 from nbqueue.store.values.arguments import Block, Call
 from nbqueue.worker.process.workplace import Workplace
 from nbqueue.worker.reporting.failures import describe
@@ -77,7 +77,8 @@ class Calls:
         except Exception as exc:  # unpickling runs code of any package: anything may come out
             text = (
                 f"the arguments of item {item} cannot be loaded by this worker: "
-                f"{type(exc).__name__}: {exc} (is the package they come from installed there?)"
+                f"{type(exc).__name__}: {exc}"
+                + installed.hint("is the package they come from installed there?")
             )
             self.call = _failing(describe(FunctionNotLoadable(text), blobs))
 
