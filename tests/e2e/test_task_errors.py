@@ -12,6 +12,7 @@ import threading
 import traceback
 from pathlib import Path
 
+import celery
 import numpy as np
 import pytest
 
@@ -254,6 +255,24 @@ def test_infinite_recursion_is_an_error_like_others():
     exc = caught(nq.task(f).submit(0))
     assert isinstance(exc, RecursionError)
     assert nq.task(lambda: "alive").submit().result(20) == "alive"
+
+
+@pytest.mark.parametrize("options", [{}, {"typing": False, "base": celery.Task}])
+def test_the_traceback_of_a_task_that_calls_itself_is_folded(options):
+    @nq.task(**options)
+    def rec(n):
+        try:
+            return rec(n + 1)
+        except RecursionError as exc:
+            if n:
+                raise
+            raise LookupError("too deep") from exc
+
+    text = str(caught(rec.submit(0)).__cause__)
+    assert "[Previous line repeated" in text
+    assert text.count("return rec(n + 1)") < 20
+    assert "__call__" not in text
+    assert 'raise LookupError("too deep") from exc' in text
 
 
 def test_the_traceback_shows_the_tasks_lines_and_not_ours():

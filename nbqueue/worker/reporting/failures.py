@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from types import TracebackType
 
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
@@ -11,6 +12,10 @@ from nbqueue.core.records import Error
 from nbqueue.store.values.packing import BlobStore, pack_native, unpack
 from nbqueue.worker.process import memory
 
+_PACKAGE = Path(__file__).parents[2]
+_CALLS = {str(_PACKAGE / "client" / "task.py"), str(_PACKAGE / "store" / "code" / "behaviour.py")}
+"""Where a task that calls a task by its name comes through."""
+
 _MESSAGE_CHARS = 10_000
 _TRACEBACK_CHARS = 100_000
 
@@ -18,7 +23,8 @@ _TRACEBACK_CHARS = 100_000
 def describe(exc: BaseException, blobs: BlobStore, *, hide: str = "") -> Error:
     """Give the error record of an exception.
 
-    The outer frames of the folder ``hide`` (the executor's own) are left out of the traceback.
+    The outer frames of the folder ``hide`` (the executor's own) are left out of the traceback, and
+    so is what stands between a task and the task that it calls.
     """
     tb: TracebackType | None = exc.__traceback__
     while hide and tb is not None and tb.tb_frame.f_code.co_filename.startswith(hide):
@@ -27,7 +33,7 @@ def describe(exc: BaseException, blobs: BlobStore, *, hide: str = "") -> Error:
         memory.explain(exc)
     try:
         message = message_of(exc)
-        lines = "".join(traceback.format_exception(type(exc), exc, tb))
+        lines = _traceback(exc, tb)
     except Exception as broken:  # an exception's own __str__ may raise anything
         message = f"<its __str__ raised {type(broken).__name__}>"
         lines = "".join(traceback.format_tb(tb))
@@ -52,6 +58,22 @@ def _name(cls: type) -> str:
     return (
         cls.__qualname__ if module in ("builtins", "__main__") else f"{module}.{cls.__qualname__}"
     )
+
+
+def _traceback(exc: BaseException, tb: TracebackType | None) -> str:
+    """Give a traceback without our frames between tasks, so that Python folds a recursion."""
+    told = traceback.TracebackException(type(exc), exc, tb, compact=True)
+    left = [told]
+    while left:
+        one = left.pop()
+        one.stack[:] = [frame for frame in one.stack if not _is_call(frame)]
+        beside = (one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ()))
+        left += [other for other in beside if other is not None]
+    return "".join(told.format())
+
+
+def _is_call(frame: traceback.FrameSummary) -> bool:
+    return frame.name == "__call__" and frame.filename in _CALLS
 
 
 def _pickled(exc: BaseException, blobs: BlobStore) -> bytes:
