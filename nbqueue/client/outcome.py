@@ -23,7 +23,7 @@ from nbqueue.core.errors import (
 )
 from nbqueue.core.fold import JobState
 from nbqueue.core.records import Error
-from nbqueue.store.values.packing import BlobStore, unpack_exception
+from nbqueue.store.values.packing import BlobStore, unpack_exception, why_no_exception
 from nbqueue.store.values.results import Column
 
 _COLUMNS, _COLUMN_BYTES = 8, 8_000_000
@@ -156,7 +156,7 @@ class Outcomes:
     def _revived(self, i: int, error: Error) -> BaseException:
         exc = unpack_exception(error.pickled, self._blobs)
         if exc is None:
-            exc = RemoteError(f"{error} (the exception itself could not be pickled)")
+            exc = RemoteError(f"{error} ({why_no_exception(error.pickled, self._blobs)})")
         if not isinstance(exc, Exception):
             # A task's sys.exit must not end the notebook, nor its KeyboardInterrupt look like ■.
             exc = RemoteError(f"the task raised {error}")

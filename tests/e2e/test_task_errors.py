@@ -52,6 +52,11 @@ class ChangesOnTheWay(Exception):
         return dict, ()
 
 
+class BreaksWhenItLeaves(Exception):
+    def __reduce__(self):
+        raise TypeError("Other.__init__() takes no arguments")
+
+
 class BreaksOnArrival(Exception):
     def __reduce__(self):
         return int, ("no number",)
@@ -186,6 +191,34 @@ def test_what_would_end_the_callers_own_program_arrives_as_a_remote_error(make):
     assert type(exc) is nq.RemoteError
     assert type(make()).__name__ in str(exc)
     assert isinstance(exc.__cause__, nq.RemoteTraceback)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: WithTwoArguments(404, "gone"), "missing 1 required positional argument: 'detail'"),
+        (lambda: WithKeywordOnly(code=5), "takes 1 positional argument but 2 were given"),
+    ],
+)
+def test_an_exception_whose_init_takes_other_arguments_says_how_it_would_arrive(make, why):
+    job = raising(make).submit()
+    text = str(caught(job))
+    assert f"__init__() {why}" in text
+    assert "give that all arguments, or define __reduce__" in text
+    assert "__reduce__" not in job.to_frame()["error"][0]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HoldsALock("held"),
+        lambda: ChangesOnTheWay("text"),
+        lambda: BreaksWhenItLeaves("text"),
+    ],
+)
+def test_an_exception_that_does_not_arrive_for_another_reason_says_no_more(make):
+    text = str(caught(raising(make).submit()))
+    assert text.endswith("(the exception itself could not be pickled)")
 
 
 def test_an_exception_with_an_init_of_its_own_arrives():

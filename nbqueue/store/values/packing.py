@@ -137,6 +137,25 @@ def unpack_exception(packed: bytes, blobs: BlobStore) -> BaseException | None:
     return exc if isinstance(exc, BaseException) else None
 
 
+def why_no_exception(packed: bytes, blobs: BlobStore) -> str:
+    """Say why `unpack_exception` gives none, and what to do about it as far as that is known."""
+    try:
+        if packed:
+            unpack(packed, blobs)
+    except Exception as broken:  # as above
+        if is_misfit(broken):
+            return (
+                f"the exception itself does not come back: {broken}, for Python calls it with "
+                "what super().__init__() was given: give that all arguments, or define __reduce__"
+            )
+    return "the exception itself could not be pickled"
+
+
+def is_misfit(broken: Exception) -> bool:
+    """Say whether unpickling failed for a class was called with what its __init__ does not take."""
+    return isinstance(broken, TypeError) and "__init__() " in str(broken)
+
+
 def _dump(value: Any, blobs: BlobStore, on_function: Any, *, find_large: bool) -> bytes:
     addresses: list[str] = []
     file = io.BytesIO()

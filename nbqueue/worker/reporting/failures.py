@@ -9,7 +9,7 @@ from types import TracebackType
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
 from nbqueue.core.records import Error
-from nbqueue.store.values.packing import BlobStore, pack_native, unpack
+from nbqueue.store.values.packing import BlobStore, is_misfit, pack_native, unpack
 from nbqueue.worker.process import memory
 
 _PACKAGE = Path(__file__).parents[2]
@@ -77,12 +77,13 @@ def _is_call(frame: traceback.FrameSummary) -> bool:
 
 
 def _pickled(exc: BaseException, blobs: BlobStore) -> bytes:
-    """Pickle an exception if it comes back whole (an __init__ of its own often prevents that)."""
+    """Pickle an exception if it comes back whole, or if the client can say why it does not."""
+    packed = b""
     try:
         packed = pack_native(exc, blobs)
         return packed if type(unpack(packed, blobs)) is type(exc) else b""
-    except Exception:  # any reason is good enough: the text travels instead
-        return b""
+    except Exception as broken:  # any reason is good enough: the text travels instead
+        return packed if is_misfit(broken) else b""
 
 
 def _cut(text: str, limit: int) -> str:
