@@ -6,7 +6,6 @@ Both are kept from the submission, or read from the store by whoever asks first.
 from __future__ import annotations
 
 import inspect
-import reprlib
 from typing import TYPE_CHECKING, Any
 
 from nbqueue.core.errors import NbqueueError, UsageError
@@ -18,9 +17,6 @@ from nbqueue.store.values.arguments import Block
 
 if TYPE_CHECKING:
     from nbqueue.client.client import Client
-
-_brief = reprlib.Repr()
-_brief.maxother = _brief.maxstring = 60
 
 
 class Sent:
@@ -66,8 +62,10 @@ class Sent:
         assert stage is not None
         if stage.kind == "spreads":
             return f"{stage.spec.task} (fan-out)", ""
+        from nbqueue.client.canvas.written import value
+
         args, kwargs = self.call(i)
-        shown = [*map(_brief.repr, args), *(f"{k}={_brief.repr(v)}" for k, v in kwargs.items())]
+        shown = [*map(value, args), *(f"{k}={value(v)}" for k, v in kwargs.items())]
         return stage.spec.task, ", ".join(shown)
 
     def function(self) -> Any:

@@ -94,7 +94,7 @@ def cut(text: str, characters: int) -> str:
 def _shape(value: Any) -> str | None:
     """Name an array or a frame by its type and shape; ``None`` for anything else."""
     kind = type(value)
-    if kind.__module__.partition(".")[0] not in ("numpy", "pandas"):
+    if kind.__module__.partition(".")[0] not in ("numpy", "pandas", "polars", "pyarrow"):
         return None
     shape = getattr(value, "shape", None)
     if not isinstance(shape, tuple):

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from celery.canvas import StampingVisitor
 
@@ -437,6 +438,7 @@ def test_a_workflow_is_one_job_with_its_calls_as_items(client):
     assert [future.result() for future in job] == [1, 3, 4, 9]
     frame = job.to_frame()
     assert frame["node"].tolist() == ["same", "add", "total", "add"]
+    assert frame["args"].tolist() == ["1", "1, 2", "", "5"]
     assert frame["result"].tolist() == [1, 3, 4, 9]
     assert nq.job("four calls").result() == 9
     assert client.jobs().set_index("name").loc["four calls", "n"] == 4
@@ -878,6 +880,12 @@ def test_a_call_of_a_workflow_is_run_here_to_debug_it():
         job.rerun(4)
     with pytest.raises(nq.UsageError, match="only finds the items"):
         job.rerun(3)
+
+
+def test_a_frame_that_an_item_of_a_workflow_calls_with_is_told_by_its_shape():
+    job = nq.run(same.s(pd.DataFrame({"a": [1, 2, 3]})) | same.s())
+    assert job.wait(WAIT_S)
+    assert job.to_frame()["args"][0] == "<DataFrame 3 × 1>"
 
 
 def test_the_page_of_a_workflow_says_what_each_item_calls():

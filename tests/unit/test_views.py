@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -438,6 +439,17 @@ def test_a_long_frame_is_shown_as_pandas_shows_it():
     lines = frame.text(rows, 5, 1000).splitlines()
     assert lines[7] == "..."
     assert lines[-1] == "[1000 rows x 2 columns]"
+
+
+@pytest.mark.parametrize("cut", [None, 1])
+def test_frames_in_a_frame_are_told_by_their_shape(cut):
+    frames = [pd.DataFrame({"a": [1, 2, 3]}), pd.Series([1, 2]), polars.DataFrame({"a": [1]})]
+    rows = pd.DataFrame({"x": pd.Series([*frames, "text", [1]], dtype=object)})
+    lines = frame.text(rows, cut, 5).splitlines()[1:]
+    shown = ["DataFrame 3 × 1", "Series 2", "DataFrame 1 × 1", "text", "[1]"]
+    assert [" ".join(line.split()[1:]) for line in lines if line[:1].isdigit()] == shown
+    assert re.findall(r"<td>(.*)</td>", frame.html(rows, None, 5)) == shown
+    assert rows["x"][0] is frames[0]
 
 
 def test_a_short_frame_is_shown_whole():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nbqueue.notebook.brief import brief
 from nbqueue.notebook.views.outputs import quoted
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def html(rows: pd.DataFrame, cut: int | None, n: int, note: str = "") -> str:
     """Give rows as pandas' HTML, with an ellipsis after the first ``cut``; ``n`` rows in all."""
     import pandas as pd
 
-    table = rows.to_html(
+    table = _flat(rows).to_html(
         max_cols=pd.get_option("display.max_columns"), show_dimensions=False, notebook=True
     )
     if cut is not None:
@@ -38,12 +39,28 @@ def html(rows: pd.DataFrame, cut: int | None, n: int, note: str = "") -> str:
 
 def text(rows: pd.DataFrame, cut: int | None, n: int) -> str:
     """Give rows as pandas' text."""
+    rows = _flat(rows)
     if cut is None:
         return repr(rows)
     lines = rows.to_string(max_cols=8, line_width=None).splitlines()
     head = len(lines) - len(rows)
     lines.insert(head + cut, "...")
     return "\n".join([*lines, "", f"[{n} rows x {rows.shape[1]} columns]"])
+
+
+def _flat(rows: pd.DataFrame) -> pd.DataFrame:
+    """Put the shapes of frames in their places: pandas writes them whole, over many lines."""
+    flat = rows.copy(deep=False)
+    for name, column in rows.items():
+        if column.dtype == object and any(map(_is_frame, column)):
+            told = [brief(value) if _is_frame(value) else value for value in column]
+            flat[name] = type(column)(told, index=rows.index, dtype=object)
+    return flat
+
+
+def _is_frame(value: Any) -> bool:
+    package = type(value).__module__.partition(".")[0]
+    return package in ("pandas", "polars", "pyarrow") and bool(getattr(value, "shape", None))
 
 
 def _with_ellipsis(table: str, cut: int) -> str:
