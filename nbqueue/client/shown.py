@@ -161,8 +161,9 @@ class Shown:
         r"""What items have printed and displayed so far, by item number, as outputs of nbformat 4.
 
         Each is a dict with ``output_type`` (``stream``, ``display_data``, ``execute_result`` or
-        ``error``), as a notebook file has it, in the order in which it was written; at most 1 MB an
-        item. Items that printed nothing are left out.
+        ``error``), as a notebook file has it, in the order in which it was written; of more
+        than 1 MB an item, the first of it and the end of its text. Items that printed nothing are
+        left out.
 
         >>> @nq.task                                        # doctest: +CLUSTER
         ... def hello(name):

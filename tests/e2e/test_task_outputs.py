@@ -256,10 +256,13 @@ def test_a_flood_is_cut_once_and_counted():
     def f():
         for _ in range(5_000):
             print("x" * 1000)
+        print("the last line")
 
-    *said, notice = put_out(f)
-    assert len(text(said)) == 1_000_000
-    assert notice["data"]["text/plain"].endswith("left out: 4,005,000 characters]")
+    said, notice, end = put_out(f)
+    assert len(said["text"]) == 1_000_000
+    assert notice["data"]["text/plain"].endswith("left out: 3,995,014 characters]")
+    assert len(end["text"]) == 10_000
+    assert end["text"].endswith("x\nthe last line\n")
 
 
 def test_a_task_that_replaces_stdout_harms_nobody():

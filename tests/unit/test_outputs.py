@@ -124,11 +124,44 @@ def test_a_loop_of_clears_and_prints_does_not_use_up_the_limit():
 
 def test_too_much_text_is_cut_with_one_line_that_counts_the_rest():
     said = [stream("x" * 600_000), stream("y" * 600_000), stream("z" * 5)]
-    text, line = settle(r.output for r in kept(said, takes=[0, 1]))
+    text, line, end = settle(r.output for r in kept(said, takes=[0, 1]))
     assert len(text["text"]) == LIMIT_CHARS
     assert line["data"]["text/plain"] == (
-        "[nbqueue: this item put out more than 1 MB; the rest is left out: 200,005 characters]"
+        "[nbqueue: this item put out more than 1 MB; left out: 190,005 characters]"
     )
+    assert end == stream("y" * 9_995 + "z" * 5)
+
+
+printed = st.builds(stream, texts, st.sampled_from(["stdout", "stderr"]))
+
+
+@given(st.lists(printed))
+def test_the_end_of_what_is_cut_is_as_it_was_put_out(said):
+    flood = stream("x" * 2 * LIMIT_CHARS, "stderr")
+    *_, line, first = settle(r.output for r in kept([flood]))
+    assert first == stream("x" * 10_000, "stderr")
+    outputs = settle(r.output for r in kept([flood, *said]))
+    end = outputs[2:]
+    whole = settle([flood, *said])
+    assert sum(len(o["text"]) for o in end) == 10_000
+    assert end[1:] == whole[1:]
+    assert whole[0]["text"].endswith(end[0]["text"])
+    assert line["data"]["text/plain"].endswith("left out: 990,000 characters]")
+
+
+def test_text_that_goes_just_beyond_the_limit_is_there_to_its_end():
+    outputs = settle(r.output for r in kept([stream("x" * LIMIT_CHARS), stream("last\n")]))
+    assert outputs[1]["data"]["text/plain"].endswith("more than 1 MB; left out: nothing]")
+    assert outputs[2] == stream("last\n")
+
+
+def test_the_end_of_a_flood_comes_before_the_error_that_ended_it():
+    error = {"output_type": "error", "ename": "E", "evalue": "e", "traceback": ["a"]}
+    said = [stream("x" * 2 * LIMIT_CHARS), stream("why\n"), error, stream("after\n")]
+    _, line, end, told, after = settle(r.output for r in kept(said))
+    assert end["text"].endswith("xwhy\n")
+    assert (told["output_type"], after) == ("error", stream("after\n"))
+    assert line["data"]["text/plain"].endswith("left out: 990,004 characters]")
 
 
 def test_images_beyond_the_limit_are_counted():
@@ -158,7 +191,7 @@ def test_the_limit_is_an_items_own():
 def test_an_error_is_kept_whatever_came_before():
     error = {"output_type": "error", "ename": "E", "evalue": "e", "traceback": ["a", "b"]}
     said = settle(r.output for r in kept([stream("x" * 2 * LIMIT_CHARS), error]))
-    assert [o["output_type"] for o in said] == ["stream", "display_data", "error"]
+    assert [o["output_type"] for o in said] == ["stream", "display_data", "stream", "error"]
 
 
 def test_an_endless_traceback_is_shortened_in_its_middle():

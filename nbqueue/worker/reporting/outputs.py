@@ -2,21 +2,27 @@
 
 Owns the order, the merging and the limit of outputs: texts of one stream become one, a display
 that is updated faster than outputs are written costs one update, and what an item puts out beyond a
-limit is counted and left out, with one line where it was cut. No I/O: the reporter writes.
+limit is counted and left out, with one line where it was cut. The end of its text is kept below
+that line, because it says why something failed. No I/O: the reporter writes.
 """
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, groupby
+from operator import itemgetter
 from typing import Any
 
 from nbqueue.core.records import Output
 
 LIMIT_CHARS = 1_000_000
-"""How much of an item's output is kept; the job's log and the notebook have to hold it."""
+"""How much of an item's output is kept, but for its end; the log and notebooks have to hold it."""
+
+_END_CHARS = 10_000
+"""How much of the text beyond that is kept: its end."""
 
 _ERROR_LINES = 1_000
 """Lines of a traceback that are kept, from both ends."""
@@ -33,12 +39,33 @@ class _Item:
     left_images: int = 0
     left_others: int = 0
     cut: bool = False
+    end: deque[tuple[str, str]] = field(default_factory=deque)
+    """The end of the text that is left out, in pieces, each with the name of its stream."""
+    end_chars: int = 0
 
-    def leave_out(self, output: Mapping[str, Any], chars: int) -> None:
-        """Count what comes after the cut."""
-        if output["output_type"] == "stream":
-            self.left_chars += chars
-        elif any(kind.startswith("image/") for kind in output.get("data", ())):
+    def leave_out_text(self, name: str, text: str) -> None:
+        """Count text that comes after the cut, and keep its end."""
+        self.left_chars += len(text)
+        text = text[-_END_CHARS:]
+        self.end.append((name, text))
+        self.end_chars += len(text)
+        while (over := self.end_chars - _END_CHARS) > 0:
+            stream, first = self.end.popleft()
+            if len(first) > over:
+                self.end.appendleft((stream, first[over:]))
+            self.end_chars -= min(over, len(first))
+
+    def take_end(self) -> list[tuple[str, str]]:
+        """Give the end of the text, which is not left out then."""
+        pieces = list(self.end)
+        self.left_chars -= self.end_chars
+        self.end_chars = 0
+        self.end.clear()
+        return pieces
+
+    def leave_out(self, output: Mapping[str, Any]) -> None:
+        """Count what else comes after the cut."""
+        if any(kind.startswith("image/") for kind in output.get("data", ())):
             self.left_images += 1
         elif output["output_type"] != "clear_output":
             self.left_others += 1
@@ -75,18 +102,22 @@ class Outputs:
         """
         about = self._items.setdefault(item, _Item())
         kind = output["output_type"]
-        chars = _chars(output)
-        if about.cut and kind != "error":
-            about.leave_out(output, chars)
+        if about.cut and kind == "stream":
+            about.leave_out_text(output["name"], output["text"])
             return False
+        if about.cut and kind != "error":
+            about.leave_out(output)
+            return False
+        chars = _chars(output)
         about.chars -= self._drop_unseen(item, output)
         if kind == "stream":
             self._add_stream(item, about, output["name"], output["text"])
         elif kind == "error":  # kept in any case: it says why there is no result
+            self._add_end(item, about)
             self._waiting.append(_Entry(item, _shortened(output), 0))
         elif about.chars + chars > LIMIT_CHARS:
             self._cut(item, about)
-            about.leave_out(output, chars)
+            about.leave_out(output)
         else:
             about.chars += chars
             self._waiting.append(_Entry(item, dict(output), chars))
@@ -99,6 +130,7 @@ class Outputs:
         for item in items:
             about = self._items.pop(item, None)
             if about is not None and about.cut:
+                self._add_end(item, about)
                 self._waiting.append(_Entry(item, _notice("update_display_data", _left(about)), 0))
 
     def take(self) -> list[Output]:
@@ -123,7 +155,13 @@ class Outputs:
                 self._waiting.append(_Entry(item, output, len(kept), [kept]))
         if len(kept) < len(text):
             self._cut(item, about)
-            about.left_chars += len(text) - len(kept)
+            about.leave_out_text(name, text[room:])
+
+    def _add_end(self, item: int, about: _Item) -> None:
+        """Put out the end of what is left out, in as few outputs as it has streams in turn."""
+        for name, pieces in groupby(about.take_end(), itemgetter(0)):
+            texts = [text for _, text in pieces]
+            self._waiting.append(_Entry(item, {"output_type": "stream", "name": name}, 0, texts))
 
     def _drop_unseen(self, item: int, output: Mapping[str, Any]) -> int:
         """Take away what nobody has seen yet and nobody would see; give its size."""
@@ -151,7 +189,8 @@ class Outputs:
 
     def _cut(self, item: int, about: _Item) -> None:
         about.cut = True
-        self._waiting.append(_Entry(item, _notice("display_data", ""), 0))
+        notice = _notice("display_data", "the rest is left out, but for the end of its text")
+        self._waiting.append(_Entry(item, notice, 0))
 
 
 def _shortened(error: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +221,7 @@ def _display_id(output: Mapping[str, Any]) -> Any:
 
 
 def _notice(kind: str, left: str) -> dict[str, Any]:
-    text = f"[nbqueue: this item put out more than 1 MB; the rest is left out{left}]"
+    text = f"[nbqueue: this item put out more than 1 MB; {left}]"
     return {
         "output_type": kind,
         "data": {"text/plain": text},
@@ -207,4 +246,4 @@ def _left(about: _Item) -> str:
         )
         if n
     ]
-    return f": {', '.join(parts)}" if parts else ""
+    return f"left out: {', '.join(parts) or 'nothing'}"
