@@ -321,6 +321,11 @@ class Stage:
     countdown: float | None = None
     """Seconds from the moment when it may begin to the one when it does."""
 
+    @property
+    def planned_items(self) -> Range | None:
+        """Its items, none perhaps; ``None`` when they are not known from the beginning."""
+        return None if self.kind in ("grows", "rescues") else (self.start, self.stop)
+
 
 @dataclass(frozen=True)
 class Planned:

@@ -286,6 +286,16 @@ RESULTS = {
     "a map of a map": (lambda: nq.map(numbers, [1, 2]) | nq.map(total) | total.s(), 1),
     "a fan-out in mid-chain": (lambda: numbers.s(1000) | nq.map(same) | total.s(), 499500),
     "a fan-out over nothing": (lambda: numbers.s(0) | nq.map(same) | total.s(), 0),
+    "a map of nothing": (lambda: nq.map(same, []) | total.s(), 0),
+    "a starmap of nothing": (lambda: nq.starmap(add, iter(())) | total.s(), 0),
+    "chunks of nothing": (lambda: nq.chunks(add, [], 3) | total.s(), 0),
+    "a map of a map of nothing": (lambda: nq.map(same, []) | nq.map(same) | total.s(), 0),
+    "a map of nothing behind a task": (lambda: same.s(1) | nq.map(same, []) | total.s(), 0),
+    "nothing but maps of nothing": (lambda: nq.group(nq.map(same, []), nq.map(same, [])), [[], []]),
+    "a map of nothing in a header": (
+        lambda: nq.chord([nq.map(same, []), same.s(1)], same.s()),
+        [[], 1],
+    ),
     "a fan-out of tuples": (lambda: same.s([(1, 2), (3, 4)]) | nq.starmap(add) | same.s(), [3, 7]),
     "a fan-out that is the result": (lambda: numbers.s(3) | nq.map(same), [0, 1, 2]),
     "fan-outs in a group": (
@@ -485,6 +495,11 @@ def test_what_goes_on_takes_what_the_job_returns():
     assert (many | nq.group(total.s(), same.s())).result(WAIT_S) == [6, [0, 1, 2, 3]]
     assert (many | nq.map(same) | total.s()).result(WAIT_S) == 6
     assert (workflow | total.s()).result(WAIT_S) == 3
+
+
+def test_what_goes_on_from_a_job_takes_its_maps_of_nothing():
+    job = nq.run(same.s(1) | nq.map(same, []))
+    assert (job | total.s()).result(WAIT_S) == 0
 
 
 def test_what_goes_on_from_a_job_that_fails_is_not_begun(said):

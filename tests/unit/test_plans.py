@@ -161,6 +161,15 @@ def test_a_stage_without_items_is_passed_over(world):
     assert world.sent.take() == [(1, 0, 1)]
 
 
+def test_a_stage_that_takes_from_one_without_items_is_told_so(world):
+    grows = stage(2, 0, 0, 1, kind="grows")
+    both = stage(3, 1, 2, 2, takes=Listed((All(0), All(2))))
+    world.open(stage(0, 0, 0), stage(1, 0, 1, kind="spreads"), grows, both)
+    world.plans.spread(ID, 2, 0)
+    world.end(1, (0, 1))
+    assert world.sent.messages[-1].sources == ((0, (0, 0)),)
+
+
 def test_only_one_process_sends_what_begins_and_another_may_when_it_has_died(world):
     world.open(*chord(2))
     world.sent.take()

@@ -251,7 +251,7 @@ def _items_of(stage: Stage, told: str, n: int) -> tuple[int, int]:
 def _sources(planned: Planned, stage: Stage) -> tuple[tuple[int, Range], ...]:
     """Give the items of the stages that a stage takes from, where the plan has them."""
     stages = (planned.stages[s] for s in sorted(set(stages_of(stage.takes))))
-    return tuple((s.number, (s.start, s.stop)) for s in stages if s.start < s.stop)
+    return tuple((s.number, s.planned_items) for s in stages if s.planned_items is not None)
 
 
 def _table(stages: Sequence[Stage]) -> list[Any]:
@@ -265,10 +265,9 @@ def _table(stages: Sequence[Stage]) -> list[Any]:
             )
     rows: list[Any] = [len(stages)]
     for stage in stages:
-        appended = stage.kind in ("grows", "rescues")
         rescues = stage.kind == "rescues"
         rows += (
-            "" if appended else f"{stage.start} {stage.stop}",
+            "" if stage.planned_items is None else f"{stage.start} {stage.stop}",
             stage.stop - stage.start,
             0 if rescues else len(stage.after),
             "-" if rescues else _words(stage.after),

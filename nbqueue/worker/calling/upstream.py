@@ -161,7 +161,9 @@ class _Reading:
         if spec.stages:
             planned = _planned(place, job_id)
             result = planned.result
-            sources = [(s.number, (s.start, s.stop)) for s in planned.stages if s.start < s.stop]
+            sources = [
+                (s.number, s.planned_items) for s in planned.stages if s.planned_items is not None
+            ]
             read = _Reading(place, job_id, sorted(set(stages_of(result))), sources, spec.n)
             return lambda: read.value(result)
         found = _Results(_between(place, job_id, _BEGINNING, "+"), 0, spec.n, place)
