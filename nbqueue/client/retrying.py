@@ -124,7 +124,10 @@ def _nothing_to_retry(live: Live) -> str:
     so_far = "" if live.finished else f" so far ({state.n_done:,} of {state.n:,} items ended)"
     said = f"nothing of job {live.name!r} has failed{so_far}, so there is nothing to retry"
     if cancelled:
-        said += f"; {cancelled:,} item(s) were cancelled, and are submitted anew as a job"
+        said += (
+            f", and nothing was sent; {cancelled:,} item(s) were cancelled and stay so: to run "
+            "those, submit them as a new job (task.map(…), or run the cell again)"
+        )
     return said
 
 

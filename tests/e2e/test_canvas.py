@@ -746,7 +746,9 @@ def test_a_retry_of_what_has_not_failed_says_so(capfd):
     gone = add.with_options(queue="nobody").map([1], [2], name="gone")
     gone.cancel()
     gone.retry()
-    assert "1 item(s) were cancelled" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "nothing to retry, and nothing was sent; 1 item(s) were cancelled and stay so" in told
+    assert "submit them as a new job" in told
 
 
 def test_a_job_draws_its_steps_and_says_how_far_each_is():
