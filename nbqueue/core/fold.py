@@ -114,7 +114,6 @@ class JobState(Columns):
     def _take(self, record: Outcomes, start: int, stop: int, place: int) -> None:
         """Let the items of a range have the outcomes from ``place`` on of the latest batch."""
         k = stop - start
-        worker, batch = self._worker_index(record.worker), len(self.batches)
         end = place + k
         self._set_states(start, stop, record.states[place:end])
         self.done[start:stop] = b"\x01" * k
@@ -122,11 +121,10 @@ class JobState(Columns):
         self.started[start:stop] = array("d", [base + s for s in record.started[place:end]])
         self.run_s[start:stop] = record.run_s[place:end]
         self._ends.append((base, start, stop))
-        self.memory_mb[start:stop] = array("f", [record.memory_mb]) * k
-        self.worker[start:stop] = array("H", [worker]) * k
-        self.batch_of[start:stop] = array("I", [batch]) * k
+        self.batch_of[start:stop] = array("I", [len(self.batches)]) * k
         self.place[start:stop] = array("I", range(place, end))
-        self.attempts[start:stop] = self.attempts[start:stop].translate(_ONE_MORE)
+        if not record.never_began:
+            self._ran(record, start, stop)
         for a, b in record.cached:
             a, b = max(a, start), min(b, stop)
             if a < b:
@@ -140,6 +138,13 @@ class JobState(Columns):
             if self.running[i].worker != record.worker and self.run_s[i]:
                 self._died(i)
         self._stopped(start, stop)
+
+    def _ran(self, record: Outcomes, start: int, stop: int) -> None:
+        """Note of the items of a range where they ran, and count it."""
+        k = stop - start
+        self.memory_mb[start:stop] = array("f", [record.memory_mb]) * k
+        self.worker[start:stop] = array("H", [self._worker_index(record.worker)]) * k
+        self.attempts[start:stop] = self.attempts[start:stop].translate(_ONE_MORE)
 
     def _started(self, record: Started) -> Changes:
         i = record.item

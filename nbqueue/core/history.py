@@ -154,7 +154,7 @@ class History:
         error = record.error(self.item)
         if record.states[place] == states.FAILURE_CODE:
             text = f"failed{after}{again}" + (f": {error.brief}" if error else "")
-            self._add(at, "failed", text, record.worker)
+            self._add(at, "failed", text, "" if record.never_began else record.worker)
         elif _within(record.cached, self.item):
             self._add(at, "succeeded", "its result came from the cache", record.worker)
         else:

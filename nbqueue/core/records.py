@@ -36,6 +36,7 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isnan
 from typing import Any, ClassVar
 
 from nbqueue.core.plan import Take
@@ -204,6 +205,11 @@ class Outcomes:
     def n(self) -> int:
         """How many items the batch reports."""
         return count(self.runs)
+
+    @property
+    def never_began(self) -> bool:
+        """Whether its items ended without having been begun, all in one error."""
+        return bool(self.errors) and not self.error_of and isnan(self.run_s[0])
 
     def error(self, item: int) -> Error | None:
         """Give why an item of the batch failed; ``None`` when it did not."""

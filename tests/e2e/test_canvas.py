@@ -526,6 +526,9 @@ def test_an_exception_arrives_as_itself_and_what_follows_is_not_begun(said):
         "UpstreamFailed",
     ]
     assert "'fail'" in str(job.exceptions()[2])
+    seen = job.to_frame()[["attempts", "worker", "memory_mb", "started"]]
+    assert seen["attempts"].tolist() == [1, 1, 0, 0]
+    assert seen[2:].drop(columns="attempts").isna().all(axis=None)
 
 
 def test_a_failing_header_lets_the_others_finish_and_no_body_begin(said):

@@ -55,6 +55,9 @@ def test_a_job_that_follows_a_failure_fails_and_says_which_it_was():
     exc = job.exceptions()[1]
     assert isinstance(exc, nq.UpstreamFailed)
     assert "'prepare'" in str(exc)
+    seen = job.to_frame()[["attempts", "worker", "memory_mb", "started"]]
+    assert seen["attempts"].tolist() == [0, 0]
+    assert seen.drop(columns="attempts").isna().all(axis=None)
     job.retry()
     assert job.result(20) == [1, 2]
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbqueue.core import states
+from nbqueue.core.failing import all_failed
 from nbqueue.core.fold import NOTHING, JobState
 from nbqueue.core.records import (
     Cancelled,
@@ -195,6 +196,18 @@ def test_a_run_that_died_with_its_worker_counts_if_it_was_noted():
     assert fold([second, second, ended]).attempts[0] == 1
     given_up = replace(ended, base=1020.0, run_s=array("f", [0.0]))
     assert fold([first, second, given_up]).attempts[0] == 2
+
+
+def test_what_never_began_has_no_attempt_and_no_worker():
+    error = Error("UpstreamFailed", "not begun", "")
+    record = all_failed([(0, 3)], error, round_=1, worker="w1", at=1001.0, times=math.nan)
+    state = fold([record])
+    assert seen(state)[0][2][:4] == ("FAILURE", 1, 1, 0)
+    assert seen(state)[0][2][6:8] == ("nan", None)
+    assert state.error(2) == error
+    again = Retried(2, ((0, 3),), 1002.0, "fit", "")
+    state = fold([record, again, make_outcomes([(0, 3)], round=2)])
+    assert (state.attempts[0], state.workers) == (1, ["w1"])
 
 
 def test_the_end_is_that_of_the_last_item_also_of_one_that_is_run_again():

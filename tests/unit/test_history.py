@@ -1,5 +1,6 @@
 """An item's life from the records of its job's log."""
 
+import math
 from array import array
 
 import pytest
@@ -53,6 +54,14 @@ def test_a_failure_says_what_it_was_and_other_items_do_not_concern_it():
     found = told(begun(item=4), make_outcomes([(3, 5)], failed=[3]), Progressed(3, 1, 2))
     assert kinds(found) == ["begun", "failed"]
     assert found.events[-1].text == "failed after 0.25 s: ValueError: bad 3"
+
+
+def test_what_never_began_failed_nowhere():
+    error = Error("UpstreamFailed", "not begun", "")
+    (failed,) = told(
+        all_failed([(3, 4)], error, round_=1, worker="w1", at=1001.0, times=math.nan)
+    ).events
+    assert (failed.kind, failed.at, failed.worker) == ("failed", 1001.0, "")
 
 
 def test_an_attempt_that_is_not_heard_of_again_was_lost():

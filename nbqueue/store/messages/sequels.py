@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import nan
 from typing import cast
 
 import redis
@@ -131,7 +132,9 @@ class Sequels:
         )
         exc = UpstreamFailed(text)
         error = Error(type(exc).__name__, text, "", pack_native(exc, self._blobs))
-        record = all_failed([(0, spec.n)], error, round_=1, worker=self._name, at=self._now())
+        record = all_failed(
+            [(0, spec.n)], error, round_=1, worker=self._name, at=self._now(), times=nan
+        )
         reply = self._joblog.commit(spec.id, record, self._now())
         if reply.ready:
             self.release()  # others wait for this one
