@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbqueue.client import addressing, behaving, cancelling, unsent
 from nbqueue.client.client import Client
@@ -44,6 +44,13 @@ _KEEP_BYTES = 32_000_000
 
 Row = tuple[Any, ...]
 Call = tuple[Row, dict[str, Any]]
+
+
+class Named(NamedTuple):
+    """A row of which some arguments are given by name, since they are not taken otherwise."""
+
+    args: Row
+    kwargs: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def submit_rows(
     blobs: BlobStore | None = None,
     job_id: str = "",
 ) -> Job:
-    """Send one item a row of positional arguments, or an argument without a tuple around it.
+    """Send one item a row of arguments, or an argument without a tuple around it.
 
     ``blobs`` is where large values go, if not to the client's own.
     """
@@ -267,15 +274,7 @@ class Upload:
 
     def calls(self, calls: Iterable[Call]) -> None:
         """Store calls with positional and keyword arguments."""
-        found = list(calls)
-        if not any(kwargs for _, kwargs in found):
-            self.all((args for args, _ in found), bare=False)
-            return
-        self.block = BLOCK_ITEMS
-        for start in range(0, len(found), self.block):
-            some = found[start : start + self.block]
-            packed = arguments.pack_calls(some, self._blobs, self._params, self.n)
-            self._put(packed, len(some))
+        self.all((Named(*call) if call[1] else call[0] for call in calls), bare=False)
 
     def _put(self, packed: bytes, n: int) -> None:
         self._bounds.add(n, len(packed))
@@ -294,6 +293,9 @@ class Upload:
     def _pack(self, rows: Sequence[Any]) -> bytes:
         if self._bare:
             return arguments.pack_columns([rows], self._blobs, self._params, self.n)
+        if Named in set(map(type, rows)):
+            calls = [row if type(row) is Named else (row, {}) for row in rows]
+            return arguments.pack_calls(calls, self._blobs, self._params, self.n)
         if len({len(row) for row in rows}) == 1 and rows[0]:
             columns = [list(column) for column in zip(*rows, strict=True)]
             return arguments.pack_columns(columns, self._blobs, self._params, self.n)

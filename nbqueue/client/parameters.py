@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
-from nbqueue.client.dispatch import Row
+from nbqueue.client.dispatch import Named, Row
 
 
 class Parameters:
@@ -42,7 +42,7 @@ class Parameters:
         sizes: set[int] = set()
         for i, row in enumerate(rows):
             args = row if type(row) is tuple else self._spread(i, row)
-            if len(args) not in sizes:
+            if type(args) is not Named and len(args) not in sizes:
                 self.check(len(args), f"item {i}: ")
                 sizes.add(len(args))
             yield args
@@ -65,14 +65,12 @@ class Parameters:
                 raise TypeError("nobody can say what its parameters are called")
             bound = self.signature.bind(**row)
             bound.apply_defaults()
-            if bound.kwargs:
-                raise TypeError(f"it takes {', '.join(bound.kwargs)} by name only")
         except TypeError as exc:
             raise TypeError(
                 f"item {i} is {row!r}, which {self.name}{self.signature or '()'} cannot be given "
-                f"in order: {exc}; nothing was sent"
+                f"by name: {exc}; nothing was sent"
             ) from None
-        return bound.args
+        return Named(bound.args, bound.kwargs) if bound.kwargs else bound.args
 
     def check_iterables(self, iterables: Sequence[Any], method: str) -> None:
         """Raise a TypeError unless there are as many iterables as the function takes arguments."""

@@ -162,7 +162,7 @@ class Task(Timed, Generic[P, R]):
         """Send one item for each tuple of arguments, as ``itertools.starmap`` spreads them.
 
         A dict gives its arguments by name (scikit-learn's ``ParameterGrid``, the records of a
-        frame).
+        frame), also those that the function takes by name only.
 
         Raises:
             TypeError: something is no such arguments, or the function does not take them.

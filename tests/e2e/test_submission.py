@@ -133,6 +133,28 @@ def test_starmap_spreads_tuples():
     assert add.starmap(zip(range(3), range(3), strict=True)).result(20) == [0, 2, 4]
 
 
+def test_starmap_gives_what_is_taken_by_name_only_by_its_name():
+    @nq.task(cache=True)
+    def train(data, *, lr, depth=3):
+        if lr > 1:
+            raise ValueError(lr)
+        return data * lr
+
+    grid = [{"data": 2, "lr": 0.5}, {"lr": 2, "data": 1, "depth": 4}, {"data": 4, "lr": 0.5}]
+    job = train.starmap(grid)
+    assert job.result(20, errors="drop") == [1.0, 2.0]
+    frame = job.to_frame()
+    assert frame["lr"].tolist() == [0.5, 2.0, 0.5]
+    assert frame["depth"].tolist() == [3, 4, 3]
+    with pytest.raises(ValueError, match="2"):
+        job.rerun(1)
+    mended = nq.task(lambda data, *, lr, depth: depth, name="train")
+    assert job.retry(mended).result(20) == [1.0, 4, 2.0]
+    assert collect.chunks([{"a": 1}, (2,)], 1).result(20) == [((), {"a": 1}), ((2,), {})]
+    steps = nq.run(nq.starmap(train, grid[:1]) | nq.task(sum).s())
+    assert steps.result(20) == 1.0
+
+
 @pytest.mark.parametrize("n", [1, 2, 5, 100])
 def test_chunks_of_any_size_give_every_item(n):
     assert double.chunks([(i,) for i in range(11)], n).result(20) == [2 * i for i in range(11)]

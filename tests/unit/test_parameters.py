@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
+from nbqueue.client.dispatch import Named
 from nbqueue.client.parameters import Parameters
 
 Pair = namedtuple("Pair", "C gamma")
@@ -47,12 +48,18 @@ def test_a_dict_that_does_not_fit_is_refused(row, why):
         rows([(1, 2), row])
 
 
-def test_a_dict_is_refused_where_arguments_cannot_be_put_in_order():
-    def named(a, *, b):
+def test_what_is_taken_by_name_only_stays_named():
+    def named(a, b=0, *, c, d=3, **more):
         pass
 
-    with pytest.raises(TypeError, match="it takes b by name only"):
-        rows([{"a": 1, "b": 2}], named)
+    assert rows([{"c": 2, "a": 1}], named) == [Named((1, 0), {"c": 2, "d": 3})]
+    assert rows([{"a": 1, "c": 2, "x": 5}], named) == [Named((1, 0), {"c": 2, "d": 3, "x": 5})]
+    assert rows([{"a": 1}, (7,)], lambda a, **more: a) == [(1,), (7,)]
+    with pytest.raises(TypeError, match=r"(?s)item 0 .*missing a required .*'c'.*nothing was sent"):
+        rows([{"a": 1}], named)
+
+
+def test_a_dict_is_refused_where_nobody_knows_the_names():
     with pytest.raises(TypeError, match="nobody can say what its parameters are called"):
         rows([{"a": 1}], dict.pop)
 
