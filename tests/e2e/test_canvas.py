@@ -297,6 +297,10 @@ RESULTS = {
         [[], 1],
     ),
     "a fan-out of tuples": (lambda: same.s([(1, 2), (3, 4)]) | nq.starmap(add) | same.s(), [3, 7]),
+    "a fan-out of dicts": (
+        lambda: same.s([{"y": "b", "x": "a"}, ("c", "d")]) | nq.starmap(add),
+        ["ab", "cd"],
+    ),
     "a fan-out that is the result": (lambda: numbers.s(3) | nq.map(same), [0, 1, 2]),
     "fan-outs in a group": (
         lambda: numbers.s(4) | nq.group(nq.map(same) | total.s(), total.s()) | total.s(),

@@ -472,6 +472,7 @@ def test_a_signature_is_a_table_in_a_notebook():
         (same.s(5) | nq.group((add.s(1) | add.s(2)), add.s(3)), [8, 8]),
         (same.s([1, 2]) | nq.map(same) | total.s(), 3),
         (nq.starmap(add, [(1, 2), (3, 4)]), [3, 7]),
+        (same.s([{"y": "b", "x": "a"}]) | nq.starmap(add), ["ab"]),
         (nq.chord([], total.s()), 0),
         (nq.group([]), []),
     ],

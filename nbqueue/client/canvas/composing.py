@@ -167,7 +167,7 @@ def map(task: Any, iterable: Iterable[Any] | None = None) -> Map:
 
 
 def starmap(task: Any, iterable: Iterable[Iterable[Any]] | None = None) -> Starmap:
-    """Call a task with each tuple of arguments; otherwise as `map`.
+    """Call a task with each tuple of arguments, or dict of them by name; otherwise as `map`.
 
     >>> power = nq.task(pow)
     >>> nq.starmap(power, [(2, 5), (3, 2)]).delay().result()            # doctest: +CLUSTER

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from celery.app.task import Context
@@ -67,7 +67,10 @@ class _Here:
         if step.each or step.values is not None:
             values = self._made(step.takes) if step.each and step.takes else step.values
             for value in values or ():
-                yield tuple(value) if step.star else (value,), {}
+                if step.star and isinstance(value, Mapping):
+                    yield (), dict(value)
+                else:
+                    yield tuple(value) if step.star else (value,), {}
             return
         for args, kwargs in step.calls:
             yield (*self._lead(step), *args), kwargs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -52,10 +52,16 @@ def _packed(rows: list[Any], place: Workplace, *, star: bool, first: int) -> byt
     if not star:
         return arguments.pack_columns([rows], place.blobs, (), first)
     try:
-        tuples = [tuple(row) for row in rows]
+        calls = [_call(row) for row in rows]
     except TypeError:
         raise UsageError(
             "starmap needs a tuple of arguments for each item, but one of the elements from "
-            f"{first} on is none: return a list of tuples, or use nq.map"
+            f"{first} on is none: return a list of tuples (or dicts), or use nq.map"
         ) from None
-    return arguments.pack_rows(tuples, place.blobs, (), first)
+    if any(kwargs for _, kwargs in calls):
+        return arguments.pack_calls(calls, place.blobs, (), first)
+    return arguments.pack_rows([args for args, _ in calls], place.blobs, (), first)
+
+
+def _call(row: Any) -> arguments.Call:
+    return ((), dict(row)) if isinstance(row, Mapping) else (tuple(row), {})
