@@ -53,8 +53,7 @@ class Task(Timed, Generic[P, R]):
     @property
     def name(self) -> str:
         """The task's name: the option ``name``, or the function's own."""
-        own = getattr(self.function, "__name__", type(self.function).__name__)
-        return self.options.name or str(own)
+        return self.options.name or name_of(self.function)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here, as if it had never been decorated."""
@@ -139,7 +138,7 @@ class Task(Timed, Generic[P, R]):
         The shortest iterable ends it; of none or an empty one comes a finished job of 0 items.
         Iterables are consumed now, a block of arguments at a time, and items run once all are in
         the store: a job is sent whole or not at all. What takes long to give its elements, or
-        never ends, is for `imap`.
+        never ends, is for `imap`. What is the same for all items goes by ``functools.partial``.
 
         Args:
             *iterables: One for each parameter.
@@ -151,6 +150,9 @@ class Task(Timed, Generic[P, R]):
 
         >>> double.map([1, 2, 3]).result()                  # doctest: +CLUSTER
         [2, 4, 6]
+        >>> square = nq.task(functools.partial(pow, exp=2))
+        >>> square.map([1, 2, 3]).result()                  # doctest: +CLUSTER
+        [1, 4, 9]
         """
         self._parameters.check_iterables(iterables, "map")
         bounds.check_ahead(*iterables)

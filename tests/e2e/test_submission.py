@@ -128,6 +128,15 @@ def test_an_empty_job_is_found_again():
     assert nq.jobs().loc[job.id, "state"] == "SUCCESS"
 
 
+def test_what_is_the_same_for_all_items_goes_by_partial_under_the_functions_name():
+    task = nq.task(functools.partial(add.function, b=1, scale=3))
+    assert repr(task) == "<Task add(a, *, b=1, scale=3)>"
+    job = task.map([1, 2])
+    assert job.result(20) == [6, 9]
+    assert job.to_frame()["b"].tolist() == [1, 1]
+    assert task.starmap([{"a": 1, "b": 0}]).result(20) == [3]
+
+
 def test_starmap_spreads_tuples():
     assert add.starmap([(1, 2), (3,), [4, 5]]).result(20) == [3, 13, 9]
     assert add.starmap(zip(range(3), range(3), strict=True)).result(20) == [0, 2, 4]
