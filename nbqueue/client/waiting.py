@@ -102,7 +102,7 @@ def _listed(jobs: Any, where: str) -> list[Job | Future]:
     several = isinstance(jobs, Iterable) and not isinstance(jobs, str)
     found = list(jobs) if several else [jobs]
     for job in found:
-        if not (several and isinstance(job, (Job, Future))):
+        if not (several and isinstance(job, (Job, concurrent.futures.Future))):
             raise UsageError(f"{where} takes jobs and futures, not {job!r}")
     return found
 
@@ -114,9 +114,12 @@ def _failure(future: Future, timeout: float | None) -> BaseException | None:
         return cancelled
 
 
-def _going_on(jobs: Iterable[Job | Future]) -> str:
+def _going_on(jobs: Iterable[Job | concurrent.futures.Future[Any]]) -> str:
     """Say what an interrupted wait leaves running."""
-    names = list(dict.fromkeys(repr(job._live.name) for job in jobs))
+    ours = (job for job in jobs if isinstance(job, (Job, Future)))
+    names = list(dict.fromkeys(repr(job._live.name) for job in ours))
+    if not names:
+        return "what runs goes on"
     if len(names) == 1:
         return f"job {names[0]} goes on"
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""

@@ -1,5 +1,6 @@
 """Options of a task, and what is no option."""
 
+import concurrent.futures
 import datetime as dt
 import re
 
@@ -164,6 +165,14 @@ def test_what_is_no_timeout_is_refused_with_the_value(timeout):
         nq.wait([], timeout)
     with pytest.raises(UsageError, match=said):
         nq.as_completed([], timeout)
+
+
+def test_futures_of_another_executor_are_waited_for_too():
+    other = concurrent.futures.Future()
+    other.set_result(1)
+    assert nq.wait([other]).done == {other}
+    assert list(nq.as_completed([other])) == [other]
+    assert nq.gather(other) == [1]
 
 
 @pytest.mark.parametrize("wait", [nq.wait, nq.as_completed, nq.gather])
