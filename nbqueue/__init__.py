@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nbqueue.client.canvas.signature import Signature
     from nbqueue.client.client import Client
     from nbqueue.client.connecting import connect
+    from nbqueue.client.decorator import task
     from nbqueue.client.doctor.examining import doctor
     from nbqueue.client.executor import Executor
     from nbqueue.client.futures import Future
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
         workers,
     )
     from nbqueue.client.schedules.schedule import Schedule
-    from nbqueue.client.task import Task, task
+    from nbqueue.client.task import Task
     from nbqueue.client.waiting import as_completed, gather, wait
     from nbqueue.core.errors import (
         BadSignature,
@@ -104,6 +105,7 @@ _HOMES = {
     ),
     "nbqueue.client.client": ("Client",),
     "nbqueue.client.connecting": ("connect",),
+    "nbqueue.client.decorator": ("task",),
     "nbqueue.client.doctor.examining": ("doctor",),
     "nbqueue.client.executor": ("Executor",),
     "nbqueue.client.futures": ("Future",),
@@ -125,7 +127,7 @@ _HOMES = {
     ),
     "nbqueue.client.schedules.schedule": ("Schedule",),
     "nbqueue.client.canvas.signature": ("Signature",),
-    "nbqueue.client.task": ("Task", "task"),
+    "nbqueue.client.task": ("Task",),
     "nbqueue.client.waiting": ("as_completed", "gather", "wait"),
     "nbqueue.core.errors": (
         "BadSignature",

@@ -15,9 +15,10 @@ import pandas as pd
 from pandas.api.typing import DataFrameGroupBy, SeriesGroupBy
 
 from nbqueue.client import columnar
+from nbqueue.client.decorator import task
 from nbqueue.client.options import check_count
 from nbqueue.client.piecewise import Work
-from nbqueue.client.task import Task, task
+from nbqueue.client.task import Task
 from nbqueue.core.errors import UsageError
 from nbqueue.store.code.pieces import Call, by_group, by_piece, by_row, by_value
 

@@ -1,11 +1,11 @@
-"""`task` and `Task`: a function that can be sent to workers."""
+"""`Task`: a function that can be sent to workers."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from nbqueue.client import behaving, caching, dispatch, streaming
 from nbqueue.client.canvas.signature import Signature, call
@@ -337,49 +337,6 @@ class Task(Timed, Generic[P, R]):
 
 
 AnyTask = Task[Any, Any]
-
-
-@overload
-def task(fn: Callable[P, R], /) -> Task[P, R]: ...
-@overload
-def task(fn: None = None, /, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-def task(
-    fn: Callable[P, R] | None = None, /, **options: Any
-) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
-    """Make a function a task, to be sent to workers by ``submit``, ``map`` and their like.
-
-    The function travels by value, with what it uses of the notebook and of modules beside it, as it
-    is when a job is submitted.
-
-    Args:
-        fn: The function.
-        **options: ``name``, ``queue``, ``priority``, ``chunksize``, ``soft_time_limit``,
-            ``time_limit``, ``bind``, ``base``, ``max_retries``, ``autoretry_for`` and so on: see
-            `TaskOptions`.
-
-    Raises:
-        TypeError: there is no such option.
-
-    >>> @nq.task(name="twice")                              # doctest: +CLUSTER
-    ... def f(x):
-    ...     return 2 * x
-    >>> f                                                   # doctest: +CLUSTER
-    <Task twice(x)>
-
-    With ``bind=True`` the first parameter is the task, as in Celery; items are retried one by one:
-
-    >>> @nq.task(bind=True, max_retries=5)                  # doctest: +CLUSTER
-    ... def shy(self, x):
-    ...     if self.request.retries < x:
-    ...         raise self.retry(countdown=0.1, exc=OSError("not yet"))
-    ...     return self.request.retries
-    >>> shy.map(range(3)).result()                          # doctest: +CLUSTER
-    [0, 1, 2]
-    """
-    chosen = TaskOptions().updated(options)
-    if fn is None:
-        return lambda function: Task(function, chosen)
-    return Task(fn.function if isinstance(fn, Task) else fn, chosen)
 
 
 def of_behaviour(behaviour: Behaviour, options: Mapping[str, Any]) -> AnyTask:
