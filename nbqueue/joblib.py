@@ -33,9 +33,9 @@ def watch() -> None:
 
 
 def _backend(*args: Any, **kwargs: Any) -> Any:
-    from nbqueue.client.parallel import Backend
+    from nbqueue.client.parallel import NbqueueBackend
 
-    return Backend(*args, **kwargs)
+    return NbqueueBackend(*args, **kwargs)
 
 
 class _Watcher:

@@ -53,7 +53,7 @@ hundred fits carry the same array a hundred times."""
 Callback = Callable[[Any], None]
 
 
-class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # joblib has no types
+class NbqueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # untyped
     """joblib's backend; made by joblib for ``parallel_config("nbqueue", name=…, **options)``.
 
     Options are those of ``nq.task`` (``queue``, ``priority``, ``time_limit`` …), for all tasks;

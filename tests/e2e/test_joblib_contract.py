@@ -47,6 +47,11 @@ def new_jobs():
     return lambda: [nq.job(found) for found in nq.jobs().index if found not in before]
 
 
+def test_joblib_names_the_backend_when_it_is_asked_to_talk(capsys):
+    assert Parallel(verbose=1)(delayed(square)(i) for i in range(3)) == [0, 1, 4]
+    assert "NbqueueBackend" in "".join(capsys.readouterr())
+
+
 # -- n_jobs ------------------------------------------------------------------------------------
 
 
