@@ -537,7 +537,7 @@ def test_a_job_does_not_travel_and_says_what_to_use(notebook, capfd):
     notebook.run("%%enqueue job\nx = 1")
     said = notebook.refused("%%enqueue other\ny = job.result()", capfd)
     assert "uses the variable 'job'" in said
-    assert "use what it gave (job.result())" in said
+    assert "pass what it gave (job.result())" in said
 
 
 def test_what_only_the_compiler_finds_is_shown_with_its_line(notebook, capfd):
