@@ -57,16 +57,17 @@ def client(wires, workers):
         yield made
 
 
+def answering():
+    """The names of the workers that answer; one that died before costs its second, and is a row."""
+    frame = nq.control.ping()
+    return set(frame.index[frame["ok"]])
+
+
 @pytest.fixture
 def two(until):
     """The names of both workers, left first."""
     # Whoever asks for the first time waits a second for those it does not know.
-
-    def that_answer():
-        frame = nq.control.ping()
-        return frame.index[frame["ok"]].tolist()
-
-    return until(lambda: len(names := that_answer()) == 2 and names)
+    return sorted(until(lambda: len(names := answering()) == 2 and names))
 
 
 def test_known_workers_are_not_waited_for(two):
@@ -266,8 +267,7 @@ def test_a_worker_that_was_killed_costs_its_timeout_once_and_is_named(
     third, _ = servers.worker(
         wires.broker, wires.key, "-c", "1", "-Q", "x", backend=wires.backend, name="third"
     )
-    until(lambda: len(nq.control.ping()) == 3)
-    [name] = set(nq.control.ping().index) - set(two)
+    [name] = until(lambda: answering() - set(two))
     os.killpg(third.pid, signal.SIGKILL)
     third.wait()
     assert nq.control.ping()["ok"].to_dict() == {**dict.fromkeys(two, True), name: False}
@@ -285,8 +285,7 @@ def test_a_worker_that_hangs_is_named_and_found_again(servers, wires, two, capsy
     third, _ = servers.worker(
         wires.broker, wires.key, "-c", "1", "-Q", "x", backend=wires.backend, name="third"
     )
-    until(lambda: len(nq.control.ping()) == 3)
-    [name] = set(nq.control.ping().index) - set(two)
+    [name] = until(lambda: answering() - set(two))
     os.kill(third.pid, signal.SIGSTOP)
     try:
         assert nq.control.stats(timeout=0.5).index.tolist() == two

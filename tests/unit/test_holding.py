@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 
 import kombu
 import pytest
@@ -198,6 +199,32 @@ def test_a_message_that_could_not_be_acknowledged_is_not_held_for_ever(start, mo
     with pytest.raises(redis.ConnectionError):
         found.ack()
     assert one.channel.qos.tags() == []
+
+
+def test_threads_acknowledge_beside_one_another(start, store):
+    one = start()
+    for _ in range(100):
+        publish(one)
+    messages = [one.take() for _ in range(100)]
+    one.channel.qos._drop()  # whoever writes next connects
+    together = threading.Barrier(10)
+
+    def acknowledge(some):
+        together.wait(10)
+        for message in some:
+            message.ack()
+
+    threads = [
+        threading.Thread(target=acknowledge, args=(messages[k::10],), daemon=True)
+        for k in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    one.channel.qos._settle()
+    assert not store.exists(holding.UNACKED, holding.INDEX)
 
 
 def test_plain_celery_s_notes_are_left_alone(start, store):

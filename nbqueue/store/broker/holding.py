@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -105,6 +106,8 @@ class QoS(kombu_redis.QoS):
         super().__init__(*args, **kwargs)
         self._lease = -first_lease_s(float(self.channel.lease_s))
         self._pool = self.channel.pool  # for later: what is held may outlive its channel
+        self._writing = threading.RLock()
+        """In a pool of threads or greenlets an item may acknowledge in its own, beside others."""
         _noted.add(self)
 
     @contextmanager
@@ -126,14 +129,15 @@ class QoS(kombu_redis.QoS):
         VirtualQoS.append(self, message, delivery_tag)
 
     def _note_delivered(self) -> None:
-        if self._delivered_now is None:
-            return
-        (message, delivery_tag), self._delivered_now = self._delivered_now, None
-        raw = json.dumps([message._raw, "", self.channel.taken_from])
-        self._write(
-            ("ZADD", self._index, self._lease, delivery_tag),
-            ("HSET", self._unacked, delivery_tag, raw),
-        )
+        with self._writing:  # to the end: nobody may acknowledge it before it is noted
+            if self._delivered_now is None:
+                return
+            (message, delivery_tag), self._delivered_now = self._delivered_now, None
+            raw = json.dumps([message._raw, "", self.channel.taken_from])
+            self._write(
+                ("ZADD", self._index, self._lease, delivery_tag),
+                ("HSET", self._unacked, delivery_tag, raw),
+            )
 
     def ack(self, delivery_tag: str) -> None:
         """Take out a message that is done."""
@@ -172,9 +176,10 @@ class QoS(kombu_redis.QoS):
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """Put them back because the channel is closed."""
         super().restore_unacked_once(stderr)
-        self._settle()
-        self._drop()  # an acknowledgement that is still to come opens it anew
-        self._pool.disconnect()
+        with self._writing:
+            self._settle()
+            self._drop()  # an acknowledgement that is still to come opens it anew
+            self._pool.disconnect()
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """Leave it to `Held.sweep`: kombu goes by this machine's clock, and looks seldom."""
@@ -200,13 +205,14 @@ class QoS(kombu_redis.QoS):
         return f"{self.channel.global_keyprefix}{self.unacked_index_key}"
 
     def _write(self, *commands: tuple[Any, ...]) -> None:
-        try:
-            self._read_replies()
-            self._send(commands)
-        except (redis.ConnectionError, redis.TimeoutError, OSError):
-            # Redis was away; a new connection either works or tells the consumer to reconnect.
-            self._drop()
-            self._send(commands)
+        with self._writing:
+            try:
+                self._read_replies()
+                self._send(commands)
+            except (redis.ConnectionError, redis.TimeoutError, OSError):
+                # Redis was away; a new connection either works or tells the consumer to reconnect.
+                self._drop()
+                self._send(commands)
 
     def _send(self, commands: tuple[tuple[Any, ...], ...]) -> None:
         if self._connection is None:
@@ -218,12 +224,13 @@ class QoS(kombu_redis.QoS):
 
     def _settle(self) -> None:
         """Have Redis done with what was sent to it, as far as that can be known."""
-        try:
-            self._read_replies()
-        except (redis.ConnectionError, redis.TimeoutError, OSError):
-            # A worker that ends has closed its connections before it comes to give back what it
-            # holds. A receipt that got lost costs a message more, whose items are known as done.
-            self._drop()
+        with self._writing:
+            try:
+                self._read_replies()
+            except (redis.ConnectionError, redis.TimeoutError, OSError):
+                # A worker that ends has closed its connections before it comes to give back what
+                # it holds. A receipt that got lost costs a message more, whose items are done.
+                self._drop()
 
     def _read_replies(self) -> None:
         while self._owed:
@@ -235,10 +242,11 @@ class QoS(kombu_redis.QoS):
                 log.warning("Redis refuses to note a message that is being run: %s", exc)
 
     def _drop(self) -> None:
-        connection, self._connection, self._owed = self._connection, None, 0
-        if connection is not None:
-            connection.disconnect()
-            self._client.close()
+        with self._writing:
+            connection, self._connection, self._owed = self._connection, None, 0
+            if connection is not None:
+                connection.disconnect()
+                self._client.close()
 
 
 class Held:
