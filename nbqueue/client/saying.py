@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,24 +23,14 @@ def advise(exc: BaseException, text: str) -> None:
         exc.__cause__.args = (*exc.__cause__.args, f"\n({text})")
 
 
-@contextmanager
-def said_when_interrupted(what: str) -> Iterator[None]:
+def said_when_interrupted(what: str) -> AbstractContextManager[None]:
     """Say that ``what`` goes on if the block is interrupted (■, Ctrl-C): only the waiting ends."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        say(f"stopped waiting; {what} (job.cancel() ends it)")
-        raise
+    return _said(f"stopped waiting; {what} (job.cancel() ends it)")
 
 
-@contextmanager
-def said_when_cancelled(what: str) -> Iterator[None]:
+def said_when_cancelled(what: str) -> AbstractContextManager[None]:
     """Say that ``what`` is cancelled if the block, whose end sees to that, is interrupted."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        say(f"stopped; {what} is cancelled")
-        raise
+    return _said(f"stopped; {what} is cancelled")
 
 
 def waited_for(futures: Iterable[T], what: str) -> Iterator[T]:
@@ -50,3 +40,12 @@ def waited_for(futures: Iterable[T], what: str) -> Iterator[T]:
     """
     with said_when_interrupted(what):
         yield from futures
+
+
+@contextmanager
+def _said(line: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(line)
+        raise

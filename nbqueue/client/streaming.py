@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from nbqueue.client import cancelling
 from nbqueue.client.job import Errors, Job
-from nbqueue.client.saying import say
+from nbqueue.client.saying import said_when_cancelled
 from nbqueue.core.errors import Expired, InfrastructureError
 from nbqueue.core.settings import BLOCK_ITEMS, STREAM_BYTES
 from nbqueue.store.values.packing import BlobStore
@@ -126,28 +126,32 @@ Send = Callable[[list[Any]], Part]
 
 def stream(rows: Iterator[Any], send: Send, buffersize: int, errors: Errors) -> Iterator[Any]:
     """Give the results of items, in order, sending parts as far ahead as there is room."""
-    ahead, parts, source = Ahead(buffersize), deque[Part](), Source(rows)
+    parts = deque[Part]()
     try:
-        while source.more or parts:
-            while source.more and (room := ahead.room()) and not (parts and parts[0].job.finished):
-                if chunk := source.read(room):
-                    parts.append(send(chunk))
-                    ahead.sent(len(chunk), parts[-1].bytes)
-            if parts:
-                yield from _results(parts[0].job, errors)
-                job, size_bytes = parts.popleft()
-                ahead.taken(job.n, size_bytes)
-                job.forget()
-        if source.error is not None:
-            raise source.error
-    except KeyboardInterrupt:
-        say("stopped; what was sent ahead is cancelled")
-        raise
+        with said_when_cancelled("what was sent ahead"):
+            yield from _taken(Source(rows), send, Ahead(buffersize), parts, errors)
     finally:
         for job, _ in parts:
             with suppress(InfrastructureError, Expired):
                 cancelling.everything(job._live)
                 job.forget()
+
+
+def _taken(
+    source: Source, send: Send, ahead: Ahead, parts: deque[Part], errors: Errors
+) -> Iterator[Any]:
+    while source.more or parts:
+        while source.more and (room := ahead.room()) and not (parts and parts[0].job.finished):
+            if chunk := source.read(room):
+                parts.append(send(chunk))
+                ahead.sent(len(chunk), parts[-1].bytes)
+        if parts:
+            yield from _results(parts[0].job, errors)
+            job, size_bytes = parts.popleft()
+            ahead.taken(job.n, size_bytes)
+            job.forget()
+    if source.error is not None:
+        raise source.error
 
 
 def _results(job: Job, errors: Errors) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from celery.app.task import Context
@@ -18,6 +18,7 @@ from celery.states import FAILURE, SUCCESS
 from nbqueue.client.canvas.steps import Call, Draft, Step
 from nbqueue.core.errors import UsageError
 from nbqueue.core.plan import All, Failed, Listed, One, Spread, Take, stages_of
+from nbqueue.store.values import arguments
 
 
 def applied(draft: Draft) -> EagerResult:
@@ -67,10 +68,7 @@ class _Here:
         if step.each or step.values is not None:
             values = self._made(step.takes) if step.each and step.takes else step.values
             for value in values or ():
-                if step.star and isinstance(value, Mapping):
-                    yield (), dict(value)
-                else:
-                    yield tuple(value) if step.star else (value,), {}
+                yield arguments.call_of(value) if step.star else ((value,), {})
             return
         for args, kwargs in step.calls:
             yield (*self._lead(step), *args), kwargs

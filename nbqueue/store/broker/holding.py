@@ -242,11 +242,10 @@ class QoS(kombu_redis.QoS):
                 log.warning("Redis refuses to note a message that is being run: %s", exc)
 
     def _drop(self) -> None:
-        with self._writing:
-            connection, self._connection, self._owed = self._connection, None, 0
-            if connection is not None:
-                connection.disconnect()
-                self._client.close()
+        connection, self._connection, self._owed = self._connection, None, 0
+        if connection is not None:
+            connection.disconnect()
+            self._client.close()
 
 
 class Held:

@@ -14,7 +14,7 @@ block is signed for its job and number, so blocks cannot be swapped.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import redis
@@ -118,6 +118,15 @@ def pack_call(
     except NotPicklable as exc:
         columns = [[value] for value in (*args, *kwargs.values())]
         raise _named(columns, blobs, [*names[: len(args)], *kwargs], 0, exc) from None
+
+
+def call_of(row: Any) -> Call:
+    """Give the call that a row of arguments stands for: a tuple of them, or a dict by name.
+
+    Raises:
+        TypeError: it is neither, nor can be gone through.
+    """
+    return ((), dict(row)) if isinstance(row, Mapping) else (tuple(row), {})
 
 
 def pack_calls(calls: Sequence[Call], blobs: BlobStore, names: Sequence[str], first: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -52,7 +52,7 @@ def _packed(rows: list[Any], place: Workplace, *, star: bool, first: int) -> byt
     if not star:
         return arguments.pack_columns([rows], place.blobs, (), first)
     try:
-        calls = [_call(row) for row in rows]
+        calls = [arguments.call_of(row) for row in rows]
     except TypeError:
         raise UsageError(
             "starmap needs a tuple of arguments for each item, but one of the elements from "
@@ -61,7 +61,3 @@ def _packed(rows: list[Any], place: Workplace, *, star: bool, first: int) -> byt
     if any(kwargs for _, kwargs in calls):
         return arguments.pack_calls(calls, place.blobs, (), first)
     return arguments.pack_rows([args for args, _ in calls], place.blobs, (), first)
-
-
-def _call(row: Any) -> arguments.Call:
-    return ((), dict(row)) if isinstance(row, Mapping) else (tuple(row), {})
