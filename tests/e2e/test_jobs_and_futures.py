@@ -288,8 +288,9 @@ def test_counts_timings_and_log():
         job.log(3)
 
 
-def test_timings_of_what_has_not_begun_are_nan(gate):
+def test_timings_of_what_has_not_begun_are_nan(gate, until):
     blockers = wait_for.map([str(gate)] * 2)
+    until(lambda: blockers.counts()["STARTED"] == 2)
     job = double.submit(1)
     timings = job.timings()
     assert timings["run_s"] == 0
