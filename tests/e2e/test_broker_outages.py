@@ -188,7 +188,8 @@ def test_a_client_whose_network_is_cut_says_so_once_and_goes_on(
 # -- submitting meanwhile --------------------------------------------------------------------------
 
 
-def test_a_submission_waits_for_a_redis_that_restarts(servers, store, leave, until):
+def test_a_submission_waits_for_a_redis_that_restarts(servers, store, leave, until, monkeypatch):
+    monkeypatch.setattr("nbqueue.client.client._PATIENCE_S", SOON_S)
     worker, _ = servers.worker(store.url, KEY, "-c", "2")
     leave(worker)
     with nq.connect(store.url, key=KEY):
@@ -217,7 +218,7 @@ def test_a_submission_without_a_store_fails_in_time_and_has_sent_nothing(store, 
                 "cell": lambda: nq.task(lambda: 1).submit(),
                 "workflow": lambda: nq.run(nq.group(double.s(1), double.s(2)) | nq.task(sum).s()),
             }[how]()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < SOON_S
         store.start()
         assert len(nq.jobs()) == 1
 
@@ -259,23 +260,26 @@ def test_a_hard_limit_holds_without_a_store(servers, store, rabbit_node, leave, 
     worker, _ = servers.worker(rabbit_node.url, KEY, "-c", "1", backend=store.url)
     leave(worker)
 
-    @nq.task(time_limit=1)
-    def endless(path):
+    @nq.task(time_limit=3)
+    def endless(path, store):
         import os
         import pathlib
+        import signal
         import time
 
+        if not pathlib.Path(path).exists():  # here, because the limit runs from now on
+            os.kill(store, signal.SIGKILL)
         with pathlib.Path(path).open("a") as file:
             file.write(f"{os.getpid()}\n")
         time.sleep(600)
 
     path = tmp_path / "began"
     with nq.connect(rabbit_node.url, backend=store.url, key=KEY):
-        job = endless.submit(str(path))
+        job = endless.submit(str(path), store.process.pid)
         until(lambda: path.exists() and path.read_text())
-        store.kill()
+        store.process.wait(SOON_S)
         pid = int(path.read_text())
-        until(lambda: not is_alive(pid), 1 + WATCHDOG_S + SOON_S)
+        until(lambda: not is_alive(pid), 3 + WATCHDOG_S + SOON_S)
         store.start()
         assert job.wait(2 * SOON_S)
         assert isinstance(job.exceptions()[0], TimeLimitExceeded)
