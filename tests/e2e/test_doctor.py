@@ -10,8 +10,9 @@ import pytest
 import nbqueue as nq
 from nbqueue import cli
 from nbqueue.client import connecting as clients
+from nbqueue.client.doctor import judging
 from nbqueue.store import signing
-from tests.e2e.servers import RedisServer
+from tests.e2e.servers import RedisServer, until
 
 KEY = signing.generate()
 OTHER = signing.generate()
@@ -44,13 +45,26 @@ def wait_for(path):
         time.sleep(0.01)
 
 
+@pytest.fixture(autouse=True)
+def _a_busy_machine_is_not_far_away(monkeypatch):
+    """What answers late is told as doubtful, and here that may be anybody."""
+    monkeypatch.setattr(judging, "SLOW_S", 60.0)
+
+
+def saying(words, *broker, **options):
+    """The first report with some words: a worker that is busy for a second is not heard in time."""
+    return until(
+        lambda: (found := nq.doctor(*broker, **options)) and words in repr(found) and found
+    )
+
+
 def told(report, status):
     return "\n".join(f"{f.check}: {f.text}" for f in report.findings if f.status == status)
 
 
 def test_a_cluster_that_is_well_says_so_line_by_line(server, worker):
     with nq.connect(server.url, key=KEY):
-        report = nq.doctor()
+        report = saying("has this client's key")
     assert report.ok, report
     said = told(report, "OK")
     assert "store: Redis " in said
@@ -83,7 +97,7 @@ def test_memory_that_is_thrown_away_and_a_replica(server, worker):
 def test_a_queue_that_nobody_consumes_and_the_job_that_waits_there(server, worker):
     with nq.connect(server.url, key=KEY):
         job = double.with_options(queue="nobody").map([1], name="lonely")
-        said = nq.doctor()
+        said = saying("workers are on celery")
         assert "queues: 'nobody' has 1 message and no consumer; workers are on celery" in told(
             said, "WARN"
         )
@@ -97,18 +111,18 @@ def test_a_queue_that_nobody_consumes_and_the_job_that_waits_there(server, worke
 
 
 def test_another_key(server, worker):
-    said = told(nq.doctor(server.url, key=OTHER), "FAIL")
+    said = told(saying("has another signing key", server.url, key=OTHER), "FAIL")
     assert "has another signing key: it refuses all that is sent from here" in said
-    both = told(nq.doctor(server.url, key=f"{OTHER},{KEY}"), "FAIL")
-    assert "does not accept this client's key" in both
-    assert nq.doctor(server.url, key=f"{KEY},{OTHER}").ok
+    both = saying("does not accept this client's key", server.url, key=f"{OTHER},{KEY}")
+    assert "does not accept this client's key" in told(both, "FAIL")
+    assert saying("has this client's key", server.url, key=f"{KEY},{OTHER}").ok
 
 
 def test_what_was_refused_is_counted_and_looking_adds_nothing(servers):
     url = servers.redis("refused")
     worker, _ = servers.worker(url, KEY, "-c", "1", name="strict")
     assert "nothing was ever refused" in told(nq.doctor(url, key=KEY), "OK")
-    assert not nq.doctor(url, key=OTHER).ok  # its question is no forgery
+    assert not saying("has another signing key", url, key=OTHER).ok  # its question is no forgery
     assert "nothing was ever refused" in told(nq.doctor(url, key=KEY), "OK")
     with nq.connect(url, key=OTHER), pytest.raises(nq.BadSignature):
         double.map([1]).result(20)
@@ -124,28 +138,28 @@ def test_a_worker_on_another_store(servers, server, worker):
     elsewhere = servers.redis("elsewhere")
     other, _ = servers.worker(server.url, KEY, "-c", "1", backend=elsewhere, name="astray")
     # It is on the list of its own store, so this one waits a second for whoever answers.
-    said = told(nq.doctor(server.url, key=KEY), "FAIL")
+    said = told(saying("keeps jobs in another Redis", server.url, key=KEY), "FAIL")
     assert "worker astray-" in said
     assert "keeps jobs in another Redis than this client" in said
     other.terminate()
-    other.wait(20)
+    other.wait(60)
 
 
-def test_a_worker_that_stands_still(server, worker, until, gate):
+def test_a_worker_that_stands_still(server, worker, gate):
     process, _ = worker
     with nq.connect(server.url, key=KEY):
-        assert nq.doctor().ok
+        assert saying("has this client's key").ok
         os.killpg(process.pid, signal.SIGSTOP)
         try:
             began = time.monotonic()
             said = told(nq.doctor(), "WARN")
             assert "was there a moment ago and does not answer" in said
-            assert time.monotonic() - began < 15
+            assert time.monotonic() - began < 30
         finally:
             os.killpg(process.pid, signal.SIGCONT)
 
 
-def test_a_job_of_a_worker_that_died(servers, until, gate):
+def test_a_job_of_a_worker_that_died(servers, gate):
     url = servers.redis("sad")
     doomed, _ = servers.worker(url, KEY, "-c", "1", name="doomed")
     with nq.connect(url, key=KEY):
@@ -153,8 +167,8 @@ def test_a_job_of_a_worker_that_died(servers, until, gate):
         until(lambda: "runs on" in repr(job.why(0)))
         os.killpg(doomed.pid, signal.SIGKILL)
         doomed.wait()
-        until(lambda: "'orphan' (1 item left): item 0 was begun" in told(nq.doctor(), "WARN"), 30)
-        report = until(lambda: (r := nq.doctor()) and "no worker answers" in repr(r) and r, 30)
+        until(lambda: "'orphan' (1 item left): item 0 was begun" in told(nq.doctor(), "WARN"))
+        report = saying("no worker answers")
         assert "no worker answers, and 1 job waits for one" in told(report, "FAIL")
         assert not report.ok
 
@@ -166,7 +180,7 @@ def test_nothing_answers(server, monkeypatch, capsys):
     both = nq.doctor("amqp://guest:hidden@127.0.0.1:1//", backend=server.url, key=KEY)
     assert "store: answers" in told(both, "OK")
     assert "hidden" not in repr(report) + repr(both)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
     monkeypatch.setenv("NBQUEUE_BROKER", server.url)
     assert cli.main(["doctor"]) == 1
     assert "key     no signing key" in capsys.readouterr().out
@@ -194,7 +208,7 @@ def test_a_store_that_is_silent_does_not_hold_it_up(servers):
         finally:
             mortal.process.send_signal(signal.SIGCONT)
     assert not report.ok
-    assert took_s < 20
+    assert took_s < 40
 
 
 def test_on_rabbitmq(servers, rabbit):
@@ -204,7 +218,7 @@ def test_on_rabbitmq(servers, rabbit):
     assert report.ok, report
     assert "broker: RabbitMQ 3" in told(report, "OK") or "RabbitMQ 4" in told(report, "OK")
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 def test_the_private_cluster_is_looked_at_and_not_started(home, monkeypatch, tmp_path, capsys):
