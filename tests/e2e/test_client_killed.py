@@ -79,14 +79,25 @@ default_client().follower.open_later = stop
     assert any("item 2" in line for line in job.log())
 
 
-def test_killed_while_it_runs_all_of_it_is_found_again(killed, until):
-    killed("""
-job = work.map(range(60), name="running")
+def test_killed_while_it_runs_all_of_it_is_found_again(killed, gate):
+    killed(
+        """
+@nq.task
+def last_waits(x, gate=sys.argv[1]):
+    import pathlib
+    while x == 59 and not pathlib.Path(gate).exists():
+        time.sleep(0.01)
+    return work(x)
+
+job = last_waits.map(range(60), name="running")
 while job.counts()["SUCCESS"] < 3:
     time.sleep(0.01)
 stop()
-""")
+""",
+        gate,
+    )
     assert nq.jobs().set_index("name").loc["running", "state"] in ("STARTED", "PENDING")
+    gate.touch()
     job = nq.job("running")
     assert job.result(30) == [10 * x for x in range(60)]
     frame = job.to_frame()
