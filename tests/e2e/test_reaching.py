@@ -114,9 +114,9 @@ def test_a_job_looked_up_here_while_it_runs_does_not_disturb_the_one_at_hand(gat
     until(lambda: job.counts()["STARTED"] == 2)
     again, third = nq.job("same process"), nq.job(job.id)
     gate.touch()
-    assert again.result(10) == [1, 2]
-    assert third.result(10) == [1, 2]
-    assert job.result(10) == [1, 2]
+    assert again.result(30) == [1, 2]
+    assert third.result(30) == [1, 2]
+    assert job.result(30) == [1, 2]
 
 
 def test_jobs_are_listed_latest_first():
@@ -193,7 +193,7 @@ def test_another_process_cancels_and_retries(notebook, gate, until, tmp_path):
     job = wait_for.map([str(gate)] * 6, name="remote control")
     until(lambda: job.counts()["STARTED"] == 2)
     assert notebook.run("print(nq.job('remote control').cancel())") == "6\n"
-    assert job.wait(10)
+    assert job.wait(30)
     assert job.counts()["REVOKED"] == 6
     gate.touch()
     flag = tmp_path / "flag"
@@ -203,7 +203,7 @@ def test_another_process_cancels_and_retries(notebook, gate, until, tmp_path):
     assert notebook.run("print(nq.job('to mend').retry().result(20))") == "['']\n"
     assert nq.job("to mend").result(20) == [""]
     # The job at hand had ended before; it learns of its second round all the same.
-    until(lambda: bad.state == "SUCCESS", 8)
+    until(lambda: bad.state == "SUCCESS")
 
 
 def test_a_notebooks_own_class_is_stood_in_for_elsewhere(notebook):
@@ -231,7 +231,7 @@ def test_a_callback_that_waits_for_another_job_is_served_or_refused(until):
 
     def wait(future):
         try:
-            heard.append(slow.result(10))
+            heard.append(slow.result(30))
         except nq.NbqueueError as exc:  # "would wait for ever here" is a good answer too
             heard.append(exc)
         except BaseException as exc:
@@ -239,7 +239,7 @@ def test_a_callback_that_waits_for_another_job_is_served_or_refused(until):
             raise
 
     double.submit(1)[0].add_done_callback(wait)
-    until(lambda: heard, 15)
+    until(lambda: heard)
     assert heard == ["slow"] or isinstance(heard[0], nq.NbqueueError)
 
 
@@ -262,13 +262,23 @@ def test_a_callback_that_waits_for_another_job_is_served_or_refused(until):
 def test_an_interrupt_stops_the_waiting_and_not_the_job(notebook, gate, until, wait):
     waiter = notebook.start(
         script(f"""
-        import pathlib, time
+        import pathlib, sys, threading, time, traceback
         def wait_for(path):
             while not pathlib.Path(path).exists():
                 time.sleep(0.01)
             return "done"
+        def waits(code):
+            return code.co_name == "attend" or code is threading.Condition.wait.__code__
+        def say_when_it_waits(main):  # an interrupt that comes before is nobody's
+            def stack():
+                return traceback.walk_stack(sys._current_frames()[main])
+            while not (started and any(waits(frame.f_code) for frame, _ in stack())):
+                time.sleep(0.01)
+            print(job.id, flush=True)
         job = nq.task(wait_for).map([{str(gate)!r}], name="interrupted")
-        print(job.id, flush=True)
+        started = False  # to start a thread is a wait, too
+        threading.Thread(target=say_when_it_waits, args=[threading.get_ident()]).start()
+        started = True
         try:
             {wait}
         except KeyboardInterrupt:
@@ -281,7 +291,7 @@ def test_an_interrupt_stops_the_waiting_and_not_the_job(notebook, gate, until, w
     waiter.send_signal(signal.SIGINT)
     assert waiter.stdout.readline() == "stopped\n"
     gate.touch()
-    out, err = waiter.communicate(timeout=20)
+    out, err = waiter.communicate(timeout=30)
     assert out == "['done']\n"
     assert "stopped waiting" in err
     assert "'interrupted' goes on" in err
@@ -348,7 +358,13 @@ def test_a_cluster_without_a_name_says_what_is_lost_with_it(local_cluster, gate,
         job = wait_for.submit(str(gate))
         until(lambda: job.state == "STARTED")
         double.map([1, 2], name="queued")
-        threading.Timer(3, gate.touch).start()  # the worker may finish what it runs
+        client = clients.default_client()
+
+        def open_when_it_is_said():  # the worker may finish what it runs, and begins what waits
+            until(lambda: client.closed)
+            gate.touch()
+
+        threading.Thread(target=open_when_it_is_said).start()
     err = capfd.readouterr().err
     assert "2 unfinished job(s) are lost with this cluster" in err
     assert "'queued'" in err
