@@ -147,7 +147,16 @@ INTERRUPTED = """
 import sys, time
 import joblib
 import nbqueue as nq
+from nbqueue.client import onlooking
 from pathlib import Path
+
+waiting = onlooking.waiting
+
+def say_that_it_waits(job):
+    print("waits", flush=True)
+    return waiting(job)
+
+onlooking.waiting = say_that_it_waits
 
 def slow(i):
     Path(sys.argv[1] + str(i)).touch()
@@ -165,6 +174,7 @@ def test_ctrl_c_ends_the_tasks_too_and_says_so(notebook, tmp_path, until):
     begun = tmp_path / "begun"
     process = notebook.start(INTERRUPTED.replace("sys.argv[1]", repr(str(begun))))
     until(lambda: pathlib.Path(f"{begun}0").exists())
+    assert process.stdout.readline() == "waits\n"  # one that comes before finds no job
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert out == "interrupted\n", err
