@@ -50,12 +50,12 @@ def test_workers_and_clients_are_rolled_one_by_one(servers):
             send(after)
             read(after if key == before else before)
             worker.terminate()
-            worker.wait(20)
+            worker.wait(60)
     send(STEPS[-1])
     worker, _ = servers.worker(url, STEPS[-1], "-c", "1")
     read(NEW)  # the last round: what the old key has signed is gone
     worker.terminate()
-    worker.wait(20)
+    worker.wait(60)
 
 
 def test_a_client_with_another_key_hears_that_at_once(servers):
