@@ -78,6 +78,7 @@ class NbqueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._whole = False
         self._gathered: list[tuple[BatchedCalls, Callback]] | None = None
         self._jobs: list[Job] = []
+        self._given_up = False
         self._sent: dict[int, tuple[Any, Ref]] = {}
 
     # -- what joblib asks ----------------------------------------------------------------------
@@ -120,6 +121,7 @@ class NbqueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def start_call(self) -> None:
         """Begin a call of `Parallel`."""
         self._jobs.clear()
+        self._given_up = False
         self._gathered = [] if self._whole else None
 
     def submit(self, func: BatchedCalls, callback: Callback) -> Any:
@@ -161,6 +163,7 @@ class NbqueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """End everything: a task has raised, or joblib's time was over, and nobody wants more."""
         self._gathered = None
+        self._given_up = True
         unfinished = [job for job in self._jobs if not job.finished]
         if unfinished and isinstance(sys.exc_info()[1], KeyboardInterrupt):  # joblib handles it now
             say(f"stopped; {_named(unfinished)} is cancelled, also what runs")
@@ -179,6 +182,8 @@ class NbqueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         name = self._name if len(batches) > 1 or self._whole else None
         job = task.map([self._by_reference(batch) for batch in batches], name=name)
         self._jobs.append(job)
+        if self._given_up:  # while it was sent: a callback's thread sends what comes next
+            job.cancel(terminate=True)
         return job
 
     def _by_reference(self, batch: BatchedCalls) -> BatchedCalls:

@@ -15,12 +15,15 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from joblib import Parallel, delayed, parallel_config
+from joblib.parallel import BatchedCalls
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV
 
 import nbqueue as nq
 from nbqueue.client.connecting import default_client
+from nbqueue.client.parallel import NbqueueBackend
+from nbqueue.client.task import Task
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -141,6 +144,22 @@ def test_what_is_left_of_a_generator_is_cancelled_when_nobody_wants_it(gate, new
         results.close()
     assert all(job.wait(30) for job in new_jobs())
     assert sum(job.counts()["REVOKED"] for job in new_jobs()) >= 2
+
+
+def test_what_is_being_sent_as_all_is_given_up_is_cancelled_too(gate, new_jobs, monkeypatch):
+    backend, send = NbqueueBackend(), Task.map
+
+    def given_up_meanwhile(*args, **kwargs):
+        job = send(*args, **kwargs)
+        backend.abort_everything()  # as the main thread does, when a callback's thread sends
+        return job
+
+    monkeypatch.setattr(Task, "map", given_up_meanwhile)
+    backend.start_call()
+    backend.submit(BatchedCalls([(wait_for, (str(gate),), {})], ("nbqueue", 2)), print)
+    (job,) = new_jobs()
+    assert job.wait(30)
+    assert job.state == "REVOKED"
 
 
 INTERRUPTED = """
