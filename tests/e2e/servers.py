@@ -7,6 +7,7 @@ condition, and fails with what it last saw.
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -44,9 +45,12 @@ def until(condition, timeout_s=LIMIT_S, poll_s=0.01):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port at which nobody listens, and which the system gives to no connection meanwhile."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class RedisServer:
