@@ -112,7 +112,8 @@ def test_several_are_cancelled_or_none_if_a_name_is_wrong(jobs, gate):
         f"{first.name}: 1 item cancelled",
         f"{second.name}: 1 item cancelled",
     ]
-    assert first.wait(10)
+    assert first.wait(30)
+    assert second.wait(30)
     assert first.state == second.state == "REVOKED"
     assert jobs("cancel", first.id) == f"{first.name}: was over\n"
 
@@ -128,7 +129,7 @@ def test_what_failed_is_run_again(jobs, tmp_path):
     job = once.map([tmp_path / "a", tmp_path / "b"], name="again")
     job.wait()
     assert jobs("retry", "again").startswith("again: 2 items run again")
-    assert jobs("wait", "again", "--timeout", 20) == "again: SUCCESS (2 SUCCESS)\n"
+    assert jobs("wait", "again", "--timeout", 60) == "again: SUCCESS (2 SUCCESS)\n"
     assert jobs("retry", "again") == "again: no item has failed\n"
 
 
