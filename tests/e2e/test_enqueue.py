@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -13,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import nbqueue as nq
+from nbqueue.client.remote import control
 from nbqueue.notebook import display
 
 pytestmark = [
@@ -87,12 +89,10 @@ def test_it_returns_at_once_and_shows_the_job(notebook, gate, monkeypatch):
     shown = []
     monkeypatch.setattr(display, "show", lambda job, **_: shown.append(job))
     notebook.names["path"] = str(gate)
-    before = time.monotonic()
     notebook.run("%%enqueue job\nimport os, time\nwhile not os.path.exists(path): time.sleep(.01)")
-    assert time.monotonic() - before < 5
     job = notebook.names["job"]
     assert shown == [job]
-    assert not job.finished
+    assert not job.finished  # and cannot be, before the gate opens
     gate.touch()
     assert job.wait(20)
 
@@ -209,7 +209,7 @@ def test_the_last_expression_has_a_column_and_is_pulled_when_asked_for(notebook)
 )
 def test_a_last_expression_that_is_not_brought_back_twice_or_not_at_all(notebook, cell, brought):
     notebook.run(f"%%enqueue job\n{cell}")
-    result = notebook.names["job"].result(20)
+    result = notebook.names["job"].result(60)
     result.pop("A", None)
     assert result == brought
 
@@ -442,7 +442,7 @@ def test_retries_and_timeout_hold(notebook, tmp_path):
     )
     assert notebook.names["job"].result(20)["n"] == 3
     notebook.run("%%enqueue slow --timeout 0.2\nimport time\ntime.sleep(30)")
-    notebook.names["slow"].wait(20)
+    assert notebook.names["slow"].wait(60)
     assert "TimeLimitExceeded" in notebook.names["slow"].to_frame()["error"][0]
 
 
@@ -563,10 +563,11 @@ def test_a_syntax_error_is_shown_as_ipython_shows_it_and_nothing_is_sent(noteboo
     assert "job" not in notebook.names
 
 
-def test_nobody_listens_on_a_queue_and_a_line_says_so(notebook, capfd, until):
-    before = time.monotonic()
-    notebook.run("%%enqueue job --queue nobody\nx = 1")
-    assert time.monotonic() - before < 0.9  # not the second that workers are given to answer
+def test_nobody_listens_on_a_queue_and_a_line_says_so(notebook, capfd, until, monkeypatch):
+    look, sent = control.look, threading.Event()
+    monkeypatch.setattr(control, "look", lambda client: sent.wait(60) and look(client))
+    notebook.run("%%enqueue job --queue nobody\nx = 1")  # back before the workers are asked
+    sent.set()
     seen = []
     until(lambda: seen.append(capfd.readouterr().err) or "no worker listens" in "".join(seen))
     (line,) = [s for s in "".join(seen).splitlines() if "no worker listens" in s]
@@ -589,7 +590,7 @@ def test_jobs_lists_the_latest_first(notebook):
     assert notebook.run("%jobs nothing-like-it").empty
 
 
-def test_jobs_have_the_times_of_the_clock_on_the_wall(notebook, monkeypatch):
+def test_jobs_have_the_times_of_the_clock_on_the_wall(notebook, monkeypatch, until):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
@@ -602,6 +603,8 @@ def test_jobs_have_the_times_of_the_clock_on_the_wall(notebook, monkeypatch):
     in_utc = nq.jobs()["submitted"].iloc[0]
     assert latest["submitted"] == in_utc.tz_convert("Asia/Tokyo").tz_localize(None).floor("s")
     assert pd.isna(latest["finished"])
+    # That nobody listens on its queue is said later, and would be in another test's output.
+    until(lambda: all(thread.name != "nbqueue-queues" for thread in threading.enumerate()))
 
 
 def test_a_terminal_goes_on_reading_after_the_first_line_of_a_cell(notebook):
