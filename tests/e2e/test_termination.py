@@ -21,7 +21,7 @@ def test_a_worker_that_dies_after_a_termination_loses_nothing(tmp_path, until):
     job = hold.map([tmp_path] * 2, [0, 1], [tmp_path / "never"] * 2)
     until(lambda: job.counts()["STARTED"] == 2)
     job.cancel(terminate=True)
-    assert nq.task(lambda x: x).map(range(8)).result(20) == list(range(8))
+    assert nq.task(lambda x: x).map(range(8)).result(60) == list(range(8))
 
     def dies(folder, i):
         import os
@@ -34,7 +34,7 @@ def test_a_worker_that_dies_after_a_termination_loses_nothing(tmp_path, until):
         return i
 
     job = nq.task(dies).starmap((tmp_path, i) for i in range(20))
-    assert job.result(20) == list(range(20))
+    assert job.result(60) == list(range(20))
 
 
 @pytest.mark.usefixtures("workers")
@@ -53,7 +53,7 @@ def test_an_item_that_listens_to_nothing_is_ended(tmp_path, until):
     job = nq.task(deaf).map([tmp_path] * 2, [0, 1])
     until(lambda: job.counts()["STARTED"] == 2)
     job.cancel(terminate=True)
-    assert nq.task(lambda: "served").submit().result(10) == "served"
+    assert nq.task(lambda: "served").submit().result(60) == "served"
 
 
 @pytest.mark.usefixtures("workers")
@@ -62,7 +62,7 @@ def test_an_item_is_ended_however_soon_after_its_beginning(tmp_path, until):
     until(lambda: len(list(tmp_path.glob("began-*"))) == 2, poll_s=0.001)
     for job in jobs:
         job.cancel(terminate=True)
-    assert nq.task(lambda: "served").submit().result(10) == "served"
+    assert nq.task(lambda: "served").submit().result(60) == "served"
 
 
 def beginnings(folder):
@@ -95,11 +95,11 @@ def test_one_item_is_ended_and_no_other(tmp_path, until, chunksize):
     until(lambda: begun(tmp_path, 3))
     assert job.cancel(items=3, terminate=True) == 1
     assert job.counts()["REVOKED"] == 1  # it is recorded when the call returns
-    assert job.wait(20)
+    assert job.wait(60)
     assert job.counts()["SUCCESS"] == 19
     assert isinstance(job.exceptions()[3], concurrent.futures.CancelledError)
     assert {i: begun(tmp_path, i) for i in range(20)} == dict.fromkeys(range(20), 1)
-    assert nq.task(lambda x: x).map(range(8)).result(20) == list(range(8))
+    assert nq.task(lambda x: x).map(range(8)).result(60) == list(range(8))
 
 
 @pytest.mark.usefixtures("workers")
@@ -108,7 +108,7 @@ def test_items_beside_it_run_on(tmp_path, until, gate):
     until(lambda: job.counts()["STARTED"] == 2)
     assert job.cancel(items=[0], terminate=True) == 1
     gate.touch()
-    assert job.result(20, errors="drop") == [1]
+    assert job.result(60, errors="drop") == [1]
     assert (begun(tmp_path, 0), begun(tmp_path, 1)) == (1, 1)
 
 
@@ -117,7 +117,7 @@ def test_an_item_that_has_just_begun_is_ended(tmp_path, until):
     job = counted.submit(tmp_path, 0, tmp_path / "never")
     until(lambda: begun(tmp_path, 0), poll_s=0.001)
     assert job.cancel(items=0, terminate=True) == 1
-    assert nq.task(lambda x: x).map(range(4)).result(10) == [0, 1, 2, 3]
+    assert nq.task(lambda x: x).map(range(4)).result(60) == [0, 1, 2, 3]
     until(lambda: not nq.control.active().size)
 
 
@@ -126,7 +126,7 @@ def test_what_was_cancelled_and_runs_on_is_ended_later(tmp_path, until):
     job = counted.submit(tmp_path, 0, tmp_path / "never")
     until(lambda: job.counts()["STARTED"] == 1)
     assert job.cancel(items=0) == 1
-    assert nq.workers()["running"].sum() == 1
+    until(lambda: nq.workers()["running"].sum() == 1)
     assert job.cancel(items=0, terminate=True) == 0
     until(lambda: nq.workers()["running"].sum() == 0)
 
@@ -152,12 +152,12 @@ def test_in_a_pool_of_threads_an_exception_ends_the_item(local_cluster, tmp_path
         assert job.cancel(items=0, terminate=True) == 1
         until(lambda: nq.workers()["running"].sum() == 1)
         gate.touch()
-        assert job.result(20, errors="drop") == [1]
+        assert job.result(60, errors="drop") == [1]
         whole = counted.map([tmp_path] * 2, range(2, 4), [tmp_path / "never"] * 2)
         until(lambda: whole.counts()["STARTED"] == 2)
         assert whole.cancel(terminate=True) == 2
         until(lambda: nq.workers()["running"].sum() == 0)
-        assert nq.task(lambda x: x).map(range(4)).result(10) == [0, 1, 2, 3]
+        assert nq.task(lambda x: x).map(range(4)).result(60) == [0, 1, 2, 3]
 
 
 @pytest.mark.usefixtures("workers")
@@ -167,7 +167,7 @@ def test_items_that_are_none_are_refused():
         job.cancel(items=3)
     with pytest.raises(nq.UsageError, match="number of an item"):
         job.cancel(items=["a"])
-    assert job.result(20) == [0, 1, 2]
+    assert job.result(60) == [0, 1, 2]
     assert job.cancel(items=[0, 1, -1]) == 0
 
 
@@ -180,8 +180,8 @@ def test_in_a_pool_of_greenlets_too(servers, tmp_path, until, gate):
         assert job.cancel(items=0, terminate=True) == 1
         until(lambda: nq.workers()["running"].sum() == 1)
         gate.touch()
-        assert job.result(20, errors="drop") == [1]
-        assert nq.task(lambda x: x).map(range(4)).result(10) == [0, 1, 2, 3]
+        assert job.result(60, errors="drop") == [1]
+        assert nq.task(lambda x: x).map(range(4)).result(60) == [0, 1, 2, 3]
 
 
 @pytest.mark.usefixtures("workers")
@@ -192,6 +192,6 @@ def test_a_message_that_is_terminated_by_its_id_fails_its_item_and_says_why(tmp_
     nq.control.terminate(ended.message_id)
     until(lambda: job.exceptions())
     (tmp_path / "gate").touch()
-    assert job.wait(20)
+    assert job.wait(60)
     assert [type(exc).__name__ for exc in job.exceptions().values()] == ["Terminated"]
     assert job.counts()["SUCCESS"] == 1
