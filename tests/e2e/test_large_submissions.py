@@ -23,11 +23,14 @@ def store(cluster):
 
 @pytest.fixture
 def nothing_left(store):
-    """Whatever keys of jobs there are after a test were there before, and no message waits."""
+    """Whatever keys of jobs there are after a test were there before, and no message waits.
+
+    (Some may be gone: a worker takes back a note of what it passed on after the job has ended.)
+    """
     double.submit(1).result(20)  # what belongs to no job (the function) is there by now
     jobs_before, keys_before = set(nq.jobs().index), set(store.scan_iter("nbq:{*"))
     yield
-    assert set(store.scan_iter("nbq:{*")) == keys_before
+    assert set(store.scan_iter("nbq:{*")) <= keys_before
     assert set(nq.jobs().index) == jobs_before
     assert nq.queues().loc["celery", "waiting"] == 0
     assert double.map(range(5)).result(20) == [0, 2, 4, 6, 8]
