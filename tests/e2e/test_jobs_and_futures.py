@@ -60,7 +60,7 @@ def test_waiting_is_bounded_and_says_whether_it_is_over(gate):
     began = time.monotonic()
     assert job.wait(0.2) is False
     assert job.wait(0) is False
-    assert 0.2 <= time.monotonic() - began < 2
+    assert 0.2 <= time.monotonic() - began < 20  # and not until the gate opens
     with pytest.raises(concurrent.futures.TimeoutError, match=r"0 of 1 items ended within 0\.1 s"):
         job.result(0.1)
     with pytest.raises(concurrent.futures.TimeoutError):
