@@ -31,6 +31,21 @@ def naps(seconds):
 
 
 @nq.task
+def meet(folder, those, i):
+    """Items ``those`` wait until all of them have begun; the others are quick."""
+    import pathlib
+    import time
+
+    folder = pathlib.Path(folder)
+    (folder / f"began-{i}").touch()
+    give_up = time.monotonic() + 60
+    while i in those and not all((folder / f"began-{k}").exists() for k in those):
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+    return i
+
+
+@nq.task
 def fragile(victim, how, i):
     import os
     import signal
@@ -78,19 +93,20 @@ def test_a_long_item_is_shown_as_started_and_by_whom(gate, until):
 
 
 @pytest.mark.usefixtures("warm")
-def test_mixed_lengths_are_shared_out():
-    job = naps.map([0.5, 0.5] + [0.01] * 100)
-    assert job.wait(20)
-    frame = job.to_frame()
-    assert frame["worker"].nunique() == 2
-    by_worker = frame.groupby("worker", observed=True)["run_s"].sum()
-    assert by_worker.max() < 1.5
+def test_mixed_lengths_are_shared_out(tmp_path):
+    # (Those that meet are run beside one another: by both workers, at the beginning and the end.)
+    pairs = {0: (0, 1), 1: (0, 1), 100: (100, 101), 101: (100, 101)}
+    job = meet.starmap((str(tmp_path), pairs.get(i, ()), i) for i in range(102))
+    assert job.result(30) == list(range(102))
+    workers = job.to_frame()["worker"].astype(str).tolist()
+    assert {*workers[:2]} == {*workers[100:]} == {*workers}
 
 
 @pytest.mark.usefixtures("warm")
-def test_a_fixed_chunk_size_is_kept_and_shared_out():
-    job = naps.with_options(chunksize=3).map([0.03] * 12)
-    assert job.wait(20)
+def test_a_fixed_chunk_size_is_kept_and_shared_out(tmp_path):
+    chunks = meet.with_options(chunksize=3)
+    job = chunks.starmap((str(tmp_path), (0, 3), i) for i in range(12))
+    assert job.result(30) == list(range(12))
     frame = job.to_frame()
     assert frame["worker"].nunique() == 2
     workers = frame["worker"].astype(str).tolist()
@@ -98,13 +114,10 @@ def test_a_fixed_chunk_size_is_kept_and_shared_out():
 
 
 def test_urgent_calls_pass_a_long_map(until):
-    long = naps.map([0.05] * 100)
+    long = naps.map([0.05] * 2_000)  # 50 s of two workers
     until(lambda: long.counts()["SUCCESS"] > 0)
-    began = time.monotonic()
     assert naps.submit(0).result(20) == 0
-    waited = time.monotonic() - began
     assert not long.finished
-    assert waited < 2.0
     long.cancel()
 
 
@@ -182,7 +195,12 @@ def test_what_a_dead_worker_leaves_is_shared_out_again(tmp_path):
             if not path.exists():
                 path.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.05)
+            return os.getpid()
+        (path.parent / f"runs-{os.getpid()}").touch()
+        give_up = time.monotonic() + 60
+        while len(list(path.parent.glob("runs-*"))) < 2:  # a process is slow to be replaced
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
         return os.getpid()
 
     job = once.starmap((str(tmp_path), i) for i in range(40))
@@ -232,19 +250,17 @@ def test_ten_thousand_failures_are_as_quick_to_look_at():
 
     job = nq.task(f).map(range(10_000))
     assert job.wait(60)
-    began = time.monotonic()
+    began = time.process_time()  # whatever else the machine does meanwhile
     assert len(job.to_frame()) == 10_000
     assert len(job.exceptions()) == 10_000
-    assert time.monotonic() - began < 5.0
+    assert time.process_time() - began < 5.0
 
 
-def test_threads_instead_of_processes(local_cluster):
+def test_threads_instead_of_processes(local_cluster, tmp_path):
     with local_cluster(threads=4):
         job = nq.task(lambda i: (os.getpid(), i)).map(range(100))
         found = job.result(20)
         assert [i for _, i in found] == list(range(100))
         assert len({pid for pid, _ in found}) == 1
-        job = naps.map([0.3] * 4)
-        assert job.wait(20)
-        frame = job.to_frame()
-        assert (frame["started"].max() - frame["started"].min()).total_seconds() < 0.3
+        job = meet.starmap((str(tmp_path), range(4), i) for i in range(4))
+        assert job.result(30) == list(range(4))
