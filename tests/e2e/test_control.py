@@ -14,6 +14,7 @@ import nbqueue as nq
 from nbqueue.client import connecting as clients
 from nbqueue.client.remote import control
 from nbqueue.store import signing
+from tests.e2e.conftest import _until
 from tests.e2e.gates import hold
 
 KEY = signing.generate()
@@ -25,8 +26,15 @@ def double(x):
 
 
 def the_worker(client=None):
-    [worker] = control.look(client or nq.cluster()).workers
+    # (One that stands still for some seconds has not answered.)
+    [worker] = _until(lambda: control.look(client or nq.cluster()).workers)
     return worker
+
+
+def the_row():
+    """Its row of nq.workers()."""
+    [(_, row)] = _until(lambda: list(nq.workers().iterrows()))
+    return row
 
 
 @pytest.fixture
@@ -46,30 +54,28 @@ def test_what_runs_where_and_for_how_long(tmp_path, until):
     worker = the_worker()
     assert {(run.job, run.job_id, run.task) for run in worker.running} == {("grid", job.id, "hold")}
     until(lambda: min(run.for_s for run in the_worker().running) > 0.3)
-    frame = nq.workers()
-    row = frame.iloc[0]
-    assert frame.index.tolist() == [worker.name]
+    row = the_row()
+    assert row.name == worker.name
     assert worker.host in row["host"]
     assert (row["pool"], row["processes"], row["running"]) == ("prefork", 2, 2)
     assert row["runs"] == ", ".join(f"grid {i}" for i in sorted(began))
     assert 0.3 < row["longest_s"] < 60
     assert row["memory_mb"] > 20
-    waiting = nq.queues().loc["celery", "waiting"]
-    assert 1 <= waiting <= 3
+    until(lambda: 1 <= nq.queues().loc["celery", "waiting"] <= 3)  # as the rest is passed on
     gate.touch()
     assert job.result(20) == list(range(5))
-    until(lambda: nq.workers().iloc[0]["running"] == 0)
-    row = nq.workers().iloc[0]
+    until(lambda: the_row()["running"] == 0)
+    row = the_row()
     assert row["done"] == 7
     assert row["runs"] == ""
     assert math.isnan(row["longest_s"])
 
 
 @pytest.mark.usefixtures("client")
-def test_a_queue_that_nobody_serves_is_listed():
+def test_a_queue_that_nobody_serves_is_listed(until):
     job = double.with_options(queue="nobody").submit(1)
     assert nq.queues().loc["nobody"].to_dict() == {"waiting": 1, "consumers": 0}
-    assert nq.queues().loc["celery", "consumers"] == 1
+    until(lambda: nq.queues().loc["celery", "consumers"] == 1)
     job.cancel()
 
 
@@ -84,6 +90,8 @@ def test_a_pool_grows_and_its_busy_processes_leave_when_they_are_done(client, tm
     worker = the_worker(client)
     control.resize(client, worker.name, 3)
     job = hold.map([tmp_path] * 4, range(4), [tmp_path / "gate"] * 4)
+    # (All three in this job: one that was still at the job before would be idle in a moment.)
+    until(lambda: len(list(tmp_path.glob("began-*"))) == 3)
     until(lambda: the_worker(client).n_running == 3)
     control.resize(client, worker.name, 1)
     worker = the_worker(client)
@@ -127,7 +135,7 @@ def test_a_stopped_worker_finishes_what_it_runs_and_a_new_one_comes(client, tmp_
     until(lambda: the_worker(client).n_running == 2)
     control.stop(client, [before])
     (tmp_path / "gate").touch()
-    assert job.result(30) == [0, 1, 2]
+    assert job.result(60) == [0, 1, 2]
     assert len(list(tmp_path.glob("began-*"))) == 3
     assert set(job.to_frame()["attempts"]) == {1}
     until(lambda: [w for w in control.look(client, timeout_s=0.5).workers if w.name != before])
@@ -178,12 +186,13 @@ def test_several_workers_over_tcp_are_told_apart(servers, tmp_path, until):
     url = servers.redis("s3cret")
     servers.worker(url, KEY, "-c", "1", "-Q", "celery", name="left")
     servers.worker(url, KEY, "-c", "2", "-Q", "celery,gpu", name="right")
+    frames = []
     with nq.connect(url, key=KEY) as client:
-        until(lambda: len(nq.workers()) == 2)
-        frame = nq.workers()
+        until(lambda: len(frames.append(nq.workers()) or frames[-1]) == 2)
+        frame = frames[-1]
         assert [name.split("-")[0] for name in frame.index] == ["left", "right"]
         assert frame["queues"].tolist() == ["celery", "celery, gpu"]
-        assert nq.queues()["consumers"].to_dict() == {"celery": 2, "gpu": 1}
+        until(lambda: nq.queues()["consumers"].to_dict() == {"celery": 2, "gpu": 1})
         job = hold.map([tmp_path] * 4, range(4), [tmp_path / "gate"] * 4)
         until(lambda: nq.workers()["running"].tolist() == [1, 2])
         right = frame.index[1]
@@ -204,7 +213,7 @@ def test_a_broker_that_is_gone_is_told_soon(servers):
         began = time.monotonic()
         with pytest.raises(nq.BrokerUnreachable, match="no broker answers"):
             client.workers()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30  # and not for ever
 
 
 def test_a_broker_that_hangs_is_told_too(servers):
@@ -216,7 +225,7 @@ def test_a_broker_that_hangs_is_told_too(servers):
         try:
             with pytest.raises(nq.BrokerUnreachable):
                 client.queues()
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 60  # and not for ever
         finally:
             os.kill(process.pid, signal.SIGCONT)
         assert client.queues().index.tolist() == ["celery"]  # and it is found again
