@@ -36,7 +36,7 @@ def test_schedules_run_are_changed_paused_and_removed_while_beat_runs(until):
     schedule.change(args=[5])
     until(lambda: nq.job(ended(schedule)[0].job).result(10) == 10)
     schedule.pause()
-    once = tick.at(timedelta(seconds=1), name="once")
+    once = tick.at(timedelta(seconds=4), name="once")  # not past before it is sent
     until(lambda: ended(once))
     assert once.remove()
     assert schedule.resume().remove()
@@ -63,7 +63,7 @@ def test_a_projects_beat_sends_schedules_to_nbqueues_workers(start_beat, wires, 
     _, log = start_beat("--app", "proj:app", "--backend", wires.backend, folder=tmp_path)
     schedule = tick.every("1s")
     until(lambda: ended(schedule))
-    assert "proj.own" in log.read_text()
+    until(lambda: "proj.own" in log.read_text())
 
 
 @pytest.mark.usefixtures("beat")
@@ -163,7 +163,7 @@ def test_what_cannot_be_run_again_and_again_says_so():
 @pytest.mark.usefixtures("client", "beat")
 def test_a_solar_schedule_knows_the_next_sunset_and_needs_a_place(monkeypatch):
     schedule = tick.solar("sunset", 52.5, 13.4, args=[2], timezone="UTC")
-    assert 15 <= schedule.next_run.hour <= 20
+    assert 14 <= schedule.next_run.hour <= 20  # 14:52 in December, 19:34 in June
     assert schedule.times == "solar sunset at 52.5, 13.4"
     assert schedule.run_now().result(20) == 4
     for wrong in (("noon", 52, 13), ("sunset", 520, 13), ("sunset", "north", 13)):
