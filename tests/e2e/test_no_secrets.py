@@ -121,7 +121,12 @@ def test_not_in_flower(client, servers, url):
         with urllib.request.urlopen(page + path, timeout=20) as answer:
             return answer.read().decode()
 
-    names = _until(lambda: list(json.loads(get("/api/workers?refresh=1"))), 40)
+    def whole():
+        """The workers that have answered all of Flower's questions that their page needs."""
+        found = json.loads(get("/api/workers?refresh=1"))
+        return [name for name, about in found.items() if "stats" in about]
+
+    names = _until(whole, 40)
     for path in (
         "/",
         "/workers",
