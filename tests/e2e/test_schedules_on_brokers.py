@@ -43,6 +43,20 @@ def test_schedules_run_are_changed_paused_and_removed_while_beat_runs(until):
     assert len(nq.schedules()) == 0
 
 
+@pytest.mark.usefixtures("beat")
+def test_a_time_that_comes_while_its_schedule_is_saved_is_not_missed(client, monkeypatch, until):
+    records = client.schedules._records
+    save = records.save
+
+    def save_slowly(definition):
+        save(definition)
+        until(lambda: client.now() > definition.timetable.rule.moments[0])
+
+    monkeypatch.setattr(records, "save", save_slowly)
+    schedule = tick.at(timedelta(seconds=1), name="slow")
+    until(lambda: ended(schedule), 20)
+
+
 @pytest.mark.usefixtures("client", "beat")
 def test_a_schedule_for_a_queue_waits_for_a_worker_of_it(servers, wires, until):
     schedule, other = tick.every("1s", queue="gpu", name="gpu"), tick.every("1s", name="other")

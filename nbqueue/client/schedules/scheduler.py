@@ -90,7 +90,8 @@ class Scheduler:
                 self._write(replace(wanted, timetable=old.timetable), before)
                 return
         timing.check_has_runs(wanted.timetable, wanted.zone, now)
-        self._write(wanted, None)
+        # (Counted from before it is saved: a time that comes meanwhile is not missed.)
+        self._write(wanted, self._beat().Sent(now, 0))
 
     def change(self, definition: Definition) -> Definition:
         """Save a schedule; it is as enabled as it was. Gives it."""
