@@ -13,6 +13,8 @@ import redis
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from nbqueue.cluster.redis_server import ping
+
 settings.register_profile(
     "nbqueue",
     deadline=None,  # a first run compiles Lua; a busy machine is not a failure
@@ -35,13 +37,13 @@ def redis_socket():
         stdout=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 10
-        while not path.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)  # until the socket is there
+        deadline = time.monotonic() + 30
+        while ping(path) != "PONG" and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)  # a socket that is there is not listened to yet
         yield path
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 
 
