@@ -126,7 +126,7 @@ def view_of(sent):
         view.close()
 
 
-def until(condition, seconds=10):
+def until(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
@@ -163,6 +163,13 @@ def test_a_tick_is_one_message_with_a_delta_and_a_summary(view_of, sent):
     assert message["summary"]["elapsed_s"] == 10.0
 
 
+@pytest.fixture
+def unhurried(monkeypatch):
+    """What is told anew every few seconds is not, should a busy machine stand still for as long."""
+    monkeypatch.setattr(job_widget, "_ALIVE_S", 60.0)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_nothing_new_is_not_told(view_of, sent):
     view = view_of(Answering(make_state(10)))
     view.pump()
@@ -253,6 +260,7 @@ def test_running_items_show_how_far_they_are(view_of, sent):
     assert sent[-1][1]["summary"]["progress"] == []
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_an_outage_is_told_with_how_long_it_has_lasted_and_taken_back(view_of, sent):
     live = Answering(make_state(2))
     view = view_of(live)
@@ -263,7 +271,7 @@ def test_an_outage_is_told_with_how_long_it_has_lasted_and_taken_back(view_of, s
     view.pump()
     told = sent[-1][1]["summary"]
     assert told["outage"] == ["Redis has not answered", "no Redis answers at x (timed out)"]
-    assert 0 < told["outage_s"] < 10
+    assert 0 < told["outage_s"] < 60
     sent.clear()
     view.pump()
     assert sent == []  # front ends count the seconds by themselves
@@ -433,8 +441,8 @@ def test_the_chosen_item_s_output_is_shown_below(view_of):
     said = {"output_type": "stream", "name": "stdout"}
     state.apply(Output(1, "m", 0, {**said, "text": "a"}))
     view.widget.selected = 1
-    until(lambda: len(view.output.outputs) == 1)
-    assert view.output.layout.display is None
+    until(lambda: view.output.layout.display is None)  # which is set last
+    assert len(view.output.outputs) == 1
     state.apply(Output(1, "m", 1, {**said, "text": "b"}))
     view.pump()
     assert view.output.outputs == ({**said, "text": "ab"},)
@@ -618,10 +626,10 @@ def test_a_page_of_a_hundred_thousand_sorted_and_filtered_items_is_quick():
     state = make_state(n, make_outcomes([(0, n)], failed=range(0, n, 10)), block=100)
     live = Answering(state, [(k,) for k in range(n)])
     table = Table(live)
-    begun = time.perf_counter()
+    begun = time.thread_time()
     page = table.page(Query(sort="run_s", descending=True, text="bad 99", first=5, count=50))
     assert page["total"] == sum("99" in str(k)[:2] for k in range(0, n, 10) if len(str(k)) > 1)
-    assert time.perf_counter() - begun < 10  # 0.5 s here; a busy machine is not a failure
+    assert time.thread_time() - begun < 10  # 0.5 s here; a busy machine is not a failure
 
 
 # -- the clipboard ---------------------------------------------------------------------------------
