@@ -122,7 +122,7 @@ def test_a_crashing_child_is_started_again_with_growing_pauses(make_child):
     now = 100.0
     child.start(now)
     for restarts, pause in enumerate([0.0, 0.5, 1.0]):
-        assert wait_until(lambda: child.check(now), 10)  # noqa: B023
+        assert wait_until(lambda: child.check(now), 30)  # noqa: B023
         assert not child.runs
         assert "exit code 3" in child.message
         assert child.message.count("boom") == 1
@@ -138,7 +138,7 @@ def test_a_child_that_was_healthy_starts_its_count_anew(make_child):
     child = make_child("/bin/sh", "-c", "exit 1")
     child.failures = 7
     child.start(0.0)
-    assert wait_until(lambda: child.check(children.HEALTHY_S), 10)
+    assert wait_until(lambda: child.check(children.HEALTHY_S), 30)
     assert child.failures == 1
 
 
@@ -154,21 +154,21 @@ def test_a_child_that_ignores_the_request_is_killed_with_its_own_children(make_c
     script = f"trap '' TERM; sleep 1000 & echo $! > {tmp_path}/pid; touch {tmp_path}/up; wait; wait"
     child = make_child("/bin/sh", "-c", script)
     child.start(0.0)
-    assert wait_until((tmp_path / "up").exists, 10)
+    assert wait_until((tmp_path / "up").exists, 30)
     grandchild = int((tmp_path / "pid").read_text())
     child.stop(grace_s=0.05)
     assert "killed" in child.message
-    assert wait_until(lambda: not mark_of(grandchild), 10)
+    assert wait_until(lambda: not mark_of(grandchild), 30)
 
 
 def test_grandchildren_do_not_outlive_a_killed_child(make_child, tmp_path):
     child = make_child("/bin/sh", "-c", f"sleep 1000 & echo $! > {tmp_path}/pid; wait")
     child.start(0.0)
-    assert wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 10)
+    assert wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 30)
     os.kill(child.identity.pid, signal.SIGKILL)
-    assert wait_until(lambda: child.check(0.0), 10)
+    assert wait_until(lambda: child.check(0.0), 30)
     grandchild = int((tmp_path / "pid").read_text())
-    assert wait_until(lambda: not mark_of(grandchild), 10)
+    assert wait_until(lambda: not mark_of(grandchild), 30)
 
 
 def test_a_guard_that_died_is_replaced_and_told_everything(make_child):
@@ -177,12 +177,12 @@ def test_a_guard_that_died_is_replaced_and_told_everything(make_child):
     first = make_child.guard.pid
     assert not make_child.guard.check()
     os.kill(first, signal.SIGKILL)
-    assert wait_until(make_child.guard.check, 10)
+    assert wait_until(make_child.guard.check, 30)
     assert make_child.guard.pid != first
     os.close(make_child.guard._pipe)  # what the kernel does when a supervisor dies
     make_child.guard._pipe = -1
     os.waitpid(make_child.guard.pid, 0)
-    assert wait_until(lambda: not mark_of(child.identity.pid), 10)
+    assert wait_until(lambda: not mark_of(child.identity.pid), 30)
     make_child.guard.start()
 
 
@@ -194,7 +194,7 @@ def test_a_mark_is_of_one_process_and_gone_with_it(mark):
         assert mark(process.pid) == mark(process.pid)
     finally:
         process.kill()
-        assert wait_until(lambda: mark(process.pid) == "", 10)  # not waited for: a zombie has ended
+        assert wait_until(lambda: mark(process.pid) == "", 30)  # not waited for: a zombie has ended
         process.wait()
     assert mark(process.pid) == ""
 
@@ -208,7 +208,7 @@ def test_a_process_that_got_an_old_pid_is_never_signalled():
         assert Process(process.pid, mark_of(process.pid)).kill()
     finally:
         process.kill()
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(30) == -signal.SIGKILL
 
 
 def test_the_state_is_read_back_and_closed_to_others(tmp_path):
@@ -285,4 +285,4 @@ def test_the_supervisor_imports_the_standard_library_and_nothing_more():
     assert found[0].split() == ["__main__", "nbqueue"]
     rooms = {name.split(".")[1] for name in found[1].split()}
     assert rooms == {"cluster", "core"}
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # a process's start takes seconds on a busy machine

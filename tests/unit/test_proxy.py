@@ -27,7 +27,7 @@ def proxy():
 
 
 def _line(proxy):
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=30)
 
 
 def _says(line, word):
@@ -66,6 +66,6 @@ def test_silence_holds_back_and_heals(proxy):
             with pytest.raises(TimeoutError):
                 _says(late, b"three")
             proxy.heal()
-            line.settimeout(5)
-            late.settimeout(5)
+            line.settimeout(30)
+            late.settimeout(30)
             assert (line.recv(100), late.recv(100)) == (b"two", b"three")

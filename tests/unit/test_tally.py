@@ -28,7 +28,7 @@ def test_threads_have_slots_of_their_own():
     messages = [str(uuid.uuid4()) for _ in range(4)]
 
     def work(i):
-        barrier.wait(5)
+        barrier.wait(30)
         tally.slot().recorded(10)
         tally.slot().runs(messages[i], i, 0.0)
 
