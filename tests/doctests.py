@@ -4,18 +4,21 @@
 
 Examples that need workers say so with ``# doctest: +CLUSTER``; they find `nq` and the task
 `double`. The flag is known only here, so a run without this plugin fails instead of passing by
-having skipped them. Each example starts connected to the cluster, whatever the one before did.
+having skipped them. Each example starts connected to the cluster, whatever the one before did, and
+when its workers are at rest.
 """
 
 import doctest
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 import nbqueue as nq
 from nbqueue.client import connecting as clients
+from nbqueue.client.remote import asking, control
 
 doctest.register_optionflag("CLUSTER")
 
@@ -33,6 +36,9 @@ def cluster():
     folder = Path(tempfile.mkdtemp(prefix="nbq."))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NBQUEUE_HOME", str(folder))
+        # An example cannot ask twice, should the worker stand still for some seconds.
+        for name, seconds in {"LOCAL_S": 30.0, "REPLY_S": 4.0, "_HANG_S": 40.0}.items():
+            patch.setattr(asking, name, seconds)
         with nq.LocalCluster(workers=2) as made:
             patch.setenv("NBQUEUE_BROKER", made.broker_url)
             patch.setenv("NBQUEUE_KEY", made._address.key)
@@ -40,6 +46,15 @@ def cluster():
     left = {path.name for path in folder.iterdir()}
     shutil.rmtree(folder)
     assert left <= {"blobs"}, "an example has started the embedded cluster"
+
+
+def _is_at_rest(client):
+    """Whether nothing runs of what examples have not waited for, and all of it was heard of."""
+    workers = control.look(client, timeout_s=2.0).workers
+    open_ = client.jobs()["state"].isin(["PENDING", "STARTED"]).any()
+    return bool(workers) and not (
+        open_ or client.follower.unfinished() or any(worker.n_running for worker in workers)
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +70,10 @@ def _example(request, doctest_namespace):
         made = request.getfixturevalue("cluster")
         if clients._default not in made._clients or clients._default._closed:
             made.connect()
+        deadline = time.monotonic() + 60
+        while not _is_at_rest(clients._default):
+            assert time.monotonic() < deadline, "an example has left something that does not end"
+            time.sleep(0.01)
     yield
     current = clients._default
     if current is not None and "cluster" in request.fixturenames:
