@@ -8,6 +8,7 @@ from tests.e2e.rabbit_node import KEY
 from tests.e2e.servers import ROOT
 
 SCRIPT = """
+import os
 import sys
 import threading
 import time
@@ -21,15 +22,23 @@ from nbqueue.store.wiring import Wiring
 from nbqueue.worker import executor
 from nbqueue.worker.app import make_worker_app
 
+
+def first_waits(i):
+    while i == 0 and "ASKED" not in os.environ:
+        time.sleep(0.01)
+    return i
+
+
 url, key = sys.argv[1:]
 client = nq.connect(url, key=key)
-job = nq.task(lambda i: time.sleep(0.2 if i == 0 else 0) or i, queue="nobody").map(range(40))
+job = nq.task(first_waits, queue="nobody").map(range(40))
 app = make_worker_app(Wiring(broker_url=url, store_url=url, keyring=Keyring(key)))
 place = app.nbqueue_place()
 
 
 def refuse(*_):
     '''Be away, but say so only when the items that are left here have ended.'''
+    os.environ["ASKED"] = "yes"
     main = threading.main_thread().ident
     while not asked and sys._current_frames()[main].f_code.co_name != "perform":
         time.sleep(0.001)
@@ -42,7 +51,7 @@ message = Message(client.joblog.opening(client.joblog.spec(job.id)), 0, 40, whol
 envelope = encode(place.keyring, message)
 executor.execute(place, envelope, message_id=str(uuid.uuid4()), redelivered=False)
 assert asked
-assert job.wait(10), job
+assert job.wait(30), job
 print(sum(job.result(1)))
 """
 
