@@ -63,18 +63,18 @@ def test_the_traceback_of_a_limited_item_begins_with_the_task(cluster):
 
 
 def test_an_item_over_its_soft_limit_is_interrupted_and_the_others_are_not():
-    @nq.task(soft_time_limit=0.5)
+    @nq.task(soft_time_limit=4)
     def nap(x):
         time.sleep(x)
         return x
 
     began = time.monotonic()
     job = nap.map([0, 60, 0.01])
-    assert job.result(30, errors="drop") == [0, 0.01]
-    assert time.monotonic() - began < 20
+    assert job.result(50, errors="drop") == [0, 0.01]
+    assert time.monotonic() - began < 50
     exc = job.exceptions()[1]
     assert isinstance(exc, SoftTimeLimitExceeded)
-    assert "limit of 0.5 s" in str(exc)
+    assert "limit of 4 s" in str(exc)
 
 
 def test_limits_and_retries_hold_for_coroutines_too():
@@ -84,14 +84,14 @@ def test_limits_and_retries_hold_for_coroutines_too():
         await asyncio.sleep(x)
         return x
 
-    job = submit(nap, [60, 0], max_retries=1, soft_time_limit=0.4)
+    job = submit(nap, [60, 0], max_retries=1, soft_time_limit=4)
     assert job.result(30, errors="drop") == [0]
     assert isinstance(job.exceptions()[0], SoftTimeLimitExceeded)
     assert job.to_frame()["attempts"].tolist() == [2, 1]
 
 
 def test_an_item_that_catches_its_interruption_may_clean_up_and_return():
-    @nq.task(soft_time_limit=0.3)
+    @nq.task(soft_time_limit=4)
     def careful():
         try:
             time.sleep(60)
@@ -102,7 +102,7 @@ def test_an_item_that_catches_its_interruption_may_clean_up_and_return():
 
 
 def test_an_item_over_its_hard_limit_loses_its_process_and_the_others_end_well():
-    @nq.task(time_limit=1)
+    @nq.task(time_limit=4)
     def stubborn(x):
         while x:
             with contextlib.suppress(BaseException):
@@ -113,7 +113,7 @@ def test_an_item_over_its_hard_limit_loses_its_process_and_the_others_end_well()
     assert job.result(60, errors="drop") == [0, 0, 0]
     exc = job.exceptions()[1]
     assert isinstance(exc, TimeLimitExceeded)
-    assert "limit of 1 s" in str(exc)
+    assert "limit of 4 s" in str(exc)
 
 
 def test_items_within_their_limits_are_left_alone():
@@ -134,7 +134,7 @@ def test_a_soft_limit_reaches_items_of_a_pool_of_threads(local_cluster):
     with local_cluster(threads=2) as threads:
         threads.connect()
 
-        @nq.task(soft_time_limit=0.3)
+        @nq.task(soft_time_limit=4)
         def spin(x):
             end = time.monotonic() + 30 * x
             while time.monotonic() < end:
@@ -142,5 +142,5 @@ def test_a_soft_limit_reaches_items_of_a_pool_of_threads(local_cluster):
             return x
 
         job = spin.map([1, 0])
-        assert job.result(30, errors="drop") == [0]
+        assert job.result(60, errors="drop") == [0]
         assert isinstance(job.exceptions()[0], SoftTimeLimitExceeded)
