@@ -296,7 +296,7 @@ def test_shutdown_does_not_wait_for_what_is_no_longer_heard_of(cluster, gate):
 
 
 LEAVES = """
-import atexit, sys, time
+import atexit, pathlib, sys, time
 import nbqueue as nq
 
 @atexit.register
@@ -306,7 +306,11 @@ def last():
     except RuntimeError as exc:
         print(exc)
 
+at_the_end = pathlib.Path("at the end").absolute()
+
 def slow():
+    while not at_the_end.exists():
+        time.sleep(0.01)
     time.sleep(0.5)
     return "slept"
 
@@ -315,6 +319,7 @@ executor.submit(slow).add_done_callback(lambda future: print(future.result()))
 if "shutdown" in sys.argv:
     executor.shutdown(wait=False)
 print("end")
+at_the_end.touch()
 """
 
 
