@@ -87,19 +87,24 @@ def test_who_stops_waiting_for_a_map_hears_that_it_is_cancelled(
     before = set(nq.jobs().index)
     waiter = notebook.start(
         f"""
-import pathlib, time
+import pathlib, threading, time
 
 def wait_for(path):
     while not pathlib.Path(path).exists():
         time.sleep(0.01)
 
+def tell():
+    while not results.gi_running:  # an interrupt before that is not one of the waiting
+        time.sleep(0.01)
+    print("waits", flush=True)
+
 with nq.Executor() as executor:
     results = executor.map(wait_for, [{str(gate)!r}] * 4{more})
-    print("sent", flush=True)
+    threading.Thread(target=tell).start()
     list(results)
 """
     )
-    assert waiter.stdout.readline() == "sent\n"
+    assert waiter.stdout.readline() == "waits\n"
     sent = set(nq.jobs().index) - before
     until(lambda: any(nq.job(job_id).counts()["STARTED"] for job_id in sent))
     waiter.send_signal(signal.SIGINT)
@@ -117,7 +122,7 @@ def test_map_stops_waiting_when_its_time_is_over(executor, gate):
     gate.touch()
 
 
-def test_futures_are_waited_for_as_any(executor, gate):
+def test_futures_are_waited_for_as_any(executor, gate, until):
     slow, quick = executor.submit(wait_for, str(gate)), executor.submit(str, 1)
     done, not_done = concurrent.futures.wait([slow, quick], 30, concurrent.futures.FIRST_COMPLETED)
     assert (done, not_done) == ({quick}, {slow})
@@ -125,6 +130,7 @@ def test_futures_are_waited_for_as_any(executor, gate):
     slow.add_done_callback(called.append)
     gate.touch()
     assert [f.result() for f in concurrent.futures.as_completed([slow], 30)] == [str(gate)]
+    until(lambda: called)  # after those who wait for it have been told
     assert called == [slow]
 
 
@@ -198,7 +204,7 @@ def test_an_initializer_that_fails_breaks_the_calls():
     assert "KeyError('no')" in str(broken)
 
 
-def test_so_many_calls_run_at_once_and_no_more(tmp_path):
+def test_so_many_calls_run_at_once_and_no_more(tmp_path, until):
     def alone(folder):
         mine = pathlib.Path(folder) / f"{os.getpid()}-{time.time_ns()}"
         mine.touch()
@@ -211,7 +217,7 @@ def test_so_many_calls_run_at_once_and_no_more(tmp_path):
         futures = [executor.submit(alone, str(tmp_path)) for _ in range(3)]
         assert [future.result(30) for future in futures] == [1, 1, 1]
         assert executor._max_workers == 1
-    assert nq.Executor()._max_workers == 2
+    until(lambda: nq.Executor()._max_workers == 2)  # a worker that is slow to answer has none
     with pytest.raises(ValueError, match="max_workers must be at least 1"):
         nq.Executor(max_workers=0)
 
