@@ -51,8 +51,11 @@ class _Dead:
         self._plans = plans
 
     def open(self, opening, planned):
+        job_id, dead = opening.spec.id, "a process that has died"
+        # Before it is there: a worker that looks just then would claim it.
+        self._plans._joblog._store.set(keys.claim(job_id), dead, px=60_000)
         self._plans.open(opening, planned)
-        self._plans._joblog.run("advance", opening.spec.id, 60_000, "a process that has died")
+        self._plans._joblog.run("advance", job_id, 60_000, dead)
         return False
 
 
