@@ -56,22 +56,22 @@ def test_a_hundred_of_ten_thousand_items_wait_and_hold_up_nobody(until):
     @nq.task(bind=True)
     def rare(self, x):
         if x % 100 == 7 and self.request.retries == 0:
-            self.retry(countdown=5, exc=OSError("busy"))  # all others end meanwhile
+            self.retry(countdown=10, exc=OSError("busy"))  # all others end meanwhile
         return self.request.retries
 
     job = rare.map(range(10_000))
-    until(lambda: job.counts()["SUCCESS"] == 9_900)
-    assert job.counts()["RETRY"] == 100  # all others are done while these wait
+    # All others are done while these wait.
+    until(lambda: (seen := job.counts())["SUCCESS"] == 9_900 and seen["RETRY"] == 100)
     found = job.result(60)
     assert [i for i, retries in enumerate(found) if retries] == list(range(7, 10_000, 100))
     frame = job.to_frame()
     assert frame["attempts"].sum() == 10_100
-    assert frame["queue_s"][frame["attempts"] == 2].min() >= 5
+    assert frame["queue_s"][frame["attempts"] == 2].min() >= 10
 
 
 @pytest.mark.usefixtures("client", "worker")
 def test_a_service_that_is_down_for_all_items_costs_few_messages(wires, until):
-    @nq.task(autoretry_for=(OSError,), retry_kwargs={"countdown": 4})
+    @nq.task(autoretry_for=(OSError,), retry_kwargs={"countdown": 10})
     def down(x):
         if nq.current().retries == 0:
             raise OSError("down")
@@ -80,7 +80,7 @@ def test_a_service_that_is_down_for_all_items_costs_few_messages(wires, until):
     job = down.map(range(500))
     until(lambda: job.counts()["RETRY"] == 500)
     with redis.Redis.from_url(wires.backend) as store:
-        assert 0 < store.zcard(keys.LATER) < 60
+        assert 0 < store.zcard(keys.LATER) < 200  # one now and then, for as long as they took
     assert job.result(40) == list(range(500))
     assert set(job.to_frame()["attempts"]) == {2}
 
@@ -90,7 +90,7 @@ def test_an_item_that_waits_outlives_its_worker(servers, wires, client, tmp_path
         wires.broker, wires.key, "-c", "1", "-Q", "mortal", backend=wires.backend, name="mortal"
     )
     task = waits.with_options(queue="mortal")
-    job = task.starmap([(str(tmp_path), 0, 1.5), (str(tmp_path), 1, 1.5, 0)])
+    job = task.starmap([(str(tmp_path), 0, 6), (str(tmp_path), 1, 6, 0)])
     until(lambda: job.counts()["RETRY"] == 1 and job.counts()["SUCCESS"] == 1)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
@@ -104,7 +104,7 @@ def test_an_item_that_waits_outlives_its_worker(servers, wires, client, tmp_path
 
 @pytest.mark.usefixtures("client", "worker")
 def test_an_item_whose_process_dies_after_another_was_put_off_does_not_run_that_again(
-    tmp_path, until
+    tmp_path, until, gate
 ):
     @nq.task(bind=True)
     def deadly(self, folder, x):
@@ -112,13 +112,18 @@ def test_an_item_whose_process_dies_after_another_was_put_off_does_not_run_that_
         if x == 0 and self.request.retries == 0:
             self.retry(countdown=3)
         if x == 1 and len(list(Path(folder).glob("1-*"))) == 1:
-            time.sleep(0.3)  # until what came before is recorded
+            while not gate.exists():  # until what came before is recorded
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         return x
 
-    job = deadly.with_options(chunksize=3).starmap([(str(tmp_path), x) for x in range(3)])
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    job = deadly.with_options(chunksize=3).starmap([(str(folder), x) for x in range(3)])
+    until(lambda: (seen := job.counts())["RETRY"] or seen["SUCCESS"])
+    gate.touch()
     assert job.result(40) == [0, 1, 2]
-    assert runs(tmp_path) == ["0-0", "0-1", "1-0", "1-0", "2-0"]
+    assert runs(folder) == ["0-0", "0-1", "1-0", "1-0", "2-0"]
 
 
 @pytest.mark.usefixtures("client", "worker")
@@ -143,7 +148,7 @@ def test_a_retry_whose_process_dies_is_run_again_as_the_same_retry(tmp_path):
 
 @pytest.mark.usefixtures("client", "worker")
 def test_what_is_cancelled_while_it_waits_is_revoked_and_not_run(tmp_path, until):
-    job = waits.starmap([(str(tmp_path), x, 0.8) for x in range(3)])
+    job = waits.starmap([(str(tmp_path), x, 5) for x in range(3)])
     until(lambda: job.counts()["RETRY"] == 3)
     assert job[1].cancel()
     assert job.to_frame()["state"].tolist() == ["RETRY", "REVOKED", "RETRY"]
@@ -153,13 +158,13 @@ def test_what_is_cancelled_while_it_waits_is_revoked_and_not_run(tmp_path, until
 
     other = tmp_path / "other"
     other.mkdir()
-    whole = waits.starmap([(str(other), x, 0.5) for x in range(3)])
+    whole = waits.starmap([(str(other), x, 5) for x in range(3)])
     until(lambda: whole.counts()["RETRY"] == 3)
     assert whole.cancel() == 3
     assert whole.wait(20)
     assert whole.state == "REVOKED"
     # One that is due after it has run when the messages of the cancelled ones have come and gone.
-    later = waits.submit(str(tmp_path), "later", 0.6)
+    later = waits.submit(str(tmp_path), "later", 5.1)
     later.result(30)
     assert runs(other) == ["0-0", "1-0", "2-0"]
 
@@ -284,7 +289,7 @@ def test_an_item_that_would_be_retried_for_ever_can_be_cancelled(tmp_path, until
     job = endless.starmap([(str(tmp_path), x) for x in range(50)])
     until(lambda: job.counts()["SUCCESS"] == 49)  # its neighbours are not held up
     assert job.cancel() == 1
-    assert job.wait(10)
+    assert job.wait(30)
     assert job.state == "REVOKED"
     # Both processes are free again: one that went on would hold up one of these.
     gate = tmp_path / "gate"
