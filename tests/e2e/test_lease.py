@@ -7,7 +7,6 @@ every test lasts for several.
 import os
 import pathlib
 import signal
-import time
 
 import pytest
 import redis
@@ -17,7 +16,7 @@ from nbqueue.store.broker import holding
 
 pytestmark = pytest.mark.timeout(120)
 
-LEASE_S = 2.0
+LEASE_S = 5.0  # more than a busy machine keeps a worker waiting, or it runs what another has
 
 
 def lasts(folder, seconds, i):
@@ -94,10 +93,8 @@ def test_what_a_killed_worker_held_is_run_by_another(started, task, tmp_path, un
     until(lambda: began(tmp_path))
     second = started()
     dies(first)
-    killed = time.monotonic()
     (tmp_path / "gate").touch()
-    assert job.result(30) == list(range(5))
-    assert time.monotonic() - killed < LEASE_S + 15
+    assert job.result(LEASE_S + 30) == list(range(5))
     assert second.poll() is None
 
 
@@ -117,8 +114,8 @@ def test_an_item_of_many_leases_runs_once(started, task, tmp_path, pool):
     """While another worker looks for leases that have ended."""
     started("-P", pool, "-c", "1", name="one")
     started(name="two")
-    job = task(lasts).submit(str(tmp_path), 5 * LEASE_S, 0)
-    assert job.result(40) == 0
+    job = task(lasts).submit(str(tmp_path), 3 * LEASE_S, 0)
+    assert job.result(60) == 0
     assert len(began(tmp_path)[0]) == 1
 
 
@@ -128,7 +125,7 @@ def test_one_that_is_stopped_for_longer_than_its_lease(started, task, tmp_path, 
         return  # there a connection is the sign of life, and it stays
     first = started(name="one")
     job = task(waits).submit(str(tmp_path), 0)
-    until(lambda: began(tmp_path))
+    until(lambda: began(tmp_path).get(0))  # with its line, or it writes that when it awakes
     os.killpg(first.pid, signal.SIGSTOP)
     second = started(name="two")
     until(lambda: len(began(tmp_path)[0]) == 2)
@@ -138,7 +135,7 @@ def test_one_that_is_stopped_for_longer_than_its_lease(started, task, tmp_path, 
     dies(second)
     assert job.result(20) == 0
     again = task(waits).map([str(tmp_path)] * 3, range(3))
-    assert again.result(20) == list(range(3))
+    assert again.result(40) == list(range(3))
     assert job.to_frame()["state"].tolist() == ["SUCCESS"]
     assert first.poll() is None
 
@@ -152,14 +149,13 @@ def test_nothing_stays_noted_when_all_is_done(started, task, tmp_path, wires, un
 
 
 def test_term_gives_back_what_is_not_begun_and_waits_for_no_lease(started, task, tmp_path, until):
-    first = started(name="one")
+    lease = ("-c", "1", "--lease", "90")  # longer than anything here waits
+    first = started(*lease, name="one")
     job = task(waits, chunksize=20).map([str(tmp_path)] * 20, range(20))
     until(lambda: began(tmp_path))
-    started(name="two")
-    told = time.monotonic()
+    started(*lease, name="two")
     first.terminate()
     until(lambda: len(began(tmp_path)) == 2)
-    assert time.monotonic() - told < LEASE_S
     pathlib.Path(tmp_path, "gate").touch()
     assert job.result(30) == list(range(20))
     assert all(len(runs) == 1 for runs in began(tmp_path).values())
