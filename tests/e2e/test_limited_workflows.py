@@ -52,8 +52,8 @@ def test_a_step_keeps_to_its_concurrency():
 
 def test_a_step_has_its_own_queue_and_beginning():
     late = now.with_options(queue="gpu", countdown=0.5, priority=5)
-    job = nq.run(now.s() | late.s())
     asked = time.time()
+    job = nq.run(now.s() | late.s())
     assert job.result(40) - asked > 0.4
     workers = job.to_frame()["worker"].tolist()
     assert workers[0] != workers[1]
