@@ -17,10 +17,13 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @nq.task
-def nap(x):
+def nap(x, gate=None):
     import time
+    from pathlib import Path
 
     time.sleep(0.05)
+    while gate is not None and not Path(gate).exists():
+        time.sleep(0.02)
     return x
 
 
@@ -35,18 +38,19 @@ def held_up(gate):
 
 
 @pytest.mark.parametrize("victims", [("redis",), ("supervisor",), ("redis", "supervisor")])
-def test_jobs_go_on_after_its_processes_were_killed(local_cluster, victims, until, capfd):
+def test_jobs_go_on_after_its_processes_were_killed(local_cluster, victims, until, capfd, gate):
     with local_cluster(workers=2) as cluster:
         with cluster.connect():
-            job = nap.map(range(100))
+            job = nap.starmap([*zip(range(99)), (99, str(gate))])  # it does not end before that
             until(lambda: job.counts()["SUCCESS"] > 5)
             status = embedded.status(cluster.folder)
             pids = {"redis": status.redis_pid, "supervisor": status.pid}
             for name in victims:
                 os.kill(pids[name], signal.SIGKILL)
-            assert job.result(40) == list(range(100))
+            gate.touch()
+            assert job.result(80) == list(range(100))
             assert (job.to_frame()["attempts"] >= 1).all()
-            assert nap.map(range(10)).result(20) == list(range(10))
+            assert nap.map(range(10)).result(30) == list(range(10))
             assert nq.job(job.name).state == "SUCCESS"
         said = capfd.readouterr().err
         assert ("was started again" in said) == ("supervisor" in victims)
@@ -85,9 +89,9 @@ def test_after_down_the_next_task_of_an_open_notebook_starts_it_again(own, until
     until(lambda: client.outage.text)
     assert not embedded.status().running
     gate.touch()
-    assert nap.submit(3).result(30) == 3
+    assert nap.submit(3).result(40) == 3
     assert connecting.opened() is client
-    assert waits.result(30) == "through"
+    assert waits.result(40) == "through"
     assert "had been ended; it was started again" in capfd.readouterr().err
 
 
