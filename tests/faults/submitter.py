@@ -35,7 +35,9 @@ def items(n, moment):
 def main(broker, store, tally, name, n, moment):
     """Submit and, if it comes to that, read."""
     nq.connect(broker, backend=store)
-    job = tallying(tally, 0.008).map(items(int(n), moment), name=name)
+    # Whoever kills it while it reads has some seconds for that, until all items have run.
+    nap_s = 0.04 if moment == "reading" else 0.008
+    job = tallying(tally, nap_s).map(items(int(n), moment), name=name)
     if moment == "reading":
         for future in job.as_completed():
             print(future.result(), flush=True)

@@ -129,8 +129,8 @@ def test_the_private_clusters_disk_is_full_and_it_goes_on_when_there_is_room(
     assert large.result(END_S) == b"r" * LARGE
     trial.until_ran(0.3)
     small_disk.fill()
-    until(lambda: private.outage.text)
-    assert re.search("cannot save its data.*free space where that Redis", private.outage.text)
+    saved = re.compile("cannot save its data.*free space where that Redis")
+    until(lambda: saved.search(private.outage.text))
     with pytest.raises(nq.StoreRefused, match=r"free space.*nothing was sent"):
         size.submit(b"")
     with pytest.raises(nq.InfrastructureError, match=SAYS):

@@ -34,8 +34,8 @@ def test_rabbitmq_is_stopped_and_started_again(on_rabbit, n, passed):
     stopping = threading.Thread(target=on_rabbit.rabbit.stop)
     stopping.start()
     until(lambda: not answers(on_rabbit.rabbit.port))
-    trial.strike()
     stopping.join()
     on_rabbit.rabbit.start()
+    trial.strike()  # what is promised begins when it is there
     on_rabbit.all_work()
     passed("RabbitMQ stopped, then started again", trial)
