@@ -42,7 +42,7 @@ class Board:
         """Give how many items are in each state, as the first view has it."""
         return dict(zip(states.NAMES, map(int, self.data()["counts"].split(",")), strict=True))
 
-    def wait(self, condition, timeout_s=30.0):
+    def wait(self, condition, timeout_s=60.0):
         """Return when all views, and at least one, meet a condition about their data, `d`."""
         try:
             self.notebook.wait_for(
@@ -58,7 +58,7 @@ class Board:
                 f"job {self.name!r}: not {condition} after {timeout_s:g} s; its views: {said}"
             ) from None
 
-    def wait_until_gone(self, timeout_s=30.0):
+    def wait_until_gone(self, timeout_s=60.0):
         """Return when no widget of the job is left: the static page has taken its place."""
         self.notebook.wait_for(
             f"where => !({_ROOTS})(where).length", self._where, timeout_s=timeout_s

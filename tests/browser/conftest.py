@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 import nbqueue as nq
 from nbqueue.cluster import embedded
@@ -27,7 +28,9 @@ from tests.browser import chromium
 from tests.browser.pages import NotebookPage, write
 from tests.browser.servers import LAB, NOTEBOOK, JupyterServer
 
-GONE_S = 20.0
+GONE_S = 60.0
+
+expect.set_options(timeout=30_000)  # (Playwright's own 5 s are too few for a busy machine.)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,7 @@ import time
 import nbformat
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 OPEN_S = 90.0
 """A page and its kernel take 7 to 11 seconds on an idle machine."""
 

@@ -26,7 +26,14 @@ ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
 """A server is up in 5 to 10 seconds; a busy machine needs several times as long."""
 
-END_S = 20.0
+END_S = 60.0
+
+PATIENT = """\
+from nbqueue.notebook import life
+life.ATTACH_S = 60.0
+"""
+"""Begins each kernel: a page on a busy machine takes longer than ten seconds to show a widget, and
+that of a job that has ended would be gone before."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class JupyterServer:
         self.token = secrets.token_hex(16)
         self.url = f"http://127.0.0.1:{free_port()}"
         _write_settings(folder)
+        _write_startup(folder)
         self.log = folder / "server.log"
         with self.log.open("wb") as out:
             self._process = subprocess.Popen(
@@ -161,3 +169,9 @@ def _write_settings(folder):
     path = folder / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+
+
+def _write_startup(folder):
+    path = folder / "ipython/profile_default/startup/patient.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(PATIENT)

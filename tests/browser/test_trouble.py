@@ -83,7 +83,7 @@ def test_a_store_that_does_not_answer_is_told_until_it_answers_again(lab, store,
     finally:
         store.start()
     board.wait("d.outage === 'false'", timeout_s=60)
-    assert not board.view.get_by_role("alert").is_visible()
+    expect(board.view.get_by_role("alert")).to_be_hidden(timeout=WAIT_MS)
     expect(cluster.get_by_role("alert")).to_be_hidden(timeout=WAIT_MS)
     gate.touch()
     page.wait_for(
