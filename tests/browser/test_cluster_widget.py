@@ -1,10 +1,12 @@
 """The cluster widget in a real front end: live while it is seen, plain HTML in the end."""
 
+import json
 import re
+import time
 
 from playwright.sync_api import expect
 
-WAIT_MS = 30_000
+WAIT_MS = 60_000
 
 WORK = """\
 import threading
@@ -40,10 +42,10 @@ def test_what_runs_is_seen_and_the_pool_grows_while_a_cell_blocks(front):
     )
     page.start_cell(2)
     view.get_by_role("button", name="One process more").click()
-    expect(view.get_by_role("status")).to_contain_text("3 processes", timeout=10_000)
+    expect(view.get_by_role("status")).to_contain_text("3 processes", timeout=WAIT_MS)
     expect(workers.get_by_text("grid <b>1</b> 2", exact=True)).to_be_visible(timeout=WAIT_MS)
     view.get_by_role("button", name="One process fewer").click()
-    expect(view.get_by_role("status")).to_contain_text("2 processes", timeout=10_000)
+    expect(view.get_by_role("status")).to_contain_text("2 processes", timeout=WAIT_MS)
     page.screenshot("leaving")
     page.await_cell(2)
     page.run_cell(3)
@@ -73,12 +75,14 @@ def test_nothing_is_asked_while_nobody_looks_and_then_a_plain_table_takes_its_pl
     page = lab.open(
         WORK,
         "from nbqueue.notebook import cluster_display, cluster_widget\n"
-        "cluster_display.UNSEEN_S = cluster_widget.SEEN_S = 6\n"
         "looks = 0\n"
         "look = cluster_widget.control.look\n"
         "def counted(*args):\n    global looks\n    looks += 1\n    return look(*args)\n"
         "cluster_widget.control.look = counted",
         "nq.cluster()",
+        "n = looks\nwhile looks == n:\n    threading.Event().wait(0.1)",
+        # (Not before it is hidden: a view in sight speaks up every five seconds only.)
+        "cluster_display.UNSEEN_S = cluster_widget.SEEN_S = 6",
         "n = looks\nthreading.Event().wait(4)\nprint(looks - n, 'looks')",
     )
     page.run_cell(0)
@@ -87,15 +91,15 @@ def test_nothing_is_asked_while_nobody_looks_and_then_a_plain_table_takes_its_pl
     view = cluster_of(page, 2)
     expect(view.get_by_text("grid <b>1</b> 0", exact=True)).to_be_visible(timeout=WAIT_MS)
     page.run_cell(3)
-    assert int(page.text_of(3).split()[0]) >= 1
     view.evaluate("element => { element.parentElement.style.display = 'none' }")
+    page.run_cell(4)
     page.wait_for(
         "() => !('application/vnd.jupyter.widget-view+json' in "
         "jupyterapp.shell.currentWidget.content.widgets[2].model.outputs.toJSON()[0].data)"
     )
     assert set(page.outputs(2)[0]["data"]) == {"text/html", "text/plain"}
-    page.run_cell(3)
-    assert page.text_of(3).split()[0] == "0"
+    page.run_cell(5)
+    assert page.outputs(5)[0]["text"] == "0 looks\n"
     page.save()
     page.reopen()
     page.wait_text(2, "embedded-", "grid <b>1</b> 0", "nq.cluster() shows it live")
@@ -114,8 +118,8 @@ def test_a_page_that_is_loaded_anew_shows_the_cluster_live(lab):
     drawn = cluster_of(page, 1)
     expect(drawn).to_be_visible(timeout=WAIT_MS)
     before = int(drawn.get_attribute("data-drawn"))
-    expect(drawn).to_have_attribute(
-        "data-drawn", re.compile(rf"^({before + 2}|{before + 3})$"), timeout=WAIT_MS
+    page.wait_for(
+        "n => Number(document.querySelector('[data-drawn]')?.dataset.drawn) >= n", before + 2
     )
 
 
@@ -126,6 +130,10 @@ def test_a_kernel_that_ends_leaves_a_plain_table(lab):
     expect(cluster_of(page, 1).get_by_text("grid <b>1</b> 0", exact=True)).to_be_visible(
         timeout=WAIT_MS
     )
+    deadline = time.monotonic() + 60
+    # What is left is renewed every five seconds: not before it has the item, too.
+    while "grid &lt;b&gt;1&lt;/b&gt; 0" not in json.dumps(page.save()["metadata"]):
+        assert time.monotonic() < deadline
     page.server.shut_kernels_down()
     page.wait_for(
         "() => !('application/vnd.jupyter.widget-view+json' in "
