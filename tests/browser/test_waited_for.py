@@ -47,27 +47,49 @@ def test_a_grid_search_is_shown_while_its_cell_waits_for_it(front, tmp_path):
 
 
 APPLY = """\
-import time
+import os, time
 import pandas as pd
 import nbqueue as nq
-frame = pd.DataFrame({"x": range(40)})
+from nbqueue.client import onlooking
+frame = pd.DataFrame({{"x": range(40)}})
+after_s = onlooking._AFTER_S
 
 def slow(piece):
+    while not os.path.exists({gate!r}):
+        time.sleep(0.02)
     time.sleep(0.4)
     return piece["x"] * 2
 """
 
+QUICK = """\
+onlooking._AFTER_S = 600  # as if the kernel never stood still
+print(nq.apply(frame, lambda row: row['x'], name='quick').sum())
+onlooking._AFTER_S = after_s
+"""
 
-def test_apply_is_shown_while_it_takes_time_and_not_when_it_takes_none(lab):
+LOOP = """\
+onlooking._AFTER_S = 0
+for k in range(5):
+    nq.apply(frame, slow, axis='pieces', pieces=7, name=f'slow-{k}')
+"""
+
+
+def test_apply_is_shown_while_it_takes_time_and_not_when_it_takes_none(lab, tmp_path):
+    gate = tmp_path / "gate"
     page = lab.open(
-        APPLY,
-        "print(nq.apply(frame, lambda row: row['x'], name='quick').sum())",
+        APPLY.format(gate=str(gate)),
+        QUICK,
         "print(nq.apply(frame, slow, axis='pieces', name='slow').sum())",
-        "for k in range(5):\n    nq.apply(frame, slow, axis='pieces', pieces=7, name=f'slow-{k}')",
+        LOOP,
     )
     page.run_cell(0)
     page.run_cell(1)
-    page.run_cell(2, timeout_s=60)
+    page.start_cell(2)
+    try:
+        Board(page, "slow", under=2).wait("d.finished === 'false'")
+    finally:
+        gate.touch()
+    page.await_cell(2, 60)
     page.wait_text(2, "slow", "16 of 16", "1560")
     assert [o["output_type"] for o in page.outputs(1)] == ["stream"]
     page.run_cell(3, timeout_s=90)
@@ -88,6 +110,7 @@ def test_results_from_the_cache_are_said_to_be(lab, tmp_path):
     page = lab.open(
         CACHED.format(salt=str(tmp_path)),
         "job = score.map(range(-50, 150), name='again')\njob.wait()\njob",
+        "from nbqueue.notebook import life\nlife.LINGER_S = 0.5",
     )
     page.run_cell(0)
     page.run_cell(1)
@@ -103,5 +126,6 @@ def test_results_from_the_cache_are_said_to_be(lab, tmp_path):
     board.view.get_by_role("row").nth(1).click()
     board.wait("d.item === '50'")
     page.wait_text(1, "from the cache · ")
-    board.wait_until_gone(timeout_s=60)
+    page.run_cell(2)  # else it would stay for a minute
+    board.wait_until_gone()
     page.wait_text(1, "150 from the cache")
