@@ -80,23 +80,31 @@ def kernel(cluster):
     made.close()
 
 
-def test_a_late_warning_joins_the_cell_that_sent_the_job(kernel):
+def test_a_late_warning_joins_the_cell_that_sent_the_job(kernel, gate):
     sender = kernel.send("%%enqueue job --queue nobody\nx = 1")
-    kernel.ended(sender)
-    later = kernel.send("import time\ntime.sleep(1.5)")
+    # (Sent at once, and it waits: the warning may come before the sender's end, or much later.)
+    later = kernel.send(
+        f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(.01)"
+    )
     warning = kernel.until(says("no worker listens on queue 'nobody'"))
     assert is_of(warning, sender)
+    gate.touch()
     kernel.ended(later)
     kernel.run("%cancel job")
 
 
 def test_interrupting_wait_ends_the_waiting_and_not_the_job(kernel, gate, until):
-    kernel.run(f"path = {str(gate)!r}")
+    kernel.run(
+        f"path = {str(gate)!r}\n"
+        "from nbqueue.client.follower import Follower as _F\n"
+        "def _waiting(self, real=_F.waiting): print('it waits'); return real(self)\n"
+        "_F.waiting = _waiting"
+    )
     cell = kernel.send(
         "%%enqueue job --name waited --wait\nimport os, time\n"
         "while not os.path.exists(path): time.sleep(.01)\nz = 1"
     )
-    # Long after it was sent does the log say that it runs: by then the cell waits.
+    kernel.until(says("it waits"))
     until(lambda: (nq.jobs()["name"] == "waited").any() and nq.job("waited").counts()["STARTED"])
     kernel.manager.interrupt_kernel()
     kernel.until(says("stopped waiting; job 'waited' goes on (job.cancel() ends it)"))
