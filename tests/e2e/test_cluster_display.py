@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 
 import nbqueue as nq
-from nbqueue.client.remote import control
+from nbqueue.client.remote import asking, control
 from nbqueue.notebook import cluster_display, cluster_widget, looks
 from nbqueue.notebook.cluster_widget import ClusterWidget
 
@@ -20,6 +20,14 @@ def widget():
     made = ClusterWidget(nq.cluster())
     yield made
     made.close()
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """The worker may take its time: what is asked once waits for its answer."""
+    monkeypatch.setattr(asking, "LOCAL_S", 30.0)
+    monkeypatch.setattr(asking, "_HANG_S", 40.0)
+    monkeypatch.setattr(control, "LOCAL_S", 30.0)
 
 
 class Clock:
@@ -58,24 +66,28 @@ def test_nobody_is_asked_until_somebody_looks_and_no_more_when_they_have_gone(
 
     monkeypatch.setattr(looks.control, "look", look)
     monkeypatch.setattr(looks, "PACE_S", 0.05)
-    monkeypatch.setattr(cluster_widget, "SEEN_S", 2.0)
+    monkeypatch.setattr(cluster_widget, "SEEN_S", 60.0)
     assert (seen_at, widget.attended) == ([], False)
     hear(widget, kind="visible")
     assert widget.attended
-    until(lambda: len(seen_at) >= 3)
+    until(lambda: len(seen_at) >= 3 and shown(widget)["workers"])
+    monkeypatch.setattr(cluster_widget, "SEEN_S", 0.0)
     until(lambda: widget._thread is None)
     seen, hidden = len(seen_at), shown(widget)
     assert len(hidden["workers"]) == 1
+    monkeypatch.setattr(cluster_widget, "SEEN_S", 60.0)
     hear(widget, kind="visible")
     until(lambda: len(seen_at) > seen)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_pool_is_made_larger_and_smaller_by_buttons(widget, until):
     hear(widget, kind="visible")
     until(lambda: shown(widget)["workers"])
     name = shown(widget)["workers"][0]["name"]
     for size in (3, 2):
         hear(widget, kind="resize", worker=name, processes=size)
+        until(lambda: not shown(widget)["busy"])  # a button does nothing meanwhile
         until(lambda: shown(widget)["workers"][0]["processes"] == size)  # noqa: B023
         assert f"{size} processes" in shown(widget)["said"]
         assert not shown(widget)["failed"]
@@ -122,6 +134,7 @@ def test_a_display_that_nobody_sees_becomes_a_plain_table(until, monkeypatch):
     widget.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_display_that_no_front_end_shows_is_plain_at_once(until, monkeypatch):
     put = []
     nq.task(lambda: 1).submit().result(20)  # the worker is up
@@ -150,6 +163,7 @@ def test_a_view_that_is_long_in_coming_or_out_of_sight_finds_its_widget(monkeypa
     display._widget.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_what_nobody_has_ever_seen_leaves_a_page_with_the_workers_in_it(until, monkeypatch):
     put = []
     nq.task(lambda: 1).submit().result(20)  # the worker is up
@@ -170,7 +184,11 @@ def test_a_notebook_that_is_only_recorded_has_the_table(cluster):
         "from nbqueue.client.connecting import connect_address\n"
         "from nbqueue.cluster.embedded import ensure\n"
         f"client = connect_address(ensure(Path({str(cluster.folder)!r})))\n"
-        "nq.task(lambda: 1).submit().result()"
+        "nq.task(lambda: 1).submit().result()\n"
+        "from nbqueue.client.remote import asking\n"
+        "from nbqueue.notebook import cluster_display\n"
+        "asking.LOCAL_S = cluster_display._ASKED_S = 30.0  # as `patient` does\n"
+        "asking._HANG_S = 40.0"
     )
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(text) for text in (connect, "client", "repr(client)")]
