@@ -77,8 +77,7 @@ def test_a_job_that_runs_does_not_expire(connected, gate, until):
     job = nq.task(hold).map([gate])
     until(lambda: job.counts()["STARTED"])
     assert {left_s(client, job)[name] for name in ("meta", "log", "args")} == {-1}
-    gate.touch()
-    job.result(20)
+    gate.touch()  # (what came of it may be gone before it is read here)
     until(lambda: not left_s(client, job))
     with pytest.raises(nq.UnknownJob):
         client.job(job.id)
