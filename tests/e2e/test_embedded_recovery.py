@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -125,7 +124,9 @@ def _damage(bare, damage):
         os.kill(before.redis_pid, signal.SIGKILL)
         assert wait_until(lambda: not mark_of(before.redis_pid), LIMIT_S)
         damage(bare.folder)
-    bare.until(lambda s: s.redis_pid not in (None, before.redis_pid) and s.phase == "running")
+    bare.until(lambda s: s.redis_pid not in (None, before.redis_pid))
+    # Mending may take longer than a client waits for a Redis.
+    assert wait_until(lambda: redis_server.ping(before.socket) == "PONG", LIMIT_S)
 
 
 def test_garbage_within_the_append_only_file_costs_what_came_after_it_and_is_told(bare):
@@ -141,6 +142,9 @@ def test_garbage_within_the_append_only_file_costs_what_came_after_it_and_is_tol
         data[middle : middle + 20] = b"\xff" * 20
         path.write_bytes(data)
 
+    # Redis answers before it has written, for as long as its disk is slow.
+    (path,) = _data_files(bare.folder)
+    assert wait_until(lambda: b"late 99" in path.read_bytes(), LIMIT_S)
     _damage(bare, garble)
     address = bare.ensure()
     assert address.keepalive.get("early") == b"yes"
@@ -199,7 +203,12 @@ def test_a_folder_that_is_removed_ends_its_cluster(bare):
     address = bare.ensure(keep_alive_s=5)
     before = bare.whole()
     address.keepalive.close()
-    shutil.rmtree(bare.folder)
+
+    def removed():  # its supervisor may write its state once more, into what is left
+        shutil.rmtree(bare.folder, ignore_errors=True)
+        return not bare.folder.exists()
+
+    assert wait_until(removed, LIMIT_S)
     for pid in (before.pid, before.redis_pid, before.worker_pid):
         assert wait_until(lambda: not mark_of(pid), LIMIT_S)  # noqa: B023
     assert bare.ensure().keepalive.ping()
@@ -210,7 +219,6 @@ def test_a_lost_state_file_is_written_again(bare):
     bare.whole()
     (bare.folder / "state.json").unlink()
     bare.until(lambda s: s.pid)
-    bare.leave()
     assert embedded.stop(bare.folder)
 
 
@@ -219,10 +227,9 @@ def test_a_redis_that_cannot_start_is_reported_with_its_log(bare, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     bare.folder.mkdir(mode=0o700)
     (bare.folder / "appendonlydir").write_text("a file where a folder should be")
-    began = time.monotonic()
-    with pytest.raises(ClusterError) as caught:
+    # Not "did not answer": it is known to have ended before the time for an answer is over.
+    with pytest.raises(ClusterError, match="did not start") as caught:
         bare.ensure()
-    assert time.monotonic() - began < 10
     assert "--- redis.log" in str(caught.value)
     assert "appendonlydir" in str(caught.value).split("--- redis.log")[1]
     status = bare.status
