@@ -113,7 +113,8 @@ def test_workers_and_queues_are_listed(tmp_path, until):
     job = hold.map([tmp_path] * 5, range(5), [tmp_path / "gate"] * 5, name="grid")
     unheard = hold.with_options(queue="unheard").submit(tmp_path, 9)
     until(lambda: nq.workers()["running"].tolist() == [2])
-    row = nq.workers().iloc[0]
+    until(lambda: nq.queues()["waiting"].get("celery"))  # the rest of the job is handed on
+    (row,) = until(lambda: nq.workers().to_dict("records"))
     assert (row["pool"], row["processes"], row["queues"]) == ("prefork", 2, "celery")
     assert row["runs"].startswith("grid ")
     queues = nq.queues()
@@ -125,8 +126,9 @@ def test_workers_and_queues_are_listed(tmp_path, until):
     assert job.result(20) == list(range(5))
 
 
-def test_a_busy_pool_shrinks_when_it_can(client, tmp_path, until):
-    name = nq.workers().index[0]
+def test_a_busy_pool_shrinks_when_it_can(client, tmp_path, until, monkeypatch):
+    monkeypatch.setattr(control, "LOCAL_S", 30.0)  # its answer ends the wait
+    name = until(lambda: list(nq.workers().index))[0]
     job = hold.map([tmp_path] * 4, range(4), [tmp_path / "gate"] * 4)
     until(lambda: nq.workers()["running"].tolist() == [2])
     control.resize(client, name, 1)
