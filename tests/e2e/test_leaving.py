@@ -53,7 +53,7 @@ def test_quit_gives_back_what_runs_at_once(started, task, tmp_path, until):
     job = task(stay).submit(str(tmp_path), 0)
     until(lambda: began(tmp_path))
     old.send_signal(signal.SIGQUIT)
-    old.wait(15)
+    old.wait(40)
     new = started("new")
     until(lambda: len(began(tmp_path)[0]) == 2)
     (tmp_path / "gate").touch()
@@ -65,8 +65,8 @@ def test_a_worker_that_is_told_to_shut_down_hands_on_too(started, task, tmp_path
     old = started("old")
     job = task(stay, chunksize=20).map([str(tmp_path)] * 20, range(20))
     until(lambda: began(tmp_path))
-    name = next(worker for worker in nq.workers().index if worker.startswith("old"))
-    client.app.control.shutdown(destination=[name])
+    names = until(lambda: [name for name in nq.workers().index if name.startswith("old")])
+    client.app.control.shutdown(destination=names)
     new = started("new")
     until(lambda: len(began(tmp_path)) == 2)
     (tmp_path / "gate").touch()
@@ -83,6 +83,6 @@ def test_term_in_a_rush_of_messages_takes_a_moment(started, task, until):
     told = time.monotonic()
     old.terminate()
     assert old.wait(40) == 0
-    assert time.monotonic() - told < 12  # half a minute, where Celery has its way
+    assert time.monotonic() - told < 25  # half a minute, where Celery has its way
     started("new")
     assert job.result(30) == list(range(400))
