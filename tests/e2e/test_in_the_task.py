@@ -285,7 +285,7 @@ def test_an_item_is_retried_after_its_countdown_and_everybody_sees_why(until):
     def shy(self, x):
         if x == 1 and self.request.retries < 2:
             # The first is long enough to be seen on a machine that stands still for a moment.
-            raise self.retry(exc=OSError("not yet"), countdown=(5, 0.6)[self.request.retries])
+            raise self.retry(exc=OSError("not yet"), countdown=(10, 0.6)[self.request.retries])
         return x, self.request.retries
 
     asked = time.monotonic()
@@ -296,10 +296,10 @@ def test_an_item_is_retried_after_its_countdown_and_everybody_sees_why(until):
     assert frame["error"].tolist()[1] == "OSError: not yet"
     assert job.state == "STARTED"
     assert job.result(30) == [(0, 0), (1, 2), (2, 0)]
-    assert time.monotonic() - asked >= 5.6
+    assert time.monotonic() - asked >= 10.6
     assert job.to_frame()["attempts"].tolist() == [1, 3, 1]
     assert any("RETRY" in line and "OSError: not yet" in line for line in job.log(1))
-    assert "attempt 1 ended in OSError: not yet; trying again in 5 s" in text(job, 1)
+    assert "attempt 1 ended in OSError: not yet; trying again in 10 s" in text(job, 1)
 
 
 @pytest.mark.parametrize("how", ["submit", "map", "starmap", "chunks"])
