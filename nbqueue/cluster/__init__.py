@@ -7,7 +7,7 @@ Python environment, not to the kernel that happened to start it.
               embedded.py  supervisor.py └► worker  (``python -m nbqueue.worker``)
                               ├► beat    (``python -m nbqueue.worker.beat``, while there are
                               │           schedules)
-                              └► guard: kills them all at once if the supervisor dies (guard.py)
+                              └► guard: ends them all at once if the supervisor dies (guard.py)
 
 | file              | holds                                                                  |
 |-------------------|------------------------------------------------------------------------|
@@ -17,7 +17,7 @@ Python environment, not to the kernel that happened to start it.
 | `supervisor.py`   | the process that starts, restarts and ends Redis and the worker        |
 | `need.py`         | who needs the cluster, and whether beat is needed                       |
 | `child.py`        | one child of it, with its restarts, their pauses and the reason of each |
-| `guard.py`        | the process that outlives a killed supervisor by a millisecond          |
+| `guard.py`        | the process that outlives a killed supervisor and ends its children     |
 | `launch.py`       | how a client starts the supervisor, and what it hands over              |
 | `folder.py`       | the folder: its place, permissions, key, socket, locks and logs         |
 | `state.py`        | ``state.json``, and telling a process from a later one of the same pid  |

@@ -56,7 +56,9 @@ class Child:
         guard: Guard,
         env: Mapping[str, str],
         umask: int,
+        is_asked: bool = False,
     ) -> None:
+        """``is_asked``: it has something to write, also when the supervisor dies (`guard`)."""
         self.name = name
         self.command = list(command)
         self.log = log
@@ -67,6 +69,7 @@ class Child:
         self._guard = guard
         self._env = env
         self._umask = umask
+        self._is_asked = is_asked
         self._process: subprocess.Popen[bytes] | None = None
         self._log_mark = 0
         self._started_at = 0.0
@@ -100,7 +103,7 @@ class Child:
         except OSError as error:  # no memory, no process slots, the binary was uninstalled
             self._failed(f"{self.name} could not be started: {error}", now)
             return
-        self._guard.watch(process.pid)
+        self._guard.watch(process.pid, is_asked=self._is_asked)
         self._process = process
         self.identity = Process(process.pid, mark_of(process.pid))
 

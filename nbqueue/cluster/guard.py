@@ -9,8 +9,8 @@ worker's pool processes go too, and the same code serves Linux and macOS; Linux'
     supervisor ──"+pid" / "-pid"──► guard        a line for each child started and ended
          ╳  (end of file)           guard: SIGKILL to each group left, then exit
 
-Redis loses nothing by SIGKILL: what it has answered is already written to its file. The guard
-inherits the lock on ``alive`` and so frees it only after the children have been killed. It must
+Redis ("?pid") is asked first: while a disk is slow it has answered what it writes up to 2 s later.
+The guard inherits the lock on ``alive`` and so frees it only after the children have ended. It must
 be forked while the supervisor has one thread.
 """
 
@@ -20,6 +20,12 @@ import contextlib
 import os
 import signal
 
+from nbqueue.cluster.folder import wait_until
+from nbqueue.cluster.state import mark_of
+
+_ASKED_S = 5.0
+"""How long what is asked to end has for it. Redis takes milliseconds, and a slow disk seconds."""
+
 
 class Guard:
     """The supervisor's handle on its guard."""
@@ -27,7 +33,7 @@ class Guard:
     def __init__(self) -> None:
         self.pid = 0
         self._pipe = -1
-        self._watched: set[int] = set()
+        self._watched: dict[int, str] = {}
 
     def start(self) -> None:
         """Fork the guard, or a new one in place of one that has died."""
@@ -43,17 +49,17 @@ class Guard:
                 os._exit(0)  # never back into the supervisor's stack
         os.close(reader)
         self.pid = pid
-        for watched in self._watched:
-            self._tell(f"+{watched}")
+        for watched, how in self._watched.items():
+            self._tell(f"{how}{watched}")
 
-    def watch(self, pid: int) -> None:
-        """Take the process group of ``pid`` into care."""
-        self._watched.add(pid)
-        self._tell(f"+{pid}")
+    def watch(self, pid: int, *, is_asked: bool) -> None:
+        """Take the process group of ``pid`` into care; ``is_asked`` to end before it is killed."""
+        self._watched[pid] = "?" if is_asked else "+"
+        self._tell(f"{self._watched[pid]}{pid}")
 
     def forget(self, pid: int) -> None:
         """Leave ``pid`` alone from now on: it has ended, and its number may be given again."""
-        self._watched.discard(pid)
+        self._watched.pop(pid, None)
         self._tell(f"-{pid}")
 
     def check(self) -> bool:
@@ -78,12 +84,24 @@ def _keep_watch(reader: int) -> None:
     # supervisor's own handlers do nothing but wake it, so they serve as "ignore" here.
     os.setsid()
     signal.set_wakeup_fd(-1)
-    watched: set[int] = set()
+    watched: dict[int, bytes] = {}
     rest = b""
     while chunk := os.read(reader, 4096):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            (watched.add if line[:1] == b"+" else watched.discard)(int(line[1:]))
+            how, pid = line[:1], int(line[1:])
+            if how == b"-":
+                watched.pop(pid, None)
+            else:
+                watched[pid] = how
+    asked = [pid for pid, how in watched.items() if how == b"?"]
     for pid in watched:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGTERM if pid in asked else signal.SIGKILL)
+    wait_until(lambda: not any(map(mark_of, asked)), _ASKED_S)
+    for pid in asked:
+        _signal(pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -81,6 +81,7 @@ class Supervisor:
             guard=self.guard,
             env=env,
             umask=0o077,
+            is_asked=True,
         )
         if launch.package_path:
             found = env.get("PYTHONPATH")

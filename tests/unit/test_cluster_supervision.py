@@ -97,7 +97,7 @@ def make_child(tmp_path):
     guard = Guard()
     guard.start()
 
-    def make(*command):
+    def make(*command, **options):
         child = Child(
             "the worker",
             command,
@@ -105,6 +105,7 @@ def make_child(tmp_path):
             guard=guard,
             env=os.environ,
             umask=0o022,
+            **options,
         )
         made.append(child)
         return child
@@ -179,11 +180,28 @@ def test_a_guard_that_died_is_replaced_and_told_everything(make_child):
     os.kill(first, signal.SIGKILL)
     assert wait_until(make_child.guard.check, 30)
     assert make_child.guard.pid != first
-    os.close(make_child.guard._pipe)  # what the kernel does when a supervisor dies
-    make_child.guard._pipe = -1
-    os.waitpid(make_child.guard.pid, 0)
+    die_as_a_supervisor(make_child.guard)
     assert wait_until(lambda: not mark_of(child.identity.pid), 30)
     make_child.guard.start()
+
+
+def test_a_child_that_has_something_to_write_is_asked_to_end_when_the_supervisor_dies(
+    make_child, tmp_path
+):
+    script = f"trap 'touch {tmp_path}/written; exit' TERM; touch {tmp_path}/up; while :; do :; done"
+    child = make_child("/bin/sh", "-c", script, is_asked=True)
+    child.start(0.0)
+    assert wait_until((tmp_path / "up").exists, 30)
+    die_as_a_supervisor(make_child.guard)
+    assert (tmp_path / "written").exists()
+    assert not mark_of(child.identity.pid)
+    make_child.guard.start()
+
+
+def die_as_a_supervisor(guard):
+    os.close(guard._pipe)  # what the kernel does
+    guard._pipe = -1
+    os.waitpid(guard.pid, 0)
 
 
 @pytest.mark.parametrize("mark", [mark_of, state._mark_from_ps])
