@@ -234,7 +234,7 @@ class Execution:
             if ended >= deadline:
                 self._between_items()
                 deadline = clock() + settings.COMMIT_INTERVAL_S
-                item = self._after_rest(item)
+                item = self._after_rest()
 
     def _due_with(self, value: Any, deadline: float) -> float:
         """Give when outcomes are due, now that a result is among them: at once when they are many.
@@ -256,13 +256,14 @@ class Execution:
         finished = self._reporter.flush_patiently()
         self.due = time.perf_counter() + _TICK_S
         if self._expires and admission.has_expired(self._place, self._message):
-            admission.revoke(self._place, self._message, self._run.give_away())
+            # (Nor has the item begun that was taken for the next.)
+            admission.revoke(self._place, self._message, self._run.abandon())
         whole = self._message.whole
         if whole or self._run.n_rest > finished or self._place.tally.leaving:
             self._pass_on_rest()
 
-    def _after_rest(self, item: int) -> int:
-        return NO_ITEM if self._reporter.cancelled else item
+    def _after_rest(self) -> int:
+        return NO_ITEM if self._reporter.cancelled else self._run.current
 
     def _fell(self, item: int, begun: float, exc: BaseException) -> int:
         """Hand in that an item has raised, and take the next one."""

@@ -253,6 +253,6 @@ def test_the_rest_of_a_chunk_expires_and_what_has_begun_does_not(gate, until):
     assert job.wait(20)
     counts = job.counts()
     assert counts["SUCCESS"] + counts["REVOKED"] == 40
-    assert 1 <= counts["SUCCESS"] <= 8  # of four processes, with the next that each has taken
+    assert 1 <= counts["SUCCESS"] <= 4  # of four processes
     job.retry()
     assert job.counts()["REVOKED"] == counts["REVOKED"]
