@@ -50,7 +50,6 @@ def test_all_workers_are_killed_and_new_ones_started(trial, passed):
     for worker in trial.stage.workers:
         worker.kill(children=True)
     trial.stage.start_workers()
-    trial.strike()  # what is promised begins when there are workers
     passed("SIGKILL of all workers, new ones started", trial)
 
 
