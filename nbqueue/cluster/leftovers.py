@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nbqueue.cluster import state as state_file
 from nbqueue.cluster.folder import unusable, wait_until
-from nbqueue.cluster.redis_server import Wire, WireError, ping
+from nbqueue.cluster.redis_server import Wire, WireError, listens
 from nbqueue.core.errors import ClusterError
 
 
@@ -47,8 +47,8 @@ def _end_stray(path: Path) -> None:
             wire.call("SHUTDOWN")
     except WireError:
         pass  # nobody listens, or it closed the connection on its way out
-    if not wait_until(lambda: not ping(path), 5.0):
+    if not wait_until(lambda: not listens(path), 5.0):
         raise ClusterError(
-            f"a Redis left over from an earlier cluster answers at {path} and does not end. Find "
+            f"a Redis left over from an earlier cluster listens at {path} and does not end. Find "
             f"its process (fuser {path}) and end it, then try again."
         )

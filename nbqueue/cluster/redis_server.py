@@ -118,6 +118,15 @@ class Wire:
         return int(self.call("ZCOUNT", ENTRIES, "0", "+inf"))
 
 
+def listens(path: Path | str) -> bool:
+    """Whether somebody listens at a socket; one that stands still does, and answers nothing."""
+    try:
+        Wire(path).close()
+    except WireError:
+        return False
+    return True
+
+
 def ping(path: Path | str) -> str:
     """``PONG`` when Redis serves, ``LOADING`` while it reads its data, else an empty string."""
     try:

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from nbqueue.cluster import redis_server
+from nbqueue.cluster import leftovers, redis_server
 from nbqueue.cluster.redis_server import Wire, WireError
+from nbqueue.core.errors import ClusterError
 
 
 def test_the_command_line_opens_no_tcp_port_and_keeps_everything(tmp_path):
@@ -89,3 +90,16 @@ def test_each_client_is_counted_once_and_others_not_at_all(answer):
     text = "\n".join(lines).encode() + b"\n"
     with Wire(answer(b"$%d\r\n%b\r\n" % (len(text), text)), timeout_s=30) as wire:
         assert wire.clients() == 2
+
+
+def test_a_left_over_server_that_stands_still_has_not_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(leftovers, "wait_until", lambda condition, timeout_s: condition())
+    path = tmp_path / "redis.sock"
+    with socket.socket(socket.AF_UNIX) as still:
+        still.bind(str(path))
+        still.listen()
+        with pytest.raises(ClusterError, match=r"listens at .*redis.sock and does not end"):
+            leftovers.clean(tmp_path)
+        assert path.exists()
+    leftovers.clean(tmp_path)
+    assert not path.exists()
