@@ -115,7 +115,13 @@ class Subscription:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _hub.drain()
+        if not _hub.drain():
+            log.warning(
+                "the block of %r ends, and after %g s it has not been told all that has happened: "
+                "a function of nq.on takes long. Without a block it is told until .off() is called",
+                self,
+                _DRAIN_S,
+            )
         self.off()
 
     def __repr__(self) -> str:
@@ -204,14 +210,13 @@ class _Hub:
         with self._lock:
             self._set(tuple(one for one in self._subscriptions if one is not subscription))
 
-    def drain(self) -> None:
-        """Wait until what has happened so far is told, but not for ever."""
-        if self._thread is None or self._pid != os.getpid():
-            return
-        if threading.current_thread() is not self._thread:
-            told = threading.Event()
-            self._queue.put(told)
-            told.wait(_DRAIN_S)
+    def drain(self) -> bool:
+        """Wait until what has happened so far is told, but not for ever; say whether it is."""
+        if self._pid != os.getpid() or threading.current_thread() is self._thread:
+            return True
+        told = threading.Event()
+        self._queue.put(told)
+        return told.wait(_DRAIN_S)
 
     def note(self, live: Live, record: Record, changes: Changes) -> None:
         """Remember what a record means; called with the job's lock held."""

@@ -202,6 +202,16 @@ def test_functions_run_in_a_thread_of_their_own_and_may_wait_for_jobs():
     assert follow_up.__name__ == "follow_up"
 
 
+def test_a_block_that_ends_before_all_is_told_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(listening, "_DRAIN_S", 0.05)
+    told, goes_on = threading.Event(), threading.Event()
+    with nq.on("finished", call=lambda event: told.set() or goes_on.wait(60)):
+        odd.submit(1).result(20)
+        assert told.wait(60)
+    goes_on.set()
+    assert "after 0.05 s it has not been told all that has happened" in caplog.text
+
+
 def test_what_had_happened_before_is_not_told(notebook):
     notebook.run(
         "import nbqueue as nq\nnq.task(lambda x: x).map(range(3), name='earlier').result()\n"
