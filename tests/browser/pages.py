@@ -16,9 +16,20 @@ LIMIT_S = 60.0
 OPEN_S = 90.0
 """A page and its kernel take 7 to 11 seconds on an idle machine."""
 
+# A notebook that was to get the focus while it was not drawn yet is current when it is clicked on.
 _READY = """() => {
-    const kernel = window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.session?.kernel
+    const shell = window.jupyterapp?.shell
+    const panel = [...(shell?.widgets('main') ?? [])].find(widget => widget.context)
+    if (panel && !shell.currentWidget) shell.activateById(panel.id)
+    const kernel = shell?.currentWidget?.context?.sessionContext?.session?.kernel
     return kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle'
+}"""
+
+_STATE = """() => {
+    const shell = window.jupyterapp?.shell
+    const names = [...(shell?.widgets('main') ?? [])].map(widget => widget.title.label)
+    const kernel = shell?.currentWidget?.context?.sessionContext?.session?.kernel
+    return [shell?.currentWidget?.title.label, names, kernel?.connectionStatus, kernel?.status]
 }"""
 
 _RUN = """i => {
@@ -79,7 +90,10 @@ class NotebookPage:
 
     def _await_ready(self):
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=OPEN_S * 1000)
-        self.wait_for(_READY, timeout_s=OPEN_S)
+        try:
+            self.wait_for(_READY, timeout_s=OPEN_S)
+        except AssertionError as failed:
+            raise AssertionError(f"{failed}\n{self.page.evaluate(_STATE)}") from None
         self.said.clear()  # Notebook 7 complains of itself while it starts
 
     # -- cells ---------------------------------------------------------------------------------
