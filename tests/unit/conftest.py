@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from nbqueue.cluster.redis_server import ping
+from nbqueue.store.connection.connection import Pool
 
 settings.register_profile(
     "nbqueue",
@@ -53,7 +54,8 @@ def store(request):
     if request.param == "fake":
         yield fakeredis.FakeRedis(server=fakeredis.FakeServer())
         return
-    client = redis.Redis(unix_socket_path=str(request.getfixturevalue("redis_socket")))
+    pool = Pool.from_url(f"unix://{request.getfixturevalue('redis_socket')}")
+    client = redis.Redis.from_pool(pool)
     client.flushall()
     yield client
     client.close()

@@ -5,6 +5,7 @@ import threading
 import pytest
 import redis
 
+from nbqueue.store.connection.connection import connect
 from nbqueue.store.connection.line import Line
 
 
@@ -74,3 +75,14 @@ def test_an_interrupted_command_leaves_no_reply_behind_for_the_next(store, line,
         with pytest.raises(KeyboardInterrupt):
             line.ask("GET", "a")
     assert line.ask("ECHO", "another") == b"another"
+
+
+def test_a_client_that_is_collected_as_its_pool_makes_a_connection_stops_nobody(
+    redis_socket, monkeypatch
+):
+    store = connect(f"unix://{redis_socket}")
+    own, pool = store.client(), store.connection_pool
+    make = pool.make_connection
+    monkeypatch.setattr(pool, "make_connection", lambda: own.close() or make())
+    assert store.ping()
+    store.close()

@@ -7,6 +7,7 @@ has the `patience`, and what it raises says in nbqueue's words what is wrong (`r
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,20 @@ def store_url(url: str) -> Url:
             "with another broker pass backend='redis://...'"
         )
     return Url(url)
+
+
+class Pool(redis.ConnectionPool):
+    """redis-py's, whose lock the garbage collector may take in the middle of its holder's work.
+
+    A client that has a connection of its own gives it back as it is collected; with redis-py 5 the
+    thread that is just taking one then waits for itself. (Private; later versions have this.)
+    """
+
+    def reset(self) -> None:
+        """Start anew, as in a fork."""
+        super().reset()
+        if isinstance(getattr(self, "_lock", None), type(threading.Lock())):
+            self._lock = threading.RLock()
 
 
 class Store(redis.Redis):
@@ -130,14 +145,15 @@ def connect(url: str, *, client_name: str | None = None, command_s: float = _COM
     options: dict[str, Any] = {"client_name": client_name} if client_name else {}
     # redis-py 8 would give up a command after 5 s by itself; a busy store under load is slower.
     options |= secured(url) | keepalive_of(url)
-    # (redis-py's hints say that any subclass's `from_url` gives a plain client.)
-    store: Store = Store.from_url(  # type: ignore[assignment]
+    pool = Pool.from_url(
         store_url(url),
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_timeout=command_s,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
         **options,
     )
+    # (redis-py's hints say that a subclass's `from_pool` gives a plain client.)
+    store: Store = Store.from_pool(pool)  # type: ignore[assignment]
     store.where = redact(url)
     return store
 
