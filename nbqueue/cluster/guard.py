@@ -95,8 +95,8 @@ def _keep_watch(reader: int) -> None:
             else:
                 watched[pid] = how
     asked = [pid for pid, how in watched.items() if how == b"?"]
-    for pid in watched:
-        _signal(pid, signal.SIGTERM if pid in asked else signal.SIGKILL)
+    for pid, how in watched.items():
+        _signal(pid, signal.SIGTERM if how == b"?" else signal.SIGKILL)
     wait_until(lambda: not any(map(mark_of, asked)), _ASKED_S)
     for pid in asked:
         _signal(pid, signal.SIGKILL)
